@@ -1,0 +1,405 @@
+"""Multi-head self-attention with quadratic relative positional encodings.
+
+The layer of equation 8 of Cordonnier, Loukas and Jaggi (2020): every query attends
+to every token of a canvas over 1, 2 or 3 axes; the score of a head is
+
+    x_q W_qry W_keyᵀ x_k + x_q W_qry Ŵ_keyᵀ r_δ + uᵀ W_keyᵀ x_k + v_h · r_δ,
+
+with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The first three terms
+are present on request.
+"""
+
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry import ConvGeometry
+from expressivity.strategies import (
+    ContentTerms,
+    Explanation,
+    Heads,
+    attention_scores,
+    select,
+)
+from expressivity.strategies.select import check_name
+from expressivity.strategies.select import explain as explain_choice
+
+
+class RelativeSelfAttention(nn.Module):
+    """Self-attention over a grid: each head attends around its center.
+
+    With one head a tap, large α and the right projections it computes a
+    convolution: see :func:`expressivity.attention_from_conv`.
+
+    Channels may be split in ``groups`` as in a grouped convolution; projections are
+    then block-diagonal and only the blocks are stored. Where ``head_dim`` equals
+    the channels of a group, the value projection is the identity (and where it
+    equals only the outputs of a group, the output projection is): it is then not a
+    parameter until :meth:`materialize_projections`.
+
+    Attributes:
+        geometry: Canvas and query grid.
+        alpha: Locality strengths, 1/pixel², (heads,).
+        centers: Attention centers, in pixels, (heads, axes).
+        value_weight: W_valᵀ, (heads, groups, head_dim, in_channels / groups), or
+            ``None`` for the identity.
+        output_weight: W_outᵀ, (heads, groups, out_channels / groups, head_dim), or
+            ``None`` for the identity.
+        bias: (out_channels,) or ``None``.
+        query_weight: W_qryᵀ, (heads, key_dim, in_channels), or ``None``.
+        key_weight: W_keyᵀ, (heads, key_dim, in_channels), or ``None``.
+        position_weight: Ŵ_keyᵀ, (heads, key_dim, axes + 1), or ``None``.
+        content_bias: u, (heads, key_dim), or ``None``.
+
+    Reference:
+        Equation 8 and Theorem 1.
+
+    Example:
+        >>> geometry = ConvGeometry.create((3, 3), padding=1)
+        >>> layer = RelativeSelfAttention(4, 6, geometry)
+        >>> layer(torch.randn(2, 4, 8, 5)).shape
+        torch.Size([2, 6, 8, 5])
+        >>> layer.attention_probabilities(8, 5).shape  # the canvas is 10 × 7
+        torch.Size([9, 40, 70])
+    """
+
+    alpha: nn.Parameter
+    centers: nn.Parameter
+    value_weight: nn.Parameter | None
+    output_weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    query_weight: nn.Parameter | None
+    key_weight: nn.Parameter | None
+    position_weight: nn.Parameter | None
+    content_bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        geometry: ConvGeometry,
+        *,
+        num_heads: int | None = None,
+        head_dim: int | None = None,
+        groups: int = 1,
+        bias: bool = True,
+        key_dim: int | None = None,
+        strategy: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Create a layer with soft heads (α = 1) and random projections.
+
+        Args:
+            in_channels: Channels of the tokens.
+            out_channels: Channels of the output.
+            geometry: Canvas and query grid.
+            num_heads: Number of heads; by default one a tap, centered on it. Any
+                other number starts from random centers, as in the paper.
+            head_dim: Dimension D_h of a head's values, per group; by default
+                min(in_channels, out_channels) / groups, which any head fits in.
+            groups: Number of channel groups.
+            bias: Whether an output bias is added.
+            key_dim: Dimension of the content terms; ``None`` for none. They start
+                at zero, see :meth:`add_content_terms`.
+            strategy: How the attention is evaluated: ``"auto"`` or a name.
+            device: Device of the parameters.
+            dtype: Dtype of the parameters.
+
+        Raises:
+            ArgumentError: If a number is below 1 or the groups do not divide the
+                channels.
+            StrategyError: If there is no such strategy.
+        """
+        super().__init__()
+        for name, value in {
+            "in_channels": in_channels,
+            "out_channels": out_channels,
+            "groups": groups,
+            "num_heads": num_heads,
+            "head_dim": head_dim,
+        }.items():
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name} needs to be at least 1, got {value}")
+        if in_channels % groups or out_channels % groups:
+            raise ArgumentError(
+                f"groups needs to divide the channels, got {groups=}, "
+                f"{in_channels=}, {out_channels=}"
+            )
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.geometry, self.groups = geometry, groups
+        self.strategy = strategy
+        channels, outputs = in_channels // groups, out_channels // groups
+        self.head_dim = min(channels, outputs) if head_dim is None else head_dim
+        taps = geometry.centers().shape[0]
+        heads = taps if num_heads is None else num_heads
+
+        def parameter(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
+
+        self.alpha = parameter(heads)
+        self.centers = parameter(heads, geometry.axes)
+        self.value_weight = self.output_weight = None
+        if self.head_dim != channels:
+            self.value_weight = parameter(heads, groups, self.head_dim, channels)
+        if self.head_dim == channels or self.head_dim != outputs:
+            self.output_weight = parameter(heads, groups, outputs, self.head_dim)
+        self.bias = parameter(out_channels) if bias else None
+        self.query_weight = self.key_weight = None
+        self.position_weight = self.content_bias = None
+        self.reset_parameters()
+        if key_dim is not None:
+            self.add_content_terms(key_dim)
+
+    def reset_parameters(self) -> None:
+        """Set α = 1, centers on the taps, random projections and no bias."""
+        taps = self.geometry.centers(device=self.centers.device)
+        with torch.no_grad():
+            self.alpha.fill_(1)
+            if len(taps) == self.num_heads:
+                self.centers.copy_(taps)
+            else:
+                self.centers.normal_(0, 2**0.5)
+            for weight in (self.value_weight, self.output_weight):
+                if weight is not None:
+                    bound = (6 / (weight.shape[2] + weight.shape[3])) ** 0.5
+                    weight.uniform_(-bound, bound)
+            if self.bias is not None:
+                self.bias.zero_()
+
+    def add_content_terms(self, key_dim: int) -> Self:
+        """Add the score terms that look at the tokens, without changing the output.
+
+        W_qry and u start at zero, which makes all three terms vanish, W_key and
+        Ŵ_key at random, so that W_qry and u receive gradients.
+
+        Args:
+            key_dim: Dimension of queries and keys.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            ArgumentError: If ``key_dim`` is below 1.
+        """
+        if key_dim < 1:
+            raise ArgumentError(f"key_dim needs to be at least 1, got {key_dim}")
+        heads, encoding = self.num_heads, self.geometry.axes + 1
+        self.query_weight = nn.Parameter(
+            self.alpha.new_zeros(heads, key_dim, self.in_channels)
+        )
+        self.content_bias = nn.Parameter(self.alpha.new_zeros(heads, key_dim))
+        self.key_weight = nn.Parameter(torch.empty_like(self.query_weight))
+        self.position_weight = nn.Parameter(
+            self.alpha.new_empty(heads, key_dim, encoding)
+        )
+        for weight in (self.key_weight, self.position_weight):
+            bound = (6 / (weight.shape[1] + weight.shape[2])) ** 0.5
+            nn.init.uniform_(weight, -bound, bound)
+        return self
+
+    def materialize_projections(self) -> Self:
+        """Turn an identity projection into an ordinary parameter, to be trained.
+
+        Returns:
+            The layer itself; its outputs are unchanged.
+        """
+        heads, groups, size = self.num_heads, self.groups, self.head_dim
+        identity = torch.eye(size, dtype=self.alpha.dtype, device=self.alpha.device)
+        for name in ("value_weight", "output_weight"):
+            if getattr(self, name) is None:
+                blocks = identity.expand(heads, groups, size, size).clone()
+                setattr(self, name, nn.Parameter(blocks))
+        return self
+
+    @property
+    def num_heads(self) -> int:
+        """Number of heads."""
+        return self.alpha.shape[0]
+
+    @property
+    def strategy(self) -> str:
+        """How the attention is evaluated: ``"auto"`` or the name of a strategy."""
+        return self._strategy
+
+    @strategy.setter
+    def strategy(self, name: str) -> None:
+        self._strategy = check_name(name)
+
+    def heads(self) -> Heads:
+        """Return the parameters of all heads as the strategies take them.
+
+        Returns:
+            The parameters themselves, not copies.
+        """
+        content = None
+        if (
+            self.query_weight is not None
+            and self.key_weight is not None
+            and self.position_weight is not None
+            and self.content_bias is not None
+        ):
+            content = ContentTerms(
+                self.query_weight,
+                self.key_weight,
+                self.position_weight,
+                self.content_bias,
+            )
+        return Heads(
+            self.alpha, self.centers, self.value_weight, self.output_weight, content
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend from every query to the whole canvas.
+
+        Args:
+            x: Input, (batch, in_channels, *size) or without the batch axis.
+
+        Returns:
+            (batch, out_channels, *output size), as the convolution of the same
+            geometry has it; without the batch axis if the input had none.
+
+        Raises:
+            InputError: If axes, channels, size or dtype of the input do not suit.
+            StrategyError: If the strategy cannot run on it.
+        """
+        batch = self._batched(x)
+        canvas, queries = self._canvas_and_queries(batch)
+        heads = self.heads()
+        strategy = select(self.strategy, heads, queries, canvas)
+        output = strategy.attend(heads, queries, canvas)
+        if not torch.is_autocast_enabled(x.device.type):
+            output = output.to(x.dtype)
+        if self.bias is not None:
+            ones = (1,) * self.geometry.axes
+            output = output + self.bias.to(output.dtype).reshape(-1, *ones)
+        return output if batch is x else output.squeeze(0)
+
+    def scores(
+        self, *size: int, x: Tensor | None = None
+    ) -> Float[Tensor, "*batch heads queries keys"]:
+        """Return the scores before the softmax, constants of a head left out.
+
+        Args:
+            *size: Pixels per axis of the input, for a layer without content terms.
+            x: The input, for a layer with content terms; any layer takes it.
+
+        Returns:
+            (heads, queries, keys), or (batch, heads, queries, keys) with content
+            terms; queries and tokens of the canvas in row-major order.
+
+        Raises:
+            ArgumentError: If neither or both of ``size`` and ``x`` are given, or
+                ``x`` is missing for a layer with content terms.
+            InputError: If the size or the input does not suit.
+        """
+        if bool(size) == (x is not None):
+            raise ArgumentError(
+                "give either the size of the input, one integer an axis, or x=, the "
+                f"input itself; got {'both' if size else 'neither'}"
+            )
+        heads = self.heads()
+        if x is None:
+            if heads.content is not None:
+                raise ArgumentError(
+                    "a layer with content terms attends differently to every input: "
+                    "pass it as x="
+                )
+            x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
+        canvas, queries = self._canvas_and_queries(self._batched(x))
+        scores = attention_scores(heads, queries, canvas)
+        return scores if heads.content is not None else scores.squeeze(0)
+
+    def attention_probabilities(
+        self, *size: int, x: Tensor | None = None
+    ) -> Float[Tensor, "*batch heads queries keys"]:
+        """Return the softmax of the scores over the keys.
+
+        Args:
+            *size: Pixels per axis of the input, for a layer without content terms.
+            x: The input, for a layer with content terms; any layer takes it.
+
+        Returns:
+            Rows that sum to one, shaped as :meth:`scores`.
+
+        Raises:
+            ArgumentError: As :meth:`scores`.
+            InputError: As :meth:`scores`.
+        """
+        return self.scores(*size, x=x).softmax(-1)
+
+    def extra_repr(self) -> str:
+        """Describe the layer in one line.
+
+        Returns:
+            The options that differ from the default.
+        """
+        geometry = self.geometry
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, heads={self.num_heads}",
+            f"kernel_size={geometry.kernel_size}, stride={geometry.stride}",
+        ]
+        if any(any(pair) for pair in geometry.padding):
+            parts.append(f"padding={geometry.padding}")
+            parts.append(f"padding_mode={geometry.padding_mode!r}")
+        if any(step != 1 for step in geometry.dilation):
+            parts.append(f"dilation={geometry.dilation}")
+        parts.append(f"head_dim={self.head_dim}")
+        if self.groups != 1:
+            parts.append(f"groups={self.groups}")
+        if self.query_weight is not None:
+            parts.append(f"key_dim={self.query_weight.shape[1]}")
+        return ", ".join(parts)
+
+    def _batched(self, x: Tensor) -> Tensor:
+        """Check the input and give it a batch axis if it has none."""
+        axes = self.geometry.axes
+        if x.dim() not in (axes + 1, axes + 2):
+            raise InputError(
+                f"the layer takes (batch, channels, {axes} axes) or the same without "
+                f"batch, got {x.dim()} dimensions: {tuple(x.shape)}"
+            )
+        batch = x if x.dim() == axes + 2 else x.unsqueeze(0)
+        if batch.shape[1] != self.in_channels:
+            raise InputError(
+                f"the layer takes {self.in_channels} channels, got {batch.shape[1]} "
+                f"in an input of shape {tuple(x.shape)}"
+            )
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if x.dtype != self.alpha.dtype and not (autocast and x.is_floating_point()):
+            raise InputError(
+                f"the layer takes {self.alpha.dtype}, got {x.dtype}: cast the input "
+                "or the layer"
+            )
+        return batch
+
+    def _canvas_and_queries(self, batch: Tensor) -> tuple[Tensor, tuple[range, ...]]:
+        queries = self.geometry.queries(batch.shape[2:])
+        return self.geometry.canvas(batch), queries
+
+
+def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
+    """Say which strategy runs on an input and why the others do not.
+
+    Args:
+        attention: The layer.
+        x: An input.
+
+    Returns:
+        The explanation; print it.
+
+    Raises:
+        InputError: If the input does not suit the layer.
+
+    Example:
+        >>> layer = RelativeSelfAttention(1, 1, ConvGeometry.create((3,)))
+        >>> print(explain(layer, torch.ones(1, 1, 9)))
+        strategy 'auto' runs separable
+          * separable: one smoothing per group of heads, then a convolution
+          - dense: every query against every key, materialised: the definition
+    """
+    canvas, queries = attention._canvas_and_queries(attention._batched(x))
+    return explain_choice(attention.strategy, attention.heads(), queries, canvas)

@@ -1,0 +1,94 @@
+"""The first-order error: e^−α · Conv_W(∇²X), ∇² the graph Laplacian of the canvas."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.bounds.leak import check_alpha
+from expressivity.convolutions import convolve, plain_convolution
+from expressivity.encoding import positions
+from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.smoothing import apply_per_axis
+
+
+def first_order_error(
+    conv: Convolution,
+    x: Float[Tensor, "batch channels *size"],
+    *,
+    alpha: float,
+) -> Float[Tensor, "batch out_channels *out_size"]:
+    """Predict attention(x) − conv(x) up to a remainder of order e^−2α.
+
+    The graph Laplacian of a pixel is the sum of its neighbours on the canvas minus
+    their number times the pixel. Along an axis on which a target lies outside the
+    canvas there is no first-order term: the nearest pixel wins by e^−3α at least.
+
+    Args:
+        conv: The convolution.
+        x: Input.
+        alpha: Locality strength of all heads, 1/pixel².
+
+    Returns:
+        The predicted error of every output, absolute.
+
+    Raises:
+        ArgumentError: If ``alpha`` is not positive and finite.
+        InputError: If the input does not suit the convolution.
+        UnsupportedModuleError: If ``conv`` is no plain convolution.
+
+    Reference:
+        DESIGN 2.5.
+
+    Example:
+        A constant image, padded with itself, is left alone by every α.
+
+        >>> conv = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate")
+        >>> first_order_error(conv, torch.ones(1, 1, 4, 4), alpha=1.0).abs().max()
+        tensor(0., grad_fn=<MaxBackward1>)
+    """
+    alpha = check_alpha(alpha)
+    conv = plain_convolution(conv)
+    geometry = ConvGeometry.from_conv(conv)
+    size = tuple(x.shape[2:])
+    targets = [positions(points, x.device) for points in geometry.targets(size)]
+    canvas = geometry.canvas(x)
+    limits = [
+        _limit_rows(t, k, x.dtype)
+        for t, k in zip(targets, canvas.shape[2:], strict=True)
+    ]
+    laplacian = sum(
+        (
+            apply_per_axis(canvas, _replace(limits, axis, _laplacian_rows(t, limit)))
+            for axis, (t, limit) in enumerate(zip(targets, limits, strict=True))
+        ),
+        start=x.new_zeros(()),
+    )
+    change = convolve(
+        laplacian,
+        conv.weight,
+        stride=geometry.stride,
+        dilation=geometry.dilation,
+        groups=conv.groups,
+    )
+    return math.exp(-alpha) * change
+
+
+def _limit_rows(targets: Tensor, keys: int, dtype: torch.dtype) -> Tensor:
+    """Return a row per target: one at the nearest pixel of the canvas."""
+    return torch.nn.functional.one_hot(targets.clamp(0, keys - 1), keys).to(dtype)
+
+
+def _laplacian_rows(targets: Tensor, limit: Tensor) -> Tensor:
+    """Return a row per target: +1 at its neighbours, −their number at itself."""
+    keys = limit.shape[1]
+    gaps = torch.arange(keys, device=targets.device) - targets[:, None]
+    inside = (targets >= 0) & (targets < keys)
+    neighbours = ((gaps.abs() == 1) & inside[:, None]).to(limit.dtype)
+    return neighbours - neighbours.sum(1, keepdim=True) * limit
+
+
+def _replace(matrices: Sequence[Tensor], axis: int, matrix: Tensor) -> list[Tensor]:
+    return [*matrices[:axis], matrix, *matrices[axis + 1 :]]

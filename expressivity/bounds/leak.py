@@ -1,0 +1,185 @@
+"""The leak λ(α): how much attention a head gives to pixels off its target.
+
+On an unbounded grid of d axes, with θ₃(q) = Σ_n q^(n²) over all integers n,
+
+    λ(α) = 1 − θ₃(e^−α)^−d ≈ 2d e^−α.
+
+Near a border there are fewer pixels to leak to, so λ(α) bounds every row of every
+canvas, targets outside the canvas included (DESIGN 2.4).
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.errors import ArgumentError
+
+# Below this strength a head in two axes leaks 98 % of its attention.
+SMALLEST_ALPHA = 2.0**-6
+_WIDEST_ALPHA = 1e-6
+
+
+def check_alpha(alpha: float) -> float:
+    """Return α if it is a positive finite number.
+
+    Args:
+        alpha: Locality strength, 1/pixel².
+
+    Returns:
+        The same number, as a float.
+
+    Raises:
+        ArgumentError: If it is zero, negative, NaN, infinite or no number.
+    """
+    return check_positive("alpha", alpha)
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return an option if it is a positive finite number.
+
+    Args:
+        name: The option's name, for the message.
+        value: Its value.
+
+    Returns:
+        The same number, as a float.
+
+    Raises:
+        ArgumentError: If it is zero, negative, NaN, infinite or no number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name} needs a number, got {value!r}") from error
+    if not (math.isfinite(number) and number > 0):
+        raise ArgumentError(f"{name} needs a positive finite number, got {value!r}")
+    return number
+
+
+def leak(alpha: float, axes: int) -> float:
+    """Return λ(α), the probability off the target far from all borders.
+
+    Args:
+        alpha: Locality strength, 1/pixel².
+        axes: Number of axes d.
+
+    Returns:
+        λ in (0, 1), to full relative precision however small.
+
+    Raises:
+        ArgumentError: If ``alpha`` is not positive and finite.
+
+    Reference:
+        DESIGN 2.4; Jacobi's identity θ₃(e^−α) = √(π/α) θ₃(e^−π²/α) for small α.
+
+    Example:
+        >>> round(leak(18.0, axes=2) / (4 * math.exp(-18.0)), 6)
+        1.0
+    """
+    alpha = check_alpha(alpha)
+    if alpha < math.pi:
+        theta = math.sqrt(math.pi / alpha) * (1 + _tail(math.pi**2 / alpha))
+        return -math.expm1(-axes * math.log(theta))
+    return -math.expm1(-axes * math.log1p(_tail(alpha)))
+
+
+def head_leaks(
+    alpha: Float[Tensor, " heads"], centers: Float[Tensor, "heads axes"]
+) -> Float[Tensor, " heads"]:
+    """Return the leak of each head off the pixel nearest to its target.
+
+    Args:
+        alpha: Locality strengths, 1/pixel², of any sign.
+        centers: Attention centers in pixels, on the grid or off it.
+
+    Returns:
+        The probability off that pixel, far from all borders, in float64: 1 for a
+        head with α below 1e−6. No canvas makes a head leak more.
+    """
+    alpha, centers = alpha.double(), centers.double()
+    local = alpha >= _WIDEST_ALPHA
+    strength = alpha.clamp(min=_WIDEST_ALPHA)[:, None, None]
+    reach = math.ceil(math.sqrt(50 / float(strength.min()))) + 1
+    steps = torch.arange(-reach, reach + 1, device=alpha.device, dtype=alpha.dtype)
+    steps = steps[steps != 0]
+    # (n − f)² − f² = n² − 2nf for a target f off its nearest pixel.
+    fraction = (centers - centers.round())[..., None]
+    off = (-strength * (steps.square() - 2 * steps * fraction)).exp().sum(-1)
+    return torch.where(local, -torch.expm1(-off.log1p().sum(-1)), 1.0)
+
+
+def alpha_for_leak(largest: float, axes: int) -> float:
+    """Return the smallest α whose leak is at most the given one.
+
+    Args:
+        largest: The leak allowed, as a probability.
+        axes: Number of axes d.
+
+    Returns:
+        α in 1/pixel², never below ``SMALLEST_ALPHA``.
+
+    Raises:
+        ArgumentError: If ``largest`` is not positive and finite.
+
+    Example:
+        >>> leak(alpha_for_leak(1e-3, axes=2), axes=2) <= 1e-3
+        True
+    """
+    largest = check_positive("largest", largest)
+    low, high = SMALLEST_ALPHA, 800.0
+    if leak(low, axes) <= largest:
+        return low
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if leak(middle, axes) <= largest else (middle, high)
+    return high
+
+
+def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
+    """Return the α at which the leak falls below half an ulp of a dtype.
+
+    From there on the computed softmax is one-hot up to rounding.
+
+    Args:
+        dtype: Floating dtype of the layer.
+        axes: Number of axes d.
+
+    Returns:
+        α in 1/pixel²: the smallest with λ(α) ≤ eps / 2.
+
+    Example:
+        >>> round(saturation_alpha(torch.float32, axes=2), 1)
+        18.0
+    """
+    return alpha_for_leak(torch.finfo(dtype).eps / 2, axes)
+
+
+def round_up(alpha: float, dtype: torch.dtype) -> float:
+    """Return the value that a parameter of this dtype holds, not below α.
+
+    Args:
+        alpha: Locality strength, 1/pixel².
+        dtype: Floating dtype of the parameter.
+
+    Returns:
+        A number of that dtype, at most two ulps above α.
+
+    Raises:
+        ArgumentError: If α overflows or underflows in the dtype.
+    """
+    stored = torch.tensor(alpha, dtype=dtype)
+    if stored.double().item() < alpha:
+        stored = torch.tensor(alpha * (1 + torch.finfo(dtype).eps), dtype=dtype)
+    if not (stored.isfinite() and stored > 0):
+        raise ArgumentError(
+            f"alpha={alpha} is outside the range of {dtype}: choose another or cast "
+            "the layer to a wider dtype"
+        )
+    return stored.double().item()
+
+
+def _tail(alpha: float) -> float:
+    """Return θ₃(e^−α) − 1 = 2 Σ_{n ≥ 1} e^(−α n²) for α ≥ π."""
+    return 2 * math.fsum(math.exp(-alpha * n * n) for n in range(1, 8))

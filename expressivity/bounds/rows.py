@@ -1,0 +1,233 @@
+"""The exact worst case: ℓ₁ norms of the rows of (attention − convolution).
+
+For inputs with ‖x‖_∞ ≤ 1 the largest possible error of one output is the ℓ₁ norm of
+its row of the difference operator, attained by the sign pattern of that row. A row
+is a sum over heads of Kronecker products of short vectors, one an axis:
+
+    Σ_h W_h ⊗ (P_h − S_h) + Σ_c V_c ⊗ S_c,
+
+P_h the attention of head h, S_h its one-hot limit at the integer center c_h, and V_c
+what is left of the weights there (zero for an untouched conversion). P − S is formed
+without cancellation, so that a leak of 1e−30 keeps all its digits.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.bounds.leak import head_leaks
+from expressivity.geometry import ConvGeometry
+from expressivity.smoothing import axis_smoothing
+
+# Attention beyond the band is below e^−45 of the attention at its edge.
+_NEGLIGIBLE = 45.0
+_BLOCK = 2**24
+
+
+@dataclass(frozen=True)
+class _AxisRows:
+    """What one query position sees along one axis, per head and per center."""
+
+    attention: Tensor  # P, (heads, pixels)
+    limit: Tensor  # S, (heads, pixels)
+    deviation: Tensor  # P − S, (heads, pixels)
+    exact: Tensor  # S at the centers of V, (centers, pixels)
+
+
+def largest_row_norms(
+    alpha: Float[Tensor, " heads"],
+    centers: Float[Tensor, "heads axes"],
+    matrices: Float[Tensor, "heads out_channels channels_of_group"],
+    tap_matrices: Float[Tensor, "taps out_channels channels_of_group"],
+    geometry: ConvGeometry,
+    size: Sequence[int],
+) -> Float[Tensor, " out_channels"]:
+    """Return the exact worst-case error of an attention layer, per output channel.
+
+    Args:
+        alpha: Locality strengths of the heads, 1/pixel².
+        centers: Attention centers, in pixels.
+        matrices: W_h, what each head's value and output projections compose to.
+        tap_matrices: The convolution to compare with, one matrix a tap.
+        geometry: Geometry of both.
+        size: Pixels per axis of the input.
+
+    Returns:
+        max over outputs of the ℓ₁ norm of the row, in float64: the absolute error
+        attained by some input with ‖x‖_∞ ≤ 1.
+
+    Raises:
+        InputError: If the size does not suit the geometry.
+    """
+    alpha, centers = alpha.double(), centers.double()
+    limits = centers.round().long()
+    spots, spare = _weights_left(
+        limits, matrices.double(), geometry.centers(), tap_matrices.double()
+    )
+    weights = torch.cat([matrices.double(), spare]).movedim(0, -1)
+    band = _band_radius(alpha, max(geometry.canvas_size(size)))
+    axes = [
+        list(_axis_rows(alpha, centers, limits, spots, band, geometry, size, axis))
+        for axis in range(geometry.axes)
+    ]
+    largest = weights.new_zeros(len(weights))
+    for rows in product(*axes):
+        pixels = torch.cat([_kronecker_difference(rows), _kronecker_exact(rows)])
+        largest = torch.maximum(largest, _row_norms(weights, pixels))
+    return largest
+
+
+def row_norm_bound(
+    alpha: Float[Tensor, " heads"],
+    centers: Float[Tensor, "heads axes"],
+    matrices: Float[Tensor, "heads out_channels channels_of_group"],
+    tap_matrices: Float[Tensor, "taps out_channels channels_of_group"],
+    geometry: ConvGeometry,
+) -> Float[Tensor, " out_channels"]:
+    """Return an upper bound of :func:`largest_row_norms` for every input size.
+
+    Args:
+        alpha: Locality strengths of the heads, 1/pixel².
+        centers: Attention centers, in pixels.
+        matrices: W_h, what each head's value and output projections compose to.
+        tap_matrices: The convolution to compare with, one matrix a tap.
+        geometry: Geometry of both.
+
+    Returns:
+        2 Σ_h leak_h Σ|W_h| + Σ|V|, in float64.
+    """
+    _, spare = _weights_left(
+        centers.round().long(),
+        matrices.double(),
+        geometry.centers(),
+        tap_matrices.double(),
+    )
+    leaked = 2 * head_leaks(alpha, centers) @ matrices.double().abs().sum(-1)
+    return leaked + spare.abs().sum(dim=(0, 2))
+
+
+def characteristic_size(
+    alpha: Float[Tensor, " heads"], geometry: ConvGeometry
+) -> tuple[int, ...]:
+    """Return an input size on which borders and interior are all to be seen.
+
+    Args:
+        alpha: Locality strengths of the heads, 1/pixel².
+        geometry: Geometry of the layer.
+
+    Returns:
+        Pixels per axis: the reach of the kernel plus a band on either side, of at
+        most 8 pixels for soft heads.
+    """
+    band = _band_radius(alpha.double(), 8)
+    return tuple(
+        extent + stride + 2 * (band + max(pair))
+        for extent, stride, pair in zip(
+            geometry.extent, geometry.stride, geometry.padding, strict=True
+        )
+    )
+
+
+def _band_radius(alpha: Tensor, most: int) -> int:
+    """Pixels from the target beyond which attention is negligible."""
+    softest = float(alpha.min()) if len(alpha) else math.inf
+    if softest <= 0:
+        return most
+    return min(most, math.ceil(1 + math.sqrt(1 + _NEGLIGIBLE / softest)))
+
+
+def _weights_left(
+    limits: Tensor, matrices: Tensor, taps: Tensor, tap_matrices: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return integer centers c and V_c = Σ_{h: c_h = c} W_h − W_c, where not 0."""
+    spots, index = torch.cat([limits, taps]).unique(dim=0, return_inverse=True)
+    spare = matrices.new_zeros(len(spots), *matrices.shape[1:])
+    spare.index_add_(0, index, torch.cat([matrices, -tap_matrices]))
+    kept = spare.flatten(1).any(dim=1)
+    return spots[kept], spare[kept]
+
+
+def _axis_rows(
+    alpha: Tensor,
+    centers: Tensor,
+    limits: Tensor,
+    spots: Tensor,
+    band: int,
+    geometry: ConvGeometry,
+    size: Sequence[int],
+    axis: int,
+) -> Iterator[_AxisRows]:
+    """Yield the rows of one axis: all those near a border, one of the interior."""
+    keys = geometry.canvas_size(size)[axis]
+    source = geometry.source(size, axis)
+    before = geometry.token_padding[axis][0]
+    reach = torch.cat([limits[:, axis], spots[:, axis]])
+    interior_seen = False
+    for query in geometry.queries(size)[axis]:
+        low, high = query + int(reach.min()) - band, query + int(reach.max()) + band
+        interior = before <= low and high < before + size[axis]
+        if interior and interior_seen:
+            continue
+        interior_seen |= interior
+        # A target off the canvas is within the band of the nearest pixel.
+        first = max(0, min(low, keys - 1 - band))
+        last = min(keys - 1, max(high, band))
+        window = last - first + 1
+        attention = torch.stack([
+            axis_smoothing((query + center - first)[None], window, strength)[0]
+            for center, strength in zip(centers[:, axis], alpha, strict=True)
+        ])
+        limit = _one_hot(query + limits[:, axis], keys)[:, first : last + 1]
+        off_target = attention * (1 - limit)
+        deviation = off_target - limit * off_target.sum(1, keepdim=True)
+        exact = _one_hot(query + spots[:, axis], keys)[:, first : last + 1]
+        fold = _fold(source[first : last + 1])
+        yield _AxisRows(attention @ fold, limit @ fold, deviation @ fold, exact @ fold)
+
+
+def _one_hot(targets: Tensor, keys: int) -> Tensor:
+    """Return a row per target with a one at the nearest pixel of the canvas."""
+    return torch.nn.functional.one_hot(targets.clamp(0, keys - 1), keys).double()
+
+
+def _fold(source: Tensor) -> Tensor:
+    """Return the matrix that adds up tokens which copy the same input pixel."""
+    pixels, index = source.unique(return_inverse=True)
+    return torch.nn.functional.one_hot(index, len(pixels)).double()[:, pixels >= 0]
+
+
+def _kronecker(factors: Sequence[Tensor]) -> Tensor:
+    """Return the row-wise Kronecker product, (rows, pixels of all axes)."""
+    result = factors[0]
+    for factor in factors[1:]:
+        result = (result[:, :, None] * factor[:, None, :]).flatten(1)
+    return result
+
+
+def _kronecker_difference(rows: Sequence[_AxisRows]) -> Tensor:
+    """Return P₁⊗…⊗P_d − S₁⊗…⊗S_d as a telescoping sum, free of cancellation."""
+    terms = [
+        _kronecker(
+            [r.limit for r in rows[:axis]]
+            + [rows[axis].deviation]
+            + [r.attention for r in rows[axis + 1 :]]
+        )
+        for axis in range(len(rows))
+    ]
+    return torch.stack(terms).sum(0)
+
+
+def _kronecker_exact(rows: Sequence[_AxisRows]) -> Tensor:
+    return _kronecker([r.exact for r in rows])
+
+
+def _row_norms(weights: Tensor, pixels: Tensor) -> Tensor:
+    """Return Σ_{c, pixel} |Σ_h W_h[o, c] row_h[pixel]| for every o."""
+    step = max(1, _BLOCK // max(1, weights.shape[1] * pixels.shape[1]))
+    blocks = [(block @ pixels).abs().sum(dim=(1, 2)) for block in weights.split(step)]
+    return torch.cat(blocks)

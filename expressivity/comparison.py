@@ -1,0 +1,81 @@
+"""Compare what two modules compute: the measured half of every claim."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from expressivity.errors import InputError
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two modules were apart on the inputs they were shown.
+
+    Attributes:
+        largest: Largest absolute difference between two outputs.
+        scale: Largest absolute value in the outputs of the first module.
+    """
+
+    largest: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The largest difference over the scale; 0 where both are 0."""
+        return self.largest / self.scale if self.largest else 0.0
+
+
+def measure_difference(
+    first: nn.Module, second: nn.Module, inputs: Iterable[Tensor]
+) -> Difference:
+    """Run two modules on the same inputs and compare all their outputs.
+
+    Outputs may be tensors or any nesting of tuples, lists and dictionaries of
+    them. Both modules run as they are (training mode included), without gradients.
+
+    Args:
+        first: The reference; sets the scale.
+        second: The module compared with it.
+        inputs: Tensors that both modules take.
+
+    Returns:
+        The largest difference and the scale. A NaN or an infinity that only one of
+        the two produces counts as an infinite difference.
+
+    Raises:
+        InputError: If the outputs do not have the same structure, or hold no
+            tensor at all.
+    """
+    largest = scale = 0.0
+    compared = 0
+    with torch.no_grad():
+        for x in inputs:
+            wanted, found = _tensors(first(x)), _tensors(second(x))
+            if [t.shape for t in wanted] != [t.shape for t in found]:
+                raise InputError(
+                    "the two modules return outputs of different shapes: "
+                    f"{[tuple(t.shape) for t in wanted]} and "
+                    f"{[tuple(t.shape) for t in found]}"
+                )
+            for a, b in zip(wanted, found, strict=True):
+                compared += 1
+                if a.numel():
+                    largest = max(largest, _largest_gap(a, b))
+                    scale = max(scale, float(a.abs().nan_to_num(0, 0, 0).max()))
+    if not compared:
+        raise InputError("the modules returned no tensor: nothing was compared")
+    return Difference(largest, scale)
+
+
+def _tensors(output: object) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
+
+
+def _largest_gap(a: Tensor, b: Tensor) -> float:
+    same = (a == b) | (a.isnan() & b.isnan())
+    wide = torch.promote_types(a.dtype, torch.float64)
+    gap = torch.where(same, 0.0, (a.to(wide) - b.to(wide)).abs())
+    return float(gap.nan_to_num(float("inf")).max())

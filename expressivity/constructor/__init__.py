@@ -1,0 +1,13 @@
+"""Convolution to attention, attention to convolution, and how far apart they are."""
+
+from expressivity.constructor.build import attention_from_conv, truncation_error
+from expressivity.constructor.compare import conversion_error
+from expressivity.constructor.invert import NearestConvolution, conv_from_attention
+
+__all__ = [
+    "NearestConvolution",
+    "attention_from_conv",
+    "conv_from_attention",
+    "conversion_error",
+    "truncation_error",
+]

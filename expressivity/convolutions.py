@@ -1,0 +1,271 @@
+"""What counts as a convolution here, and what its weight says.
+
+:func:`plain_convolution` is the single gate through which every module passes
+before anything is built from its weight. Subclasses with a ``forward`` of their own
+and parametrised weights are common; they pass only when a plain torch convolution
+is seen to compute the same outputs.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils import parametrize
+
+from expressivity.comparison import measure_difference
+from expressivity.errors import ExpressivityError, UnsupportedModuleError
+from expressivity.geometry import ConvGeometry, Convolution
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+# Probes run in float64; two orders of summation differ by far less than this.
+PROBE_TOLERANCE = 1e-10
+
+
+def plain_convolution(module: nn.Module) -> Convolution:
+    """Return the plain torch convolution that a module computes.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        The module itself if it is exactly an ``nn.Conv1d``, ``nn.Conv2d`` or
+        ``nn.Conv3d``. For a subclass or a parametrised weight: a new plain
+        convolution that gave the same outputs on random probes of several sizes
+        and scales.
+
+    Raises:
+        UnsupportedModuleError: If the module is no convolution, is lazy, transposed
+            or quantised, carries hooks or state that a plain convolution would
+            drop, computes something else, or has weights that are not finite
+            floating-point numbers.
+    """
+    if not isinstance(module, CONVOLUTIONS) or isinstance(module, LazyModuleMixin):
+        raise UnsupportedModuleError(_why_no_convolution(module))
+    _check_weight(module)
+    if hooks := _hooks(module):
+        raise UnsupportedModuleError(
+            f"it has hooks of its own ({', '.join(hooks)}), which may change its "
+            "weight or output: remove them first"
+        )
+    if extra := _extra_state(module):
+        raise UnsupportedModuleError(
+            f"it has state that a plain convolution would drop: {', '.join(extra)}"
+        )
+    own_forward = {"forward", "_conv_forward"} & vars(module).keys()
+    if type(module) in CONVOLUTIONS and not own_forward:
+        return module
+    return _reproduced(module)
+
+
+def build_convolution(
+    weight: nn.Parameter,
+    bias: nn.Parameter | None,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int] | str,
+    dilation: Sequence[int],
+    groups: int,
+    padding_mode: str,
+) -> Convolution:
+    """Return a plain torch convolution with the given parameters.
+
+    Args:
+        weight: (out_channels, in_channels / groups, *taps); used as it is.
+        bias: (out_channels,) or ``None``; used as it is.
+        stride: As in ``torch.nn.Conv2d``, one number per axis.
+        padding: As in ``torch.nn.Conv2d``, one number per axis or a word.
+        dilation: As in ``torch.nn.Conv2d``, one number per axis.
+        groups: Number of channel groups.
+        padding_mode: As in ``torch.nn.Conv2d``.
+
+    Returns:
+        An ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
+    """
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "padding_mode": padding_mode,
+    }
+    conv = CONVOLUTIONS[weight.dim() - 3](
+        weight.shape[1] * groups,
+        weight.shape[0],
+        cast("Any", tuple(weight.shape[2:])),
+        bias=bias is not None,
+        device="meta",
+        **options,
+    )
+    conv.weight, conv.bias = weight, bias
+    return conv
+
+
+def convolve(
+    x: Float[Tensor, "batch channels *size"],
+    kernel: Float[Tensor, "out_channels channels_of_group *taps"],
+    *,
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Tensor, "batch out_channels *out_size"]:
+    """Convolve over 1, 2 or 3 axes, without padding or bias.
+
+    Args:
+        x: Input.
+        kernel: Weight as torch stores it.
+        stride: Pixels between outputs, per axis.
+        dilation: Pixels between taps, per axis.
+        groups: Number of channel groups.
+
+    Returns:
+        The convolution (torch's cross-correlation).
+    """
+    function = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
+    result: Tensor = function(
+        x, kernel, stride=tuple(stride), dilation=tuple(dilation), groups=groups
+    )
+    return result
+
+
+def tap_matrices(
+    weight: Float[Tensor, "out_channels channels_of_group *taps"],
+) -> Float[Tensor, "taps out_channels channels_of_group"]:
+    """Return the matrices W_Δ, one a tap, in the order of the centers.
+
+    Args:
+        weight: A convolution's weight.
+
+    Returns:
+        A view of the weight.
+    """
+    return weight.flatten(2).movedim(-1, 0)
+
+
+def _why_no_convolution(module: nn.Module) -> str:
+    kind = type(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        return "it is a TorchScript module: convert the original instead"
+    if isinstance(module, LazyModuleMixin):
+        return f"it is lazy ({kind}): run the model once to initialise it"
+    if isinstance(module, TRANSPOSED):
+        return f"it is a transposed convolution ({kind}): not covered"
+    return f"nn.Conv1d, nn.Conv2d or nn.Conv3d is required, got {kind}"
+
+
+def _check_weight(conv: Convolution) -> None:
+    for name in ("weight", "bias"):
+        value = getattr(conv, name)
+        if value is None:
+            continue
+        if value.dtype not in DTYPES:
+            raise UnsupportedModuleError(
+                f"its {name} needs one of the floating dtypes "
+                f"{', '.join(map(str, DTYPES))}, got {value.dtype}: cast the module"
+            )
+        if value.is_meta:
+            raise UnsupportedModuleError(
+                f"its {name} is on the meta device: load real weights first"
+            )
+        if not bool(value.isfinite().all()):
+            raise UnsupportedModuleError(
+                f"its {name} holds {int((~value.isfinite()).sum())} numbers that are "
+                "NaN or infinite: attention would spread them to every output"
+            )
+
+
+def _hooks(module: nn.Module) -> list[str]:
+    """Names of the hook registries of a module that are not empty."""
+    return [
+        name.strip("_")
+        for name, registry in vars(module).items()
+        if "hooks" in name and registry and not name.endswith("_with_kwargs")
+    ]
+
+
+def _extra_state(module: nn.Module) -> list[str]:
+    known = {"weight", "bias", "parametrizations"}
+    names = [*module._parameters, *module._buffers, *module._modules]
+    return [name for name in names if name not in known]
+
+
+def _reproduced(module: Convolution) -> Convolution:
+    """Return a plain twin of a convolution, if the twin computes the same."""
+    kind = type(module).__name__
+    try:
+        twin = _twin(module)
+        # A subclass may behave otherwise in training; a parametrisation is
+        # evaluated once, in the mode the module is in.
+        parametrised = parametrize.is_parametrized(module)
+        modes = [module.training] if parametrised else [False, True]
+        for training in modes:
+            with torch.random.fork_rng(devices=[]):
+                probed, reference = (
+                    copy.deepcopy(m).to("cpu", torch.float64).train(training)
+                    for m in (module, twin)
+                )
+                difference = measure_difference(reference, probed, _probes(twin))
+            if not difference.relative <= PROBE_TOLERANCE:
+                raise UnsupportedModuleError(
+                    f"{kind} does not compute what a plain convolution with its "
+                    f"weight does: they differ by {difference.relative:.2g} of the "
+                    f"output's scale with training={training}"
+                )
+    except UnsupportedModuleError:
+        raise
+    except (ExpressivityError, RuntimeError, ValueError, TypeError) as error:
+        raise UnsupportedModuleError(
+            f"{kind} could not be compared with a plain convolution: {error}"
+        ) from error
+    return twin
+
+
+def _twin(module: Convolution) -> Convolution:
+    """Return a plain convolution with the options and weight of a subclass."""
+    # Reading a parametrised weight may update its state: read it off a copy.
+    values = copy.deepcopy(module).eval()
+    weight, bias = (
+        _own_or_evaluated(module, values, name) for name in ("weight", "bias")
+    )
+    return build_convolution(
+        cast("nn.Parameter", weight),
+        bias,
+        stride=module.stride,
+        padding=module.padding,
+        dilation=module.dilation,
+        groups=module.groups,
+        padding_mode=module.padding_mode,
+    ).train(module.training)
+
+
+def _own_or_evaluated(
+    module: nn.Module, values: nn.Module, name: str
+) -> nn.Parameter | None:
+    """Return a parameter, or what its parametrisation evaluates to."""
+    if not parametrize.is_parametrized(module, name):
+        return module._parameters[name]
+    behind = module.get_submodule(f"parametrizations.{name}").parameters()
+    trainable = any(parameter.requires_grad for parameter in behind)
+    return nn.Parameter(getattr(values, name).detach(), trainable)
+
+
+def _probes(conv: Convolution) -> Iterator[Tensor]:
+    """Yield random inputs whose sizes meet every remainder of the stride."""
+    geometry = ConvGeometry.from_conv(conv)
+    generator = torch.Generator().manual_seed(0)
+    smallest = [
+        extent + max(pair)
+        for extent, pair in zip(geometry.extent, geometry.padding, strict=True)
+    ]
+    for extra in range(max(3, min(8, *geometry.stride, 8))):
+        size = [pixels + extra + axis for axis, pixels in enumerate(smallest)]
+        shape = (2, conv.in_channels, *size)
+        scale = 10.0 ** (extra % 3 - 1)
+        yield scale * torch.randn(shape, generator=generator, dtype=torch.float64)

@@ -1,0 +1,16 @@
+"""The same attention, evaluated several ways: pure functions below the layer."""
+
+from expressivity.strategies.base import ContentTerms, Heads, Strategy
+from expressivity.strategies.dense import attention_scores
+from expressivity.strategies.select import STRATEGIES, Explanation, explain, select
+
+__all__ = [
+    "STRATEGIES",
+    "ContentTerms",
+    "Explanation",
+    "Heads",
+    "Strategy",
+    "attention_scores",
+    "explain",
+    "select",
+]

@@ -1,0 +1,124 @@
+"""What every strategy is given, and what it must offer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.errors import ArgumentError
+
+Queries = Sequence[range]
+
+
+@dataclass(frozen=True)
+class ContentTerms:
+    """The score terms that look at the tokens (equation 8).
+
+    Score of query q and key k: x_q W_qry W_keyᵀ x_k + x_q W_qry Ŵ_keyᵀ r_δ
+    + uᵀ W_keyᵀ x_k, added to the positional score. Heads share no parameters.
+
+    Attributes:
+        query_weight: W_qryᵀ, (heads, key_dim, channels).
+        key_weight: W_keyᵀ, (heads, key_dim, channels).
+        position_weight: Ŵ_keyᵀ, (heads, key_dim, axes + 1).
+        content_bias: u, (heads, key_dim).
+    """
+
+    query_weight: Float[Tensor, "heads key_dim channels"]
+    key_weight: Float[Tensor, "heads key_dim channels"]
+    position_weight: Float[Tensor, "heads key_dim axes_plus_1"]
+    content_bias: Float[Tensor, "heads key_dim"]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The parameters of all heads as plain tensors.
+
+    Channels fall in ``groups`` blocks, as in a grouped convolution: projections are
+    block-diagonal and only their blocks are stored. A projection that is ``None``
+    is the identity, in every head.
+
+    Attributes:
+        alpha: Locality strengths, 1/pixel², (heads,).
+        centers: Attention centers in pixels, (heads, axes).
+        value_weight: W_valᵀ, (heads, groups, head_dim, channels of a group).
+        output_weight: W_outᵀ, (heads, groups, outputs of a group, head_dim).
+        content: The content terms, or ``None`` where they are zero.
+
+    Raises:
+        ArgumentError: If both projections are ``None``.
+    """
+
+    alpha: Float[Tensor, " heads"]
+    centers: Float[Tensor, "heads axes"]
+    value_weight: Float[Tensor, "heads groups head_dim channels"] | None
+    output_weight: Float[Tensor, "heads groups outputs head_dim"] | None
+    content: ContentTerms | None = None
+
+    def __post_init__(self) -> None:
+        if self.value_weight is None and self.output_weight is None:
+            raise ArgumentError(
+                "value_weight and output_weight cannot both be the identity: pass one"
+            )
+
+    @property
+    def projections(self) -> list[Float[Tensor, "heads groups rows columns"]]:
+        """The projections that are not the identity, the outermost first."""
+        both = (self.output_weight, self.value_weight)
+        return [weight for weight in both if weight is not None]
+
+    @property
+    def groups(self) -> int:
+        """Number of blocks of channels."""
+        return self.projections[0].shape[1]
+
+    @property
+    def value_width(self) -> int:
+        """Numbers that one head carries per token, over all groups."""
+        inner = self.projections[-1]
+        rows_or_columns = 3 if self.value_weight is None else 2
+        return self.groups * inner.shape[rows_or_columns]
+
+    @property
+    def out_channels(self) -> int:
+        """Number of output channels, over all groups."""
+        return self.groups * self.projections[0].shape[2]
+
+    def matrices(self) -> Float[Tensor, "heads groups outputs channels"]:
+        """Return W_outᵀ W_valᵀ of every head: the matrix that its tap would have.
+
+        Returns:
+            One block-diagonal matrix a head, as its blocks.
+        """
+        return reduce(torch.matmul, self.projections)
+
+
+class Strategy(Protocol):
+    """One way to evaluate the attention layer.
+
+    All of them take the same arguments: the heads, the query positions along each
+    axis, and the canvas (batch, channels, *tokens). None adds the bias.
+    """
+
+    @property
+    def name(self) -> str:
+        """The word that selects this strategy."""
+
+    @property
+    def summary(self) -> str:
+        """One line: how it computes, at what cost."""
+
+    def why_not(self, heads: Heads, queries: Queries, canvas: Tensor) -> str | None:
+        """Return the reason why this strategy cannot run here, or ``None``."""
+
+    def attend(
+        self,
+        heads: Heads,
+        queries: Queries,
+        canvas: Float[Tensor, "batch channels ..."],
+    ) -> Float[Tensor, "batch out_channels ..."]:
+        """Return the attention output at every query."""

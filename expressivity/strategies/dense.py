@@ -1,0 +1,179 @@
+"""Every query against every key, materialised: the definition of the layer.
+
+The other strategies are tested against this one. Costs heads · queries · keys
+numbers of memory, so it refuses what would not fit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import psutil
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.encoding import (
+    compute_dtype,
+    positional_scores,
+    positions,
+    relative_encoding,
+)
+from expressivity.strategies.base import Heads, Queries
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Materialise scores, softmax and weighted sums (equation 8, literally)."""
+
+    name: str = "dense"
+    summary: str = "every query against every key, materialised: the definition"
+
+    def why_not(self, heads: Heads, queries: Queries, canvas: Tensor) -> str | None:
+        """Refuse what would not fit in the memory that is free now.
+
+        Args:
+            heads: Parameters of the heads.
+            queries: Query positions along each axis.
+            canvas: The tokens.
+
+        Returns:
+            The reason with the GiB it would take, or ``None``.
+        """
+        if torch.compiler.is_compiling():  # free memory is no property of a graph
+            return None
+        needed = bytes_needed(heads, queries, canvas)
+        free = _free_bytes(canvas.device)
+        if needed <= free:
+            return None
+        return (
+            f"its probabilities and outputs need {needed / GIB:.3g} GiB at once and "
+            f"{free / GIB:.3g} GiB are free: shrink the input or use another strategy"
+        )
+
+    def attend(
+        self,
+        heads: Heads,
+        queries: Queries,
+        canvas: Float[Tensor, "batch channels ..."],
+    ) -> Float[Tensor, "batch out_channels ..."]:
+        """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query.
+
+        Args:
+            heads: Parameters of the heads.
+            queries: Query positions along each axis.
+            canvas: The tokens.
+
+        Returns:
+            The attention output, without bias.
+        """
+        probabilities = attention_scores(heads, queries, canvas).softmax(-1)
+        tokens = canvas.flatten(2).to(probabilities.dtype)
+        value, output = (
+            weight if weight is None else weight.to(tokens.dtype)
+            for weight in (heads.value_weight, heads.output_weight)
+        )
+        tokens = tokens.reshape(len(tokens), heads.groups, -1, tokens.shape[-1])
+        if value is None:
+            values = tokens.unsqueeze(1)
+        else:
+            values = torch.einsum("hgdc,bgck->bhgdk", value, tokens)
+        attended = torch.einsum("bhqk,bhgdk->bhgdq", probabilities, values)
+        if output is None:
+            mixed = attended.sum(1)
+        else:
+            mixed = torch.einsum("hgod,bhgdq->bgoq", output, attended)
+        return mixed.reshape(len(canvas), -1, *map(len, queries))
+
+
+def attention_scores(
+    heads: Heads, queries: Queries, canvas: Float[Tensor, "batch channels ..."]
+) -> Float[Tensor, "batch_or_1 heads queries keys"]:
+    """Return the scores of equation 8, before the softmax.
+
+    The positional score is −α_h ‖δ − Δ_h‖²: v_h · r_δ up to a constant of the head.
+    Computed in at least float32, outside autocast.
+
+    Args:
+        heads: Parameters of the heads.
+        queries: Query positions along each axis.
+        canvas: The tokens; only their shape matters without content terms.
+
+    Returns:
+        Scores; the first dimension is 1 without content terms.
+    """
+    dtype = compute_dtype(heads.alpha.dtype)
+    size = canvas.shape[2:]
+    with torch.autocast(canvas.device.type, enabled=False):
+        scores = positional_scores(
+            heads.alpha.to(dtype), heads.centers.to(dtype), queries, size
+        )[None]
+        if heads.content is None:
+            return scores
+        terms = heads.content
+        asked = _at_queries(canvas, queries).flatten(2).to(dtype)
+        tokens = canvas.flatten(2).to(dtype)
+        query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), asked)
+        key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
+        bias = terms.content_bias.to(dtype)[:, None, :]
+        scores = scores + (query + bias) @ key.mT
+        gaps = _displacements(queries, size, canvas.device)
+        encoding = relative_encoding(gaps.to(dtype))
+        seen = torch.einsum("bhqd,hdp->bhqp", query, terms.position_weight.to(dtype))
+        return scores + torch.einsum("bhqp,qkp->bhqk", seen, encoding)
+
+
+def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
+    """Return the bytes that :class:`Dense` holds at its peak, without gradients.
+
+    Args:
+        heads: Parameters of the heads.
+        queries: Query positions along each axis.
+        canvas: The tokens.
+
+    Returns:
+        Scores and probabilities (with content terms: one more copy, per image, and
+        the encodings), values and outputs of every head.
+    """
+    dtype = compute_dtype(canvas.dtype)
+    asked, keys = math.prod(len(q) for q in queries), math.prod(canvas.shape[2:])
+    pairs = len(heads.alpha) * asked * keys
+    if heads.content is None:
+        scores = 2 * pairs
+    else:
+        scores = 3 * pairs * len(canvas) + 2 * asked * keys * (len(queries) + 1)
+    per_head = heads.value_width * (asked + keys) * len(heads.alpha)
+    carried = (per_head + heads.out_channels * asked) * len(canvas)
+    return (scores + carried) * dtype.itemsize
+
+
+def _at_queries(canvas: Tensor, queries: Queries) -> Tensor:
+    """Return the token at each query; off the canvas, the nearest one."""
+    for axis, query in enumerate(queries, start=2):
+        nearest = positions(query, canvas.device).clamp(0, canvas.shape[axis] - 1)
+        canvas = canvas.index_select(axis, nearest)
+    return canvas
+
+
+def _displacements(
+    queries: Queries, size: torch.Size, device: torch.device
+) -> Float[Tensor, "queries keys axes"]:
+    """Return δ = k − q for every pair, in pixels."""
+    asked, keys = (
+        torch.cartesian_prod(*(positions(p, device) for p in points)).reshape(
+            -1, len(size)
+        )
+        for points in (queries, [range(tokens) for tokens in size])
+    )
+    return (keys - asked[:, None]).float()
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )
+        return int(free + cached)
+    return int(psutil.virtual_memory().available)

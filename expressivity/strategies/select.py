@@ -1,0 +1,103 @@
+"""The ordered registry of strategies: choose one, and say why."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from expressivity.errors import StrategyError
+from expressivity.strategies.base import Heads, Queries, Strategy
+from expressivity.strategies.dense import Dense
+from expressivity.strategies.separable import Separable
+
+AUTO = "auto"
+STRATEGIES: tuple[Strategy, ...] = (Separable(), Dense())  # the preferred first
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which strategy runs on an input, and why.
+
+    Attributes:
+        requested: What the layer was set to: a name or ``"auto"``.
+        chosen: The name of the strategy that runs, ``None`` if none can.
+        reasons: For every strategy, why it cannot run; ``None`` if it can.
+    """
+
+    requested: str
+    chosen: str | None
+    reasons: dict[str, str | None]
+
+    def __str__(self) -> str:
+        lines = [f"strategy {self.requested!r} runs {self.chosen or 'nothing'}"]
+        for strategy in STRATEGIES:
+            reason = self.reasons[strategy.name]
+            mark = "*" if strategy.name == self.chosen else "-"
+            verdict = f"cannot run: {reason}" if reason else strategy.summary
+            lines.append(f"  {mark} {strategy.name}: {verdict}")
+        return "\n".join(lines)
+
+
+def check_name(name: str) -> str:
+    """Return the name of a strategy if there is one.
+
+    Args:
+        name: ``"auto"`` or the name of a strategy.
+
+    Returns:
+        The same name.
+
+    Raises:
+        StrategyError: If no strategy is called that.
+    """
+    known = [AUTO] + [strategy.name for strategy in STRATEGIES]
+    if name not in known:
+        raise StrategyError(f"strategy needs one of {known}, got {name!r}")
+    return name
+
+
+def select(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Strategy:
+    """Return the strategy that runs.
+
+    Args:
+        name: ``"auto"`` for the first that can, or the name of one.
+        heads: Parameters of the heads.
+        queries: Query positions along each axis.
+        canvas: The tokens.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        StrategyError: If the named one, or all of them, cannot run; the message
+            holds the reasons.
+    """
+    refusals = []
+    for strategy in STRATEGIES:
+        if check_name(name) in (AUTO, strategy.name):
+            reason = strategy.why_not(heads, queries, canvas)
+            if reason is None:
+                return strategy
+            refusals.append(f"{strategy.name} cannot run: {reason}")
+    raise StrategyError("; ".join(refusals))
+
+
+def explain(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Explanation:
+    """Ask every strategy whether it could run.
+
+    Args:
+        name: ``"auto"`` or the name of a strategy.
+        heads: Parameters of the heads.
+        queries: Query positions along each axis.
+        canvas: The tokens.
+
+    Returns:
+        The choice that :func:`select` makes, and everybody's reasons.
+
+    Raises:
+        StrategyError: If no strategy has that name.
+    """
+    reasons = {s.name: s.why_not(heads, queries, canvas) for s in STRATEGIES}
+    able = [
+        n for n, why in reasons.items() if not why and check_name(name) in (AUTO, n)
+    ]
+    return Explanation(name, able[0] if able else None, reasons)
