@@ -55,7 +55,7 @@ def attention_from_conv(
         Theorem 1, Lemmas 1 and 2; DESIGN 2.4 to 2.8.
 
     Example:
-        >>> conv = nn.Conv2d(3, 8, kernel_size=3, padding=1)
+        >>> conv = torch.nn.Conv2d(3, 8, kernel_size=3, padding=1)
         >>> attention = attention_from_conv(conv)
         >>> x = torch.randn(1, 3, 16, 16)
         >>> bool((attention(x) - conv(x)).abs().max() < 1e-5)
@@ -115,7 +115,7 @@ def truncation_error(conv: Convolution, head_dim: int) -> Float[Tensor, " taps"]
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
     Example:
-        >>> conv = nn.Conv2d(8, 4, 3)
+        >>> conv = torch.nn.Conv2d(8, 4, 3)
         >>> truncation_error(conv, head_dim=4).max().item()
         0.0
     """
