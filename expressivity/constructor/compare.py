@@ -41,6 +41,7 @@ def conversion_error(
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
     Example:
+        >>> from expressivity import attention_from_conv
         >>> conv = torch.nn.Conv1d(2, 2, 3)
         >>> attention = attention_from_conv(conv, tolerance=1e-3)
         >>> bool(conversion_error(attention, conv).max() <= 1e-3)

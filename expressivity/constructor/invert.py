@@ -70,6 +70,7 @@ def conv_from_attention(
             convolution cannot express the padding of the layer.
 
     Example:
+        >>> from expressivity import attention_from_conv
         >>> conv = torch.nn.Conv2d(2, 4, 3, padding=1)
         >>> back = conv_from_attention(attention_from_conv(conv))
         >>> torch.equal(back.weight, conv.weight)
