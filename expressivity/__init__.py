@@ -3,39 +3,64 @@
 The public names; nobody inside the package imports from here.
 """
 
-from expressivity.attention import RelativeSelfAttention as RelativeSelfAttention
-from expressivity.attention import explain as explain
+from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bounds import (
-    alpha_for as alpha_for,
+    alpha_for,
+    first_order_error,
+    leak,
+    saturation_alpha,
+    worst_case_error,
 )
-from expressivity.bounds import (
-    first_order_error as first_order_error,
-)
-from expressivity.bounds import (
-    leak as leak,
-)
-from expressivity.bounds import (
-    saturation_alpha as saturation_alpha,
-)
-from expressivity.bounds import (
-    worst_case_error as worst_case_error,
-)
+from expressivity.comparison import Difference, measure_difference
 from expressivity.constructor import (
-    NearestConvolution as NearestConvolution,
+    NearestConvolution,
+    attention_from_conv,
+    conv_from_attention,
+    conversion_error,
+    truncation_error,
 )
-from expressivity.constructor import (
-    attention_from_conv as attention_from_conv,
+from expressivity.convolutions import plain_convolution
+from expressivity.errors import (
+    ArgumentError,
+    ExpressivityError,
+    FileError,
+    InputError,
+    MissingDependencyError,
+    NotOneHotError,
+    StrategyError,
+    UnsupportedModuleError,
 )
-from expressivity.constructor import (
-    conv_from_attention as conv_from_attention,
-)
-from expressivity.constructor import (
-    conversion_error as conversion_error,
-)
-from expressivity.constructor import (
-    truncation_error as truncation_error,
-)
-from expressivity.convolutions import plain_convolution as plain_convolution
-from expressivity.geometry import ConvGeometry as ConvGeometry
+from expressivity.geometry import ConvGeometry
+from expressivity.surgery import Conversion, LayerRecord, convert
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "ConvGeometry",
+    "Conversion",
+    "Difference",
+    "ExpressivityError",
+    "FileError",
+    "InputError",
+    "LayerRecord",
+    "MissingDependencyError",
+    "NearestConvolution",
+    "NotOneHotError",
+    "RelativeSelfAttention",
+    "StrategyError",
+    "UnsupportedModuleError",
+    "alpha_for",
+    "attention_from_conv",
+    "conv_from_attention",
+    "conversion_error",
+    "convert",
+    "explain",
+    "first_order_error",
+    "leak",
+    "measure_difference",
+    "plain_convolution",
+    "saturation_alpha",
+    "truncation_error",
+    "worst_case_error",
+]

@@ -22,10 +22,10 @@ from expressivity.strategies import (
     Explanation,
     Heads,
     attention_scores,
+    check_name,
     select,
 )
-from expressivity.strategies.select import check_name
-from expressivity.strategies.select import explain as explain_choice
+from expressivity.strategies import explain as explain_choice
 
 
 class RelativeSelfAttention(nn.Module):

@@ -150,7 +150,7 @@ def tap_matrices(
 
 
 def _why_no_convolution(module: nn.Module) -> str:
-    kind = type(module).__name__
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
     if isinstance(module, torch.jit.ScriptModule):
         return "it is a TorchScript module: convert the original instead"
     if isinstance(module, LazyModuleMixin):
@@ -182,11 +182,11 @@ def _check_weight(conv: Convolution) -> None:
 
 
 def _hooks(module: nn.Module) -> list[str]:
-    """Names of the hook registries of a module that are not empty."""
+    """Names of the hook registries, those around the forward pass, in use."""
     return [
         name.strip("_")
         for name, registry in vars(module).items()
-        if "hooks" in name and registry and not name.endswith("_with_kwargs")
+        if name.endswith("_hooks") and "state_dict" not in name and registry
     ]
 
 
@@ -207,10 +207,9 @@ def _reproduced(module: Convolution) -> Convolution:
         modes = [module.training] if parametrised else [False, True]
         for training in modes:
             with torch.random.fork_rng(devices=[]):
-                probed, reference = (
-                    copy.deepcopy(m).to("cpu", torch.float64).train(training)
-                    for m in (module, twin)
-                )
+                probed = copy.deepcopy(module).to("cpu", torch.float64).train(training)
+                # Its own twin: a parametrisation rounds otherwise in float64.
+                reference = _twin(probed)
                 difference = measure_difference(reference, probed, _probes(twin))
             if not difference.relative <= PROBE_TOLERANCE:
                 raise UnsupportedModuleError(

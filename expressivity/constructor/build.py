@@ -10,10 +10,11 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import alpha_for, saturation_alpha
-from expressivity.bounds.leak import check_alpha, round_up
+from expressivity.bounds.leak import check_positive, round_up
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.strategies import check_name
 
 
 def attention_from_conv(
@@ -61,12 +62,11 @@ def attention_from_conv(
         >>> bool((attention(x) - conv(x)).abs().max() < 1e-5)
         True
     """
+    check_options(alpha, tolerance, head_dim, strategy)
     conv = plain_convolution(conv)
     weight, geometry = conv.weight.detach(), ConvGeometry.from_conv(conv)
-    if alpha is not None and tolerance is not None:
-        raise ArgumentError(f"give alpha or tolerance, got both: {alpha=} {tolerance=}")
     if alpha is not None:
-        strength = check_alpha(alpha)
+        strength = float(alpha)
     elif tolerance is not None:
         strength = alpha_for(conv, tolerance=tolerance)
     else:
@@ -99,6 +99,47 @@ def attention_from_conv(
     return attention.train(conv.training)
 
 
+def check_options(
+    alpha: float | None, tolerance: float | None, head_dim: int | None, strategy: str
+) -> None:
+    """Refuse options that no convolution could be converted with.
+
+    Args:
+        alpha: As for :func:`attention_from_conv`.
+        tolerance: As for :func:`attention_from_conv`.
+        head_dim: As for :func:`attention_from_conv`.
+        strategy: As for :func:`attention_from_conv`.
+
+    Raises:
+        ArgumentError: If a number is out of range, or both ``alpha`` and
+            ``tolerance`` are given.
+        StrategyError: If there is no such strategy.
+    """
+    if alpha is not None and tolerance is not None:
+        raise ArgumentError(
+            f"give alpha or tolerance, not both, got {alpha=} and {tolerance=}"
+        )
+    if alpha is not None:
+        check_positive("alpha", alpha)
+    if tolerance is not None:
+        check_positive("tolerance", tolerance)
+    check_head_dim(head_dim)
+    check_name(strategy)
+
+
+def check_head_dim(head_dim: int | None) -> None:
+    """Refuse a head dimension below 1.
+
+    Args:
+        head_dim: Dimension D_h of a head's values, ``None`` for the default.
+
+    Raises:
+        ArgumentError: If it is no integer or below 1.
+    """
+    if head_dim is not None and not (isinstance(head_dim, int) and head_dim >= 1):
+        raise ArgumentError(f"head_dim needs an integer of at least 1, got {head_dim}")
+
+
 def truncation_error(conv: Convolution, head_dim: int) -> Float[Tensor, " taps"]:
     """Return what a head dimension cuts off each tap: the Eckart–Young tail.
 
@@ -119,8 +160,7 @@ def truncation_error(conv: Convolution, head_dim: int) -> Float[Tensor, " taps"]
         >>> truncation_error(conv, head_dim=4).max().item()
         0.0
     """
-    if head_dim < 1:
-        raise ArgumentError(f"head_dim needs to be at least 1, got {head_dim}")
+    check_head_dim(head_dim)
     conv = plain_convolution(conv)
     blocks = tap_matrices(conv.weight.detach().double()).unflatten(1, (conv.groups, -1))
     tail: Tensor = torch.linalg.svdvals(blocks)[..., head_dim:]

@@ -94,8 +94,7 @@ def head_matrices(
     Returns:
         One matrix a head, as a tap of a grouped convolution has it.
     """
-    with torch.no_grad():
-        return attention.heads().matrices().flatten(1, 2)
+    return attention.heads().matrices().detach().flatten(1, 2)
 
 
 def require_position_only(attention: RelativeSelfAttention) -> None:

@@ -2,7 +2,13 @@
 
 from expressivity.strategies.base import ContentTerms, Heads, Strategy
 from expressivity.strategies.dense import attention_scores
-from expressivity.strategies.select import STRATEGIES, Explanation, explain, select
+from expressivity.strategies.select import (
+    STRATEGIES,
+    Explanation,
+    check_name,
+    explain,
+    select,
+)
 
 __all__ = [
     "STRATEGIES",
@@ -11,6 +17,7 @@ __all__ = [
     "Heads",
     "Strategy",
     "attention_scores",
+    "check_name",
     "explain",
     "select",
 ]

@@ -1,0 +1,63 @@
+"""Which modules of a network are convolutions, and which of them are asked for."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from expressivity.convolutions import CONVOLUTIONS, TRANSPOSED
+from expressivity.errors import ArgumentError
+
+Predicate = Callable[[str, nn.Module], bool]
+Where = str | Sequence[str] | Predicate
+
+
+def convolution_like(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield every module that is a convolution or is called one.
+
+    Args:
+        model: The network.
+
+    Yields:
+        First name and module, each module once: torch's convolutions and their
+        subclasses, transposed ones, and modules without children whose class name
+        says "conv" (quantised, scripted or hand-written ones).
+    """
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            kind = str(getattr(module, "original_name", kind))
+        called_one = re.search("conv", kind, re.IGNORECASE) is not None
+        childless = next(module.children(), None) is None
+        if isinstance(module, CONVOLUTIONS + TRANSPOSED) or (called_one and childless):
+            yield name, module
+
+
+def selector(where: Where | None, names: Sequence[str]) -> Predicate:
+    """Return the predicate that ``where=`` stands for.
+
+    Args:
+        where: ``None`` for all; a predicate of name and module; or names, or shell
+            patterns of names (``"layer3.*"``), one or several.
+        names: The names of all convolutions of the model.
+
+    Returns:
+        A predicate of name and module.
+
+    Raises:
+        ArgumentError: If a name or pattern matches no convolution.
+    """
+    if where is None:
+        return lambda name, module: True
+    if callable(where):
+        return where
+    patterns = [where] if isinstance(where, str) else list(where)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ArgumentError(
+                f"where={pattern!r} matches no convolution of the model; it has: "
+                f"{', '.join(names) or 'none'}"
+            )
+    return lambda name, module: any(fnmatchcase(name, p) for p in patterns)
