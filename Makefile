@@ -1,0 +1,44 @@
+# Each target sets up what it needs: a virtual environment with the tested versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CASES ?= 20000
+
+.PHONY: help demo test lint fuzz format clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
+	$(BIN)/expressivity demo --output demo-output
+
+test: $(VENV)/.test  ## Run all tests (minutes; longer searches have their own target)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -m compiled
+
+lint: $(VENV)/.test  ## Check style, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=20000)
+	$(BIN)/python -m tests.fuzz --cases $(CASES)
+
+format: $(VENV)/.test  ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the environment and everything generated
+	rm -rf $(VENV) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[test,lint]'
+	touch $@ $(VENV)/.demo
