@@ -17,6 +17,7 @@ All positions are counted in pixels from the first token of the canvas.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, Self, cast, get_args
 
 import torch
@@ -113,10 +114,11 @@ class ConvGeometry:
             >>> ConvGeometry.create((3, 2), padding="same").padding
             ((1, 1), (0, 1))
         """
-        kernel_size = tuple(kernel_size)
-        strides = _per_axis(stride, kernel_size)
-        dilations = _per_axis(dilation, kernel_size)
-        none = ((0, 0),) * len(kernel_size)
+        kernel_size = _per_axis("kernel_size", kernel_size)
+        axes = len(kernel_size)
+        strides = _per_axis("stride", stride, axes)
+        dilations = _per_axis("dilation", dilation, axes)
+        none = ((0, 0),) * axes
         if padding == "same":
             if any(step != 1 for step in strides):
                 raise ArgumentError(
@@ -131,7 +133,7 @@ class ConvGeometry:
                 f"padding needs numbers, 'same' or 'valid', got {padding!r}"
             )
         else:
-            pairs = tuple((p, p) for p in _per_axis(padding, kernel_size))
+            pairs = tuple((p, p) for p in _per_axis("padding", padding, axes))
         return cls(kernel_size, strides, pairs, dilations, padding_mode)
 
     @classmethod
@@ -368,5 +370,13 @@ class ConvGeometry:
         return -self.padding[axis][0] if self.padding_mode == "replicate" else 0
 
 
-def _per_axis(value: int | Sequence[int], like: tuple[int, ...]) -> tuple[int, ...]:
-    return (value,) * len(like) if isinstance(value, int) else tuple(value)
+def _per_axis(
+    name: str, value: int | Sequence[int], axes: int | None = None
+) -> tuple[int, ...]:
+    """Return one integer per axis; one number stands for all if ``axes`` is given."""
+    entries = (value,) * (axes or 0) if isinstance(value, Integral) else value
+    listed = isinstance(entries, Sequence) and len(entries) > 0
+    if listed and all(isinstance(entry, Integral) for entry in entries):
+        return tuple(int(entry) for entry in entries)
+    wanted = "one integer per axis" + (", or one for all" if axes else "")
+    raise ArgumentError(f"{name} needs {wanted}, got {value!r}")

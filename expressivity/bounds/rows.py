@@ -21,12 +21,23 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.bounds.leak import head_leaks
+from expressivity.encoding import axis_scores
 from expressivity.geometry import ConvGeometry
-from expressivity.smoothing import axis_smoothing
 
 # Attention beyond the band is below e^−45 of the attention at its edge.
 _NEGLIGIBLE = 45.0
 _BLOCK = 2**24
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where the heads attend, and where they ought to."""
+
+    alpha: Tensor  # (heads,)
+    centers: Tensor  # (heads, axes)
+    limits: Tensor  # c_h, (heads, axes), integers
+    spots: Tensor  # centers of V, (spots, axes), integers
+    band: int  # pixels around a target that get any attention
 
 
 @dataclass(frozen=True)
@@ -64,16 +75,15 @@ def largest_row_norms(
     Raises:
         InputError: If the size does not suit the geometry.
     """
-    alpha, centers = alpha.double(), centers.double()
     limits = centers.round().long()
     spots, spare = _weights_left(
         limits, matrices.double(), geometry.centers(), tap_matrices.double()
     )
     weights = torch.cat([matrices.double(), spare]).movedim(0, -1)
-    band = _band_radius(alpha, max(geometry.canvas_size(size)))
+    band = _band_radius(alpha.double(), max(geometry.canvas_size(size)))
+    placed = _Placed(alpha.double(), centers.double(), limits, spots, band)
     axes = [
-        list(_axis_rows(alpha, centers, limits, spots, band, geometry, size, axis))
-        for axis in range(geometry.axes)
+        list(_axis_rows(placed, geometry, size, axis)) for axis in range(geometry.axes)
     ]
     largest = weights.new_zeros(len(weights))
     for rows in product(*axes):
@@ -153,20 +163,16 @@ def _weights_left(
 
 
 def _axis_rows(
-    alpha: Tensor,
-    centers: Tensor,
-    limits: Tensor,
-    spots: Tensor,
-    band: int,
-    geometry: ConvGeometry,
-    size: Sequence[int],
-    axis: int,
+    heads: _Placed, geometry: ConvGeometry, size: Sequence[int], axis: int
 ) -> Iterator[_AxisRows]:
     """Yield the rows of one axis: all those near a border, one of the interior."""
     keys = geometry.canvas_size(size)[axis]
     source = geometry.source(size, axis)
-    before = geometry.token_padding[axis][0]
-    reach = torch.cat([limits[:, axis], spots[:, axis]])
+    before, band = geometry.token_padding[axis][0], heads.band
+    centers, limits, spots = (
+        places[:, axis] for places in (heads.centers, heads.limits, heads.spots)
+    )
+    reach = torch.cat([limits, spots])
     interior_seen = False
     for query in geometry.queries(size)[axis]:
         low, high = query + int(reach.min()) - band, query + int(reach.max()) + band
@@ -178,14 +184,11 @@ def _axis_rows(
         first = max(0, min(low, keys - 1 - band))
         last = min(keys - 1, max(high, band))
         window = last - first + 1
-        attention = torch.stack([
-            axis_smoothing((query + center - first)[None], window, strength)[0]
-            for center, strength in zip(centers[:, axis], alpha, strict=True)
-        ])
-        limit = _one_hot(query + limits[:, axis], keys)[:, first : last + 1]
+        attention = axis_scores(query + centers - first, window, heads.alpha).softmax(1)
+        limit = _one_hot(query + limits, keys)[:, first : last + 1]
         off_target = attention * (1 - limit)
         deviation = off_target - limit * off_target.sum(1, keepdim=True)
-        exact = _one_hot(query + spots[:, axis], keys)[:, first : last + 1]
+        exact = _one_hot(query + spots, keys)[:, first : last + 1]
         fold = _fold(source[first : last + 1])
         yield _AxisRows(attention @ fold, limit @ fold, deviation @ fold, exact @ fold)
 

@@ -4,6 +4,8 @@ One head per tap, centered on it, whose value and output projections compose to 
 tap's matrix W_Δ.
 """
 
+from numbers import Integral
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -136,7 +138,7 @@ def check_head_dim(head_dim: int | None) -> None:
     Raises:
         ArgumentError: If it is no integer or below 1.
     """
-    if head_dim is not None and not (isinstance(head_dim, int) and head_dim >= 1):
+    if head_dim is not None and not (isinstance(head_dim, Integral) and head_dim >= 1):
         raise ArgumentError(f"head_dim needs an integer of at least 1, got {head_dim}")
 
 
