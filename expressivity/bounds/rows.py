@@ -231,6 +231,8 @@ def _kronecker_exact(rows: Sequence[_AxisRows]) -> Tensor:
 
 def _row_norms(weights: Tensor, pixels: Tensor) -> Tensor:
     """Return Σ_{c, pixel} |Σ_h W_h[o, c] row_h[pixel]| for every o."""
+    if len(pixels) == 1:  # one head: the norm of a product of two vectors
+        return weights.abs().sum(dim=(1, 2)) * pixels.abs().sum()
     step = max(1, _BLOCK // max(1, weights.shape[1] * pixels.shape[1]))
     blocks = [(block @ pixels).abs().sum(dim=(1, 2)) for block in weights.split(step)]
     return torch.cat(blocks)
