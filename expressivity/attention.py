@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
+from expressivity.precision import autocast_is_on
 from expressivity.strategies import (
     ContentTerms,
     Explanation,
@@ -271,7 +272,7 @@ class RelativeSelfAttention(nn.Module):
         heads = self.heads()
         strategy = select(self.strategy, heads, queries, canvas)
         output = strategy.attend(heads, queries, canvas)
-        if not torch.is_autocast_enabled(x.device.type):
+        if not autocast_is_on(x.device):
             output = output.to(x.dtype)
         if self.bias is not None:
             ones = (1,) * self.geometry.axes
@@ -368,7 +369,7 @@ class RelativeSelfAttention(nn.Module):
                 f"the layer takes {self.in_channels} channels, got {batch.shape[1]} "
                 f"in an input of shape {tuple(x.shape)}"
             )
-        autocast = torch.is_autocast_enabled(x.device.type)
+        autocast = autocast_is_on(x.device)
         if x.dtype != self.alpha.dtype and not (autocast and x.is_floating_point()):
             raise InputError(
                 f"the layer takes {self.alpha.dtype}, got {x.dtype}: cast the input "

@@ -18,18 +18,6 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 
-def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of positions and softmax: at least float32.
-
-    Args:
-        dtype: The dtype of the layer.
-
-    Returns:
-        float32 for half precision, else ``dtype`` itself.
-    """
-    return torch.promote_types(dtype, torch.float32)
-
-
 def positions(points: range, device: torch.device) -> Int[Tensor, " points"]:
     """Return positions along an axis as a tensor.
 

@@ -8,11 +8,11 @@ at the targets (DESIGN 2.2 and 2.3).
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from expressivity.encoding import axis_scores, compute_dtype
+from expressivity.encoding import axis_scores
+from expressivity.precision import compute_dtype, without_autocast
 
 
 def axis_smoothing(
@@ -51,7 +51,7 @@ def apply_per_axis(
     Returns:
         Σ_k M₁(t₁, k₁) ⋯ M_d(t_d, k_d) X_k for every t.
     """
-    with torch.autocast(canvas.device.type, enabled=False):
+    with without_autocast(canvas.device):
         result = canvas.to(compute_dtype(canvas.dtype))
         for axis, matrix in enumerate(matrices, start=2):
             # On CPU and GPU alike the product runs over the last dimension.

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.encoding import (
-    compute_dtype,
     positional_scores,
     positions,
     relative_encoding,
 )
+from expressivity.precision import compute_dtype, without_autocast
 from expressivity.strategies.base import Heads, Queries
 
 GIB = 2**30
@@ -105,7 +105,7 @@ def attention_scores(
     """
     dtype = compute_dtype(heads.alpha.dtype)
     size = canvas.shape[2:]
-    with torch.autocast(canvas.device.type, enabled=False):
+    with without_autocast(canvas.device):
         scores = positional_scores(
             heads.alpha.to(dtype), heads.centers.to(dtype), queries, size
         )[None]

@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from expressivity.convolutions import convolve
-from expressivity.encoding import compute_dtype, positions
+from expressivity.encoding import positions
+from expressivity.precision import compute_dtype
 from expressivity.smoothing import apply_per_axis, axis_smoothing
 from expressivity.strategies.base import Heads, Queries
 
@@ -198,11 +199,12 @@ def _groups(heads: Heads) -> Iterator[_Group]:
 
 def _each_alone(heads: Heads) -> bool:
     """Whether the values of α and Δ must not decide how heads are grouped."""
-    # Derivatives are asked for head by head; and a graph that is traced once may
-    # later run with other values.
+    # Derivatives are asked for head by head; a graph that is traced once may later
+    # run with other values; and shapes alone have none.
     parameters = (heads.alpha, heads.centers)
     return (
         torch.compiler.is_compiling()
+        or heads.alpha.is_meta
         or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters))
         or any(forward_ad.unpack_dual(p).tangent is not None for p in parameters)
     )

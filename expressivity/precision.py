@@ -1,0 +1,47 @@
+"""In which precision things are computed: at least float32, outside autocast."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of positions and softmax: at least float32.
+
+    Args:
+        dtype: The dtype of the layer.
+
+    Returns:
+        float32 for half precision, else ``dtype`` itself.
+
+    Example:
+        >>> compute_dtype(torch.bfloat16)
+        torch.float32
+    """
+    return torch.promote_types(dtype, torch.float32)
+
+
+def autocast_is_on(device: torch.device) -> bool:
+    """Return whether autocast chooses dtypes on a device now.
+
+    Args:
+        device: Any device; there is no autocast on ``meta``.
+
+    Returns:
+        Whether it does.
+    """
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which dtypes are what the code says.
+
+    Args:
+        device: Any device.
+
+    Returns:
+        A context manager.
+    """
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
