@@ -31,7 +31,13 @@ from expressivity.errors import (
     UnsupportedModuleError,
 )
 from expressivity.geometry import ConvGeometry
+from expressivity.plots import (
+    plot_attention_maps,
+    plot_error_vs_alpha,
+    plot_overview,
+)
 from expressivity.surgery import Conversion, LayerRecord, convert
+from expressivity.sweep import ErrorSweep, error_sweep
 
 __version__ = "0.1.0"
 
@@ -40,6 +46,7 @@ __all__ = [
     "ConvGeometry",
     "Conversion",
     "Difference",
+    "ErrorSweep",
     "ExpressivityError",
     "FileError",
     "InputError",
@@ -55,11 +62,15 @@ __all__ = [
     "conv_from_attention",
     "conversion_error",
     "convert",
+    "error_sweep",
     "explain",
     "first_order_error",
     "leak",
     "measure_difference",
     "plain_convolution",
+    "plot_attention_maps",
+    "plot_error_vs_alpha",
+    "plot_overview",
     "saturation_alpha",
     "truncation_error",
     "worst_case_error",

@@ -1,5 +1,6 @@
 """Compare what two modules compute: the measured half of every claim."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,7 +26,9 @@ class Difference:
     @property
     def relative(self) -> float:
         """The largest difference over the scale; 0 where both are 0."""
-        return self.largest / self.scale if self.largest else 0.0
+        if not self.scale:
+            return math.inf if self.largest else 0.0
+        return self.largest / self.scale
 
 
 def measure_difference(
@@ -78,4 +81,4 @@ def _largest_gap(a: Tensor, b: Tensor) -> float:
     same = (a == b) | (a.isnan() & b.isnan())
     wide = torch.promote_types(a.dtype, torch.float64)
     gap = torch.where(same, 0.0, (a.to(wide) - b.to(wide)).abs())
-    return float(gap.nan_to_num(float("inf")).max())
+    return float(gap.nan_to_num(math.inf, math.inf).max())

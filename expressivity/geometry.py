@@ -15,9 +15,9 @@ t = q + Δ   ``targets``                the pixels that the heads should copy
 All positions are counted in pixels from the first token of the canvas.
 """
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal, Self, cast, get_args
 
 import torch
@@ -374,9 +374,14 @@ def _per_axis(
     name: str, value: int | Sequence[int], axes: int | None = None
 ) -> tuple[int, ...]:
     """Return one integer per axis; one number stands for all if ``axes`` is given."""
-    entries = (value,) * (axes or 0) if isinstance(value, Integral) else value
-    listed = isinstance(entries, Sequence) and len(entries) > 0
-    if listed and all(isinstance(entry, Integral) for entry in entries):
-        return tuple(int(entry) for entry in entries)
+    try:
+        if isinstance(value, Sequence):
+            entries = tuple(map(operator.index, value))
+        else:
+            entries = (operator.index(value),) * (axes or 0)
+    except TypeError:
+        entries = ()
+    if entries:
+        return entries
     wanted = "one integer per axis" + (", or one for all" if axes else "")
     raise ArgumentError(f"{name} needs {wanted}, got {value!r}")

@@ -37,7 +37,7 @@ def axis_smoothing(
 
 def apply_per_axis(
     canvas: Float[Tensor, "batch channels *size"],
-    matrices: Sequence[Float[Tensor, "rows columns"]],
+    matrices: Sequence[Float[Tensor, "_ _"]],
 ) -> Float[Tensor, "batch channels *rows_per_axis"]:
     """Apply one matrix along each axis: a Kronecker product, never formed.
 

@@ -75,6 +75,7 @@ def largest_row_norms(
     Raises:
         InputError: If the size does not suit the geometry.
     """
+    geometry.check_input(size)
     limits = centers.round().long()
     spots, spare = _weights_left(
         limits, matrices.double(), geometry.centers(), tap_matrices.double()

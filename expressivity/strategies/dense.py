@@ -74,7 +74,7 @@ class Dense:
             weight if weight is None else weight.to(tokens.dtype)
             for weight in (heads.value_weight, heads.output_weight)
         )
-        tokens = tokens.reshape(len(tokens), heads.groups, -1, tokens.shape[-1])
+        tokens = tokens.unflatten(1, (heads.groups, -1))
         if value is None:
             values = tokens.unsqueeze(1)
         else:
@@ -84,7 +84,8 @@ class Dense:
             mixed = attended.sum(1)
         else:
             mixed = torch.einsum("hgod,bhgdq->bgoq", output, attended)
-        return mixed.reshape(len(canvas), -1, *map(len, queries))
+        size = (heads.out_channels, *map(len, queries))
+        return mixed.reshape(canvas.shape[0], *size)
 
 
 def attention_scores(
@@ -140,7 +141,8 @@ def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
     asked, keys = math.prod(len(q) for q in queries), math.prod(canvas.shape[2:])
     pairs = len(heads.alpha) * asked * keys
     if heads.content is None:
-        scores = 2 * pairs
+        # Along one axis the gaps, their squares and the scores are all this large.
+        scores = (3 if len(queries) == 1 else 2) * pairs
     else:
         scores = 3 * pairs * len(canvas) + 2 * asked * keys * (len(queries) + 1)
     per_head = heads.value_width * (asked + keys) * len(heads.alpha)

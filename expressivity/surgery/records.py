@@ -75,7 +75,9 @@ class Conversion:
             A title line that counts, then one row a convolution.
         """
         buffer = io.StringIO()
-        console = Console(file=buffer, width=width, color_system=None)
+        console = Console(
+            file=buffer, width=width, color_system=None, force_jupyter=False
+        )
         console.print(self.rich_table())
         return buffer.getvalue()
 

@@ -1,0 +1,58 @@
+"""What all pictures share: how a figure is made, colours, and sizes of text.
+
+Colours are from the Okabe–Ito palette, which colour-blind readers tell apart; line
+styles and markers differ too, so that the pictures survive a greyscale printer.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from expressivity.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
+
+BLACK, BLUE, VERMILLION = "#000000", "#0072B2", "#D55E00"
+WHITE, FAINT = "#FFFFFF", "#777777"
+TEXT, SMALL_TEXT = 9.0, 8.0  # points
+DPI = 200
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure that keeps its parts from overlapping.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Returns:
+        The figure, 200 dots per inch.
+
+    Raises:
+        MissingDependencyError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+    except ImportError as error:
+        raise MissingDependencyError(
+            "pictures are drawn by matplotlib, which is not installed: "
+            "pip install 'expressivity[plot]'"
+        ) from error
+    layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+def side_by_side(
+    place: "Figure | SubFigure", widths: Sequence[float]
+) -> "list[SubFigure]":
+    """Split a figure into columns.
+
+    Args:
+        place: What to split.
+        widths: Inches of each column.
+
+    Returns:
+        The columns, from left to right.
+    """
+    return list(place.subfigures(1, len(widths), squeeze=False, width_ratios=widths)[0])

@@ -1,0 +1,207 @@
+"""Error against α as data: measured, predicted, and the worst that could happen.
+
+Three curves of one conversion on one input x, and the level below which a dtype
+cannot go:
+
+    measured     max |attention_α(x) − conv(x)|, attention in its own dtype
+    predicted    max |e^−α · Conv_W(∇²x)|, the first order of the error
+    worst case   ‖x‖_∞ · max ‖row of (attention − convolution)‖₁
+    floor        u · max (Σ|W||x| + |b|), u = eps / 2 the unit roundoff
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from expressivity.bounds import first_order_error, saturation_alpha, worst_case_error
+from expressivity.bounds.leak import check_alpha
+from expressivity.constructor import attention_from_conv
+from expressivity.convolutions import plain_convolution
+from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry import ConvGeometry, Convolution
+
+Progress = Callable[[Iterable[float]], Iterable[float]]
+
+_DEFAULT_COUNT = 30
+_SOFTEST = 0.5
+_PAST_SATURATION = 1.35
+
+
+@dataclass(frozen=True)
+class ErrorSweep:
+    """The error of a conversion at several locality strengths, on one input.
+
+    All errors are absolute, the largest over every output.
+
+    Attributes:
+        alphas: Locality strengths as the layer holds them, 1/pixel².
+        measured: What the attention layer, computed in ``dtype``, was off the
+            convolution computed in float64.
+        predicted: The first-order prediction, in float64.
+        worst_case: What no input of this size and largest magnitude exceeds, in
+            exact arithmetic; float64.
+        rounding_floor: Size of one rounding of the largest output, see
+            :func:`rounding_floor`.
+        dtype: Dtype of the layer, such as ``"float32"``.
+    """
+
+    alphas: tuple[float, ...]
+    measured: tuple[float, ...]
+    predicted: tuple[float, ...]
+    worst_case: tuple[float, ...]
+    rounding_floor: float
+    dtype: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the sweep as JSON takes it.
+
+        Returns:
+            A dictionary of the attributes, with lists for tuples.
+        """
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def error_sweep(
+    conv: Convolution,
+    x: Tensor,
+    alphas: Iterable[float] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> ErrorSweep:
+    """Measure, predict and bound the error of a conversion for every α.
+
+    The reference is the convolution with the same weights in float64: exact, as far
+    as a layer of a narrower dtype can tell. A layer in float64 rounds much as the
+    reference does, so that errors below its floor, 0 included, mean little.
+
+    Args:
+        conv: The convolution.
+        x: Input, (batch, in_channels, *size) or without the batch axis, in the dtype
+            of the convolution.
+        alphas: Locality strengths, 1/pixel²; by default 30 of them, evenly from 0.5
+            to 1.35 times the α at which attention in this dtype is one-hot. A
+            strength that the dtype does not hold is rounded up to one that it does.
+        progress: Wraps the iterable of α, as ``tqdm`` does; by default nothing.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        ArgumentError: If there is no α, or one is not positive and finite.
+        InputError: If the input does not suit the convolution, is empty or holds
+            numbers that are not finite.
+        UnsupportedModuleError: If ``conv`` is no plain convolution.
+
+    Reference:
+        DESIGN 2.4 and 2.5.
+
+    Example:
+        >>> conv = torch.nn.Conv1d(1, 1, 3).double()
+        >>> sweep = error_sweep(conv, torch.rand(1, 1, 9).double(), [2.0, 4.0])
+        >>> [m <= w for m, w in zip(sweep.measured, sweep.worst_case)]
+        [True, True]
+    """
+    conv = plain_convolution(conv)
+    strengths = _checked_alphas(conv, alphas)
+    x = _checked_input(conv, x)
+    exact = copy.deepcopy(conv).requires_grad_(False).double()
+    wide = x.detach().double()
+    wanted, size, largest = exact(wide), wide.shape[2:], float(wide.abs().max())
+    points = []
+    for strength in strengths if progress is None else progress(strengths):
+        attention = attention_from_conv(conv, alpha=strength)
+        with torch.no_grad():
+            found = attention(x).double()
+        alpha = attention.alpha[0].item()
+        predicted = first_order_error(exact, wide, alpha=alpha)
+        worst = worst_case_error(exact, alpha=alpha, size=size)
+        points.append((
+            alpha,
+            float((found - wanted).abs().max()),
+            float(predicted.abs().max()),
+            float(worst.max()) * largest,
+        ))
+    held, measured, first_order, worst_case = zip(*points, strict=True)
+    return ErrorSweep(
+        alphas=held,
+        measured=measured,
+        predicted=first_order,
+        worst_case=worst_case,
+        rounding_floor=rounding_floor(exact, wide, conv.weight.dtype),
+        dtype=str(conv.weight.dtype).removeprefix("torch."),
+    )
+
+
+def rounding_floor(conv: Convolution, x: Tensor, dtype: torch.dtype) -> float:
+    """Return the error that one rounding in a dtype makes, whatever α is.
+
+    An output is a sum of terms W x and a bias. Rounding a number to a dtype moves it
+    by at most u = eps / 2 of itself, so rounding every term once moves the output by
+    at most u (Σ|W||x| + |b|). It is a level, not a bound: a sum that also rounds at
+    every step may lose a few times more, one that is kept in a wider dtype less.
+
+    Args:
+        conv: A plain convolution in float64.
+        x: Input with a batch axis, in float64.
+        dtype: The dtype that the layer is computed in.
+
+    Returns:
+        u · max (Σ|W||x| + |b|) over all outputs, absolute.
+
+    Example:
+        >>> conv = torch.nn.Conv1d(1, 1, 2, bias=False).double()
+        >>> _ = torch.nn.init.constant_(conv.weight, -3.0)
+        >>> x = torch.ones(1, 1, 4).double()
+        >>> rounding_floor(conv, x, torch.float32) == 6 * 2.0**-24
+        True
+    """
+    magnitudes = copy.deepcopy(conv)
+    with torch.no_grad():
+        for parameter in magnitudes.parameters():
+            parameter.abs_()
+        largest = magnitudes(x.abs()).max()
+    return torch.finfo(dtype).eps / 2 * float(largest)
+
+
+def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[float]:
+    if alphas is None:
+        top = _PAST_SATURATION * saturation_alpha(
+            conv.weight.dtype, axes=len(conv.kernel_size)
+        )
+        step = (top - _SOFTEST) / (_DEFAULT_COUNT - 1)
+        return [_SOFTEST + step * count for count in range(_DEFAULT_COUNT)]
+    strengths = [check_alpha(alpha) for alpha in alphas]
+    if not strengths:
+        raise ArgumentError("alphas needs at least one number, got none")
+    return strengths
+
+
+def _checked_input(conv: Convolution, x: Tensor) -> Tensor:
+    """Return the input with a batch axis if it suits the convolution."""
+    axes, weight = len(conv.kernel_size), conv.weight
+    batch = x.unsqueeze(0) if x.dim() == axes + 1 else x
+    if batch.dim() != axes + 2 or batch.shape[1] != conv.in_channels:
+        raise InputError(
+            f"x needs (batch, {conv.in_channels} channels, {axes} axes) or the same "
+            f"without batch, got {tuple(x.shape)}"
+        )
+    if x.dtype != weight.dtype or x.device != weight.device:
+        raise InputError(
+            f"x needs the dtype and device of the convolution, {weight.dtype} on "
+            f"{weight.device}, got {x.dtype} on {x.device}: use x.to(conv.weight)"
+        )
+    ConvGeometry.from_conv(conv).check_input(batch.shape[2:])
+    if not batch.numel() or not bool(batch.isfinite().all()):
+        raise InputError(
+            "x needs at least one image of finite numbers, got "
+            f"{int((~batch.isfinite()).sum())} that are not finite among "
+            f"{batch.numel()}"
+        )
+    return batch

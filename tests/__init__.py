@@ -1,0 +1,1 @@
+"""Tests: laws in ``laws.py``, judged by ``oracles.py`` on ``cases.py``."""

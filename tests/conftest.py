@@ -1,0 +1,68 @@
+"""Set-up of every test: shape checks, markers, seeds, hypothesis profiles."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+from tests import shape_checker
+
+# No profile has deadlines: the first call under the shape checker is slow.
+settings.register_profile("default", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile("fuzz", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the shapes in the package's annotations while tests run."""
+    # Torch says once that an even kernel needs one copy of the input more.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Using padding='same' with even kernel:UserWarning"
+    )
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
+    if _under_shape_checker(config):
+        if "expressivity" in sys.modules:
+            raise pytest.UsageError(
+                "expressivity was imported before tests/conftest.py: its shapes "
+                "would go unchecked"
+            )
+        checker = f"{shape_checker.__name__}.{shape_checker.check_shapes.__name__}"
+        install_import_hook("expressivity", checker)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Skip what this machine, or this selection of tests, cannot run."""
+    skips = {
+        "compiled": (
+            _under_shape_checker(config),
+            "torch.compile does not mix with the shape checker: pytest -m compiled",
+        ),
+        "gpu": (not torch.cuda.is_available(), "needs CUDA"),
+        "slow": (
+            "slow" not in config.option.markexpr,
+            "takes minutes: pytest -m slow",
+        ),
+    }
+    for item in items:
+        for marker, (skipped, reason) in skips.items():
+            if skipped and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Seed torch for the test, whatever ran before it in the same process."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def _under_shape_checker(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr != "compiled")
