@@ -309,6 +309,7 @@ class RelativeSelfAttention(nn.Module):
                     "a layer with content terms attends differently to every input: "
                     "pass it as x="
                 )
+            self.geometry.check_input(size)
             x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
         canvas, queries = self._canvas_and_queries(self._batched(x))
         scores = attention_scores(heads, queries, canvas)

@@ -44,12 +44,13 @@ def plain_convolution(module: nn.Module) -> Convolution:
     Raises:
         UnsupportedModuleError: If the module is no convolution, is lazy, transposed
             or quantised, carries hooks or state that a plain convolution would
-            drop, computes something else, or has weights that are not finite
-            floating-point numbers.
+            drop, computes something else, was changed into what its options do not
+            say, or has weights that are not finite floating-point numbers.
     """
     if not isinstance(module, CONVOLUTIONS) or isinstance(module, LazyModuleMixin):
         raise UnsupportedModuleError(_why_no_convolution(module))
     _check_weight(module)
+    _check_padding(module)
     if hooks := _hooks(module):
         raise UnsupportedModuleError(
             f"it has hooks of its own ({', '.join(hooks)}), which may change its "
@@ -162,6 +163,13 @@ def _why_no_convolution(module: nn.Module) -> str:
 
 def _check_weight(conv: Convolution) -> None:
     values = _at_rest(conv)
+    channels = conv.in_channels // conv.groups
+    shape = (conv.out_channels, channels, *conv.kernel_size)
+    if values.weight.shape != shape or not values.weight.numel():
+        raise UnsupportedModuleError(
+            f"its weight needs the shape {shape} that its options say, none of them "
+            f"zero, got {tuple(values.weight.shape)}"
+        )
     for name in ("weight", "bias"):
         value = getattr(values, name)
         if value is None:
@@ -180,6 +188,24 @@ def _check_weight(conv: Convolution) -> None:
                 f"its {name} holds {int((~value.isfinite()).sum())} numbers that are "
                 "NaN or infinite: attention would spread them to every output"
             )
+
+
+def _check_padding(conv: Convolution) -> None:
+    """Refuse a convolution that pads otherwise than its options say."""
+    if conv.padding_mode == "zeros":
+        return
+    # What torch pads by was computed once, before anybody changed the options.
+    said = [
+        width
+        for pair in reversed(ConvGeometry.from_conv(conv).padding)
+        for width in pair
+    ]
+    done = list(conv._reversed_padding_repeated_twice)
+    if said != done:
+        raise UnsupportedModuleError(
+            f"its padding={conv.padding} says {said} from the last axis to the first, "
+            f"but torch pads by {done}: set the padding when it is created"
+        )
 
 
 def _hooks(module: nn.Module) -> list[str]:

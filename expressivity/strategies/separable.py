@@ -93,7 +93,12 @@ class Separable:
                 groups=heads.groups,
             )
 
-        return reduce(torch.add, map(attend_group, _groups(heads)))
+        first, *others = map(attend_group, _groups(heads))
+        if not others:
+            return first
+        # Half precision would lose digits with every head.
+        wide = (part.to(compute_dtype(part.dtype)) for part in (first, *others))
+        return reduce(torch.add, wide).to(first.dtype)
 
 
 @dataclass(frozen=True)
@@ -176,12 +181,13 @@ class _Group:
 def _groups(heads: Heads) -> Iterator[_Group]:
     """Yield groups of heads that can share a smoothing and a kernel."""
     axes = heads.centers.shape[1]
-    if _each_alone(heads):
-        yield from (_Group.alone(head, axes) for head in range(len(heads.alpha)))
+    values = None if _each_alone(heads) else _values(heads)
+    if values is None:
+        yield from (_Group.alone(head, axes) for head in range(heads.alpha.shape[0]))
         return
-    centers = heads.centers.detach().double().tolist()
+    alphas, centers = values
     shared: dict[tuple[float, ...], list[int]] = defaultdict(list)
-    for head, alpha in enumerate(heads.alpha.detach().double().tolist()):
+    for head, alpha in enumerate(alphas):
         fractions = (c - math.floor(c) for c in centers[head])
         shared[(alpha, *fractions)].append(head)
     for members in shared.values():
@@ -199,12 +205,20 @@ def _groups(heads: Heads) -> Iterator[_Group]:
 
 def _each_alone(heads: Heads) -> bool:
     """Whether the values of α and Δ must not decide how heads are grouped."""
-    # Derivatives are asked for head by head; a graph that is traced once may later
-    # run with other values; and shapes alone have none.
+    # Derivatives are asked for head by head, and a graph that is traced once may
+    # later run with other values.
     parameters = (heads.alpha, heads.centers)
     return (
         torch.compiler.is_compiling()
-        or heads.alpha.is_meta
         or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters))
         or any(forward_ad.unpack_dual(p).tangent is not None for p in parameters)
     )
+
+
+def _values(heads: Heads) -> tuple[list[float], list[list[float]]] | None:
+    """Return α and Δ, or ``None`` where they have no values: meta tensors, vmap."""
+    try:
+        alphas = heads.alpha.detach().double().tolist()
+        return alphas, heads.centers.detach().double().tolist()
+    except RuntimeError:
+        return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.constructor import attention_from_conv, conversion_error
@@ -69,6 +70,7 @@ def convert(
         _plan(name, module, selected=wanted(name, module))
         for name, module in found.items()
     ]
+    _keep_listed(copied, plans)
     _keep_ties(copied, plans)
     attentions: dict[int, RelativeSelfAttention] = {}
     records = []
@@ -126,6 +128,10 @@ class _Plan:
 
 
 def _copied(model: nn.Module) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise UnsupportedModuleError(
+            f"convert needs an nn.Module, got {type(model).__name__}"
+        )
     if any(hasattr(module, "_orig_mod") for module in model.modules()):
         raise UnsupportedModuleError(
             "the model was compiled by torch.compile: convert the original "
@@ -170,27 +176,47 @@ def _keep_ties(model: nn.Module, plans: Sequence[_Plan]) -> None:
     """
     owners = defaultdict(list)
     for module_name, module in model.named_modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                owners[id(parameter)].append((module_name, name, module))
+        for role, parameter in module._parameters.items():
+            owners[id(parameter)].append((module_name, role, module))
     changed = True
     while changed:
-        changed = False
-        roles = {
-            id(plan.module): plan.conv.groups for plan in plans if plan.conv is not None
-        }
-        for plan in plans:
-            if plan.conv is None:
-                continue
-            for name, parameter in plan.conv._parameters.items():
-                for other_name, role, other in owners[id(parameter)]:
-                    groups = roles.get(id(other))
-                    if plan.conv and (groups, role) != (plan.conv.groups, name):
-                        plan.keep(
-                            f"its {name} is also {other_name}.{role}, which is not "
-                            "converted with it"
-                        )
-                        changed = True
+        convs = {id(p.module): p.conv for p in plans if p.conv is not None}
+        broken = [
+            (plan, f"{name} is also {other_name}.{other_role}")
+            for plan in plans
+            if plan.conv is not None
+            for name, parameter in plan.module.named_parameters()
+            for other_name, other_role, other in owners[id(parameter)]
+            if other not in plan.module.modules()
+            and not _tied_alike(plan.conv, convs.get(id(other)), name, other_role)
+        ]
+        for plan, what in broken:
+            plan.keep(f"its {what}, which is not converted with it")
+        changed = bool(broken)
+
+
+def _tied_alike(
+    conv: Convolution, other: Convolution | None, role: str, other_role: str
+) -> bool:
+    return other is not None and role == other_role and conv.groups == other.groups
+
+
+def _keep_listed(model: nn.Module, plans: Sequence[_Plan]) -> None:
+    """Keep a convolution that is called from where it cannot be replaced."""
+    listed = {
+        id(leaf): f"{name}.{attribute}".lstrip(".")
+        for name, module in model.named_modules()
+        for attribute, value in vars(module).items()
+        if attribute != "_modules"
+        for leaf in pytree.tree_leaves(value)
+        if isinstance(leaf, nn.Module)
+    }
+    for plan in plans:
+        if plan.conv is not None and id(plan.module) in listed:
+            plan.keep(
+                f"it is also held in {listed[id(plan.module)]}, which is no registered "
+                "submodule: use an nn.ModuleList or nn.ModuleDict there"
+            )
 
 
 def _tie(plans: Sequence[_Plan], attentions: dict[int, RelativeSelfAttention]) -> None:

@@ -1,0 +1,199 @@
+"""What is true, computed without this package: slow, literal, in float64."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, product
+from math import exp, fsum
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def exact_convolution(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return torch's own convolution in float64."""
+    with torch.no_grad():
+        return copy.deepcopy(conv).double()(x.double())
+
+
+def output_scale(conv: nn.Module, x: Tensor) -> float:
+    """Return the largest entry of conv(|x|) with weights |W| and bias |b|.
+
+    Where every tap reads nothing but zero padding that is 0; then Σ|W| ‖x‖_∞.
+    """
+    absolute = copy.deepcopy(conv).double()
+    with torch.no_grad():
+        for parameter in absolute.parameters():
+            parameter.abs_()
+        largest = float(absolute(x.double().abs()).max())
+        return largest or float(absolute.weight.sum() * x.abs().max())
+
+
+def paddings(conv: nn.Module) -> list[tuple[int, int]]:
+    """Return the pixels that torch adds before and after each axis."""
+    if conv.padding == "valid":
+        return [(0, 0) for _ in conv.kernel_size]
+    if conv.padding == "same":
+        totals = [
+            d * (k - 1) for k, d in zip(conv.kernel_size, conv.dilation, strict=True)
+        ]
+        return [(total // 2, total - total // 2) for total in totals]
+    return [(pad, pad) for pad in conv.padding]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content terms of equation 8, one matrix a head, as the paper has them."""
+
+    query: Tensor  # W_qry, (heads, channels, key_dim)
+    key: Tensor  # W_key, (heads, channels, key_dim)
+    position_key: Tensor  # Ŵ_key, (heads, axes + 1, key_dim)
+    bias: Tensor  # u, (heads, key_dim)
+
+
+@dataclass(frozen=True)
+class LiteralAttention:
+    """Equation 8 in nested loops, on the canvas and queries of a convolution.
+
+    With ``alpha`` and ``centers`` left out all heads sit on the taps of the kernel;
+    with ``matrices`` left out they carry the taps' weights.
+    """
+
+    conv: nn.Module
+    alpha: Sequence[float]
+    centers: Sequence[Sequence[float]]
+    matrices: Tensor  # W_val W_out, (heads, channels, outputs)
+    content: Content | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the output for a batch."""
+        canvas = self._canvas(x.double())
+        queries = self._queries(x.shape[2:])
+        keys = list(product(*map(range, canvas.shape[2:])))
+        rows = [
+            torch.stack([self._attend(image, q, keys) for q in product(*queries)], -1)
+            for image in canvas
+        ]
+        output = torch.stack(rows).unflatten(-1, [len(points) for points in queries])
+        if self.conv.bias is not None:
+            ones = [1] * len(queries)
+            output = output + self.conv.bias.double().reshape(-1, *ones)
+        return output.detach()
+
+    def _attend(
+        self, image: Tensor, query: Sequence[int], keys: list[tuple[int, ...]]
+    ) -> Tensor:
+        """Return Σ_h Σ_k softmax(score)_k x_k W_h for one query."""
+        total = torch.zeros(self.matrices.shape[2], dtype=torch.float64)
+        for head in range(len(self.alpha)):
+            scores = [self._score(head, image, query, key) for key in keys]
+            largest = max(scores)
+            weights = [exp(score - largest) for score in scores]
+            mean = sum(
+                weight * image[(slice(None), *key)]
+                for weight, key in zip(weights, keys, strict=True)
+            )
+            total += mean / fsum(weights) @ self.matrices[head]
+        return total
+
+    def _score(
+        self, head: int, image: Tensor, query: Sequence[int], key: Sequence[int]
+    ) -> float:
+        delta = [k - q for k, q in zip(key, query, strict=True)]
+        encoding = [fsum(d * d for d in delta), *delta]
+        vector = [
+            -self.alpha[head] * f for f in (1, *(-2 * c for c in self.centers[head]))
+        ]
+        score = fsum(v * r for v, r in zip(vector, encoding, strict=True))
+        if self.content is None:
+            return score
+        nearest = [
+            min(max(q, 0), tokens - 1)
+            for q, tokens in zip(query, image.shape[1:], strict=True)
+        ]
+        asking, asked = image[(slice(None), *nearest)], image[(slice(None), *key)]
+        content = self.content
+        relative = torch.tensor(encoding, dtype=torch.float64)
+        projected = asking @ content.query[head]
+        terms = (
+            projected @ (asked @ content.key[head]),
+            projected @ (relative @ content.position_key[head]),
+            content.bias[head] @ (asked @ content.key[head]),
+        )
+        return score + float(sum(terms))
+
+    def _canvas(self, x: Tensor) -> Tensor:
+        """Add padding tokens with torch's own padding; none for replicate."""
+        mode = self.conv.padding_mode
+        if mode == "replicate":
+            return x
+        widths = [width for pair in reversed(paddings(self.conv)) for width in pair]
+        return functional.pad(x, widths, "constant" if mode == "zeros" else mode)
+
+    def _queries(self, size: Sequence[int]) -> list[list[int]]:
+        """Return the positions of the kernel's middle, in pixels of the canvas."""
+        conv, axes = self.conv, []
+        for axis, (before, after) in enumerate(paddings(conv)):
+            extent = conv.dilation[axis] * (conv.kernel_size[axis] - 1) + 1
+            first = -before if conv.padding_mode == "replicate" else 0
+            corners = range(size[axis] + before + after - extent + 1)
+            steps = corners[:: conv.stride[axis]]
+            axes.append([first + corner + (extent - 1) // 2 for corner in steps])
+        return axes
+
+
+def literal_conversion(conv: nn.Module, alpha: float) -> LiteralAttention:
+    """Return Theorem 1, literally: one head a tap, centered on it."""
+    taps = list(product(*map(range, conv.kernel_size)))
+    centers = [
+        [
+            d * tap - d * (k - 1) // 2
+            for tap, k, d in zip(spot, conv.kernel_size, conv.dilation, strict=True)
+        ]
+        for spot in taps
+    ]
+    matrices = torch.stack([full_matrix(conv, tap) for tap in taps])
+    return LiteralAttention(conv, [alpha] * len(taps), centers, matrices)
+
+
+def full_matrix(conv: nn.Module, tap: tuple[int, ...]) -> Tensor:
+    """Return the matrix of one tap, (channels, outputs), zeros between groups."""
+    weight = conv.weight.detach().double()
+    inputs, outputs = conv.in_channels // conv.groups, len(weight) // conv.groups
+    matrix = torch.zeros(conv.in_channels, len(weight), dtype=torch.float64)
+    for output, channel in product(range(len(weight)), range(inputs)):
+        source = output // outputs * inputs + channel
+        matrix[source, output] = weight[(output, channel, *tap)]
+    return matrix
+
+
+def operator(module: nn.Module, channels: int, size: Sequence[int]) -> Tensor:
+    """Return the matrix of an affine module, without its constant.
+
+    Its columns are the images of the basis: (in pixels, out_channels, out pixels).
+    """
+    pixels = channels * torch.Size(size).numel()
+    basis = torch.eye(pixels, dtype=torch.float64).reshape(pixels, channels, *size)
+    with torch.no_grad():
+        constant = module(torch.zeros_like(basis[:1]))
+        return (module(basis) - constant).flatten(2)
+
+
+def brute_force_worst_case(
+    first: nn.Module, second: nn.Module, channels: int, size: Sequence[int]
+) -> Tensor:
+    """Return the largest ℓ₁ norm of a row of first − second, per output channel."""
+    rows = operator(first, channels, size) - operator(second, channels, size)
+    return rows.abs().sum(0).amax(1)
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    """Return the most that torch holds at once on the CPU while a function runs."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
+        function()
+    events = profile.profiler.kineto_results.events()
+    steps = (event.nbytes() for event in events if event.name() == "[memory]")
+    return max(accumulate(steps, initial=0))
