@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, func
+from torch import Tensor, func, nn
 
 import expressivity as ex
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
@@ -146,7 +146,7 @@ def test_per_sample_gradients(strategy: str):
             parameter.grad = None
 
 
-@pytest.mark.parametrize("strategy", ["separable", "dense"])
+@per_strategy
 @pytest.mark.parametrize("detached", [True, False])
 def test_an_ensemble_of_layers_in_one_call(strategy: str, detached: bool):
     members = [ex.attention_from_conv(replace(BASE, seed=s).conv()) for s in range(3)]
