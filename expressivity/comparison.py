@@ -66,8 +66,8 @@ def measure_difference(
             for a, b in zip(wanted, found, strict=True):
                 compared += 1
                 if a.numel():
-                    largest = max(largest, _largest_gap(a, b))
-                    scale = max(scale, float(a.abs().nan_to_num(0, 0, 0).max()))
+                    gap, size = _gap_and_size(a, b)
+                    largest, scale = max(largest, gap), max(scale, size)
     if not compared:
         raise InputError("the modules returned no tensor: nothing was compared")
     return Difference(largest, scale)
@@ -77,8 +77,10 @@ def _tensors(output: object) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, Tensor)]
 
 
-def _largest_gap(a: Tensor, b: Tensor) -> float:
-    same = (a == b) | (a.isnan() & b.isnan())
+def _gap_and_size(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """Return the largest |a − b| and the largest finite |a|."""
     wide = torch.promote_types(a.dtype, torch.float64)
-    gap = torch.where(same, 0.0, (a.to(wide) - b.to(wide)).abs())
-    return float(gap.nan_to_num(math.inf, math.inf).max())
+    a, b = a.to(wide), b.to(wide)
+    same = (a == b) | (a.isnan() & b.isnan())
+    gap = torch.where(same, 0.0, (a - b).abs()).nan_to_num(math.inf, math.inf)
+    return float(gap.max()), float(a.abs().nan_to_num(0, 0, 0).max())

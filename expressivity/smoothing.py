@@ -29,6 +29,7 @@ def axis_smoothing(
         Rows of non-negative numbers that sum to one.
 
     Example:
+        >>> import torch
         >>> axis_smoothing(torch.tensor([1]), 3, torch.tensor(0.0)).sum().item()
         1.0
     """

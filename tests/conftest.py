@@ -1,6 +1,5 @@
 """Set-up of every test: shape checks, markers, seeds, hypothesis profiles."""
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -23,8 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:Using padding='same' with even kernel:UserWarning"
     )
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)  # tests are small, and run side by side
     if _under_shape_checker(config):
         if "expressivity" in sys.modules:
             raise pytest.UsageError(

@@ -13,12 +13,13 @@ without cancellation, so that a leak of 1e−30 keeps all its digits.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import reduce
 from itertools import product
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from expressivity.bounds.leak import head_leaks
 from expressivity.encoding import axis_scores
@@ -42,7 +43,10 @@ class _Placed:
 
 @dataclass(frozen=True)
 class _AxisRows:
-    """What one query position sees along one axis, per head and per center."""
+    """What a query position sees along one axis, per head and per center.
+
+    Several positions may be stacked in front.
+    """
 
     attention: Tensor  # P, (heads, pixels)
     limit: Tensor  # S, (heads, pixels)
@@ -83,12 +87,16 @@ def largest_row_norms(
     weights = torch.cat([matrices.double(), spare]).movedim(0, -1)
     band = _band_radius(alpha.double(), max(geometry.canvas_size(size)))
     placed = _Placed(alpha.double(), centers.double(), limits, spots, band)
-    axes = [
+    *outer, last = (
         list(_axis_rows(placed, geometry, size, axis)) for axis in range(geometry.axes)
-    ]
+    )
+    innermost = _stacked(last)
     largest = weights.new_zeros(len(weights))
-    for rows in product(*axes):
-        pixels = torch.cat([_kronecker_difference(rows), _kronecker_exact(rows)])
+    for rows in product(*outer):
+        along = [*rows, innermost]
+        differences = _kronecker_difference(along)
+        exact = _kronecker([row.exact for row in along])
+        pixels = torch.cat([differences, exact], dim=-2)
         largest = torch.maximum(largest, _row_norms(weights, pixels))
     return largest
 
@@ -194,6 +202,16 @@ def _axis_rows(
         yield _AxisRows(attention @ fold, limit @ fold, deviation @ fold, exact @ fold)
 
 
+def _stacked(rows: Sequence[_AxisRows]) -> _AxisRows:
+    """Stack the rows of several query positions, filled up with zeros."""
+
+    def stack(name: str) -> Tensor:
+        parts = [getattr(row, name).mT for row in rows]
+        return nn.utils.rnn.pad_sequence(parts, batch_first=True).mT
+
+    return _AxisRows(*(stack(field.name) for field in fields(_AxisRows)))
+
+
 def _one_hot(targets: Tensor, keys: int) -> Tensor:
     """Return a row per target with a one at the nearest pixel of the canvas."""
     return torch.nn.functional.one_hot(targets.clamp(0, keys - 1), keys).double()
@@ -206,34 +224,45 @@ def _fold(source: Tensor) -> Tensor:
 
 
 def _kronecker(factors: Sequence[Tensor]) -> Tensor:
-    """Return the row-wise Kronecker product, (rows, pixels of all axes)."""
+    """Return the Kronecker product of rows, (…, rows, pixels of all axes)."""
     result = factors[0]
     for factor in factors[1:]:
-        result = (result[:, :, None] * factor[:, None, :]).flatten(1)
+        result = (result[..., :, None] * factor[..., None, :]).flatten(-2)
     return result
 
 
 def _kronecker_difference(rows: Sequence[_AxisRows]) -> Tensor:
     """Return P₁⊗…⊗P_d − S₁⊗…⊗S_d as a telescoping sum, free of cancellation."""
-    terms = [
+    terms = (
         _kronecker(
             [r.limit for r in rows[:axis]]
             + [rows[axis].deviation]
             + [r.attention for r in rows[axis + 1 :]]
         )
         for axis in range(len(rows))
-    ]
-    return torch.stack(terms).sum(0)
-
-
-def _kronecker_exact(rows: Sequence[_AxisRows]) -> Tensor:
-    return _kronecker([r.exact for r in rows])
+    )
+    return reduce(torch.add, terms)
 
 
 def _row_norms(weights: Tensor, pixels: Tensor) -> Tensor:
-    """Return Σ_{c, pixel} |Σ_h W_h[o, c] row_h[pixel]| for every o."""
-    if len(pixels) == 1:  # one head: the norm of a product of two vectors
-        return weights.abs().sum(dim=(1, 2)) * pixels.abs().sum()
-    step = max(1, _BLOCK // max(1, weights.shape[1] * pixels.shape[1]))
-    blocks = [(block @ pixels).abs().sum(dim=(1, 2)) for block in weights.split(step)]
-    return torch.cat(blocks)
+    """Return the largest Σ_{c, p} |Σ_h W_h[o, c] row_h[p]| of all rows, for every o.
+
+    Args:
+        weights: (outputs, channels, heads).
+        pixels: (rows, heads, pixels).
+
+    Returns:
+        (outputs,).
+    """
+    if pixels.shape[1] == 1:  # one head: the norm of a product of two vectors
+        return weights.abs().sum(dim=(1, 2)) * pixels.abs().sum(dim=(1, 2)).max()
+    row = weights.shape[1] * pixels.shape[2]
+    norms = []
+    for some in pixels.split(max(1, _BLOCK // row)):
+        step = max(1, _BLOCK // (row * len(some)))
+        blocks = [
+            torch.einsum("och,rhp->orcp", block, some).abs().sum(dim=(2, 3)).amax(1)
+            for block in weights.split(step)
+        ]
+        norms.append(torch.cat(blocks))
+    return torch.stack(norms).amax(0)

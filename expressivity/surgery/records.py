@@ -4,8 +4,9 @@ import io
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 
@@ -66,44 +67,43 @@ class Conversion:
         return tuple(layer for layer in self.layers if layer.status == "kept")
 
     def table(self, *, width: int = 100) -> str:
-        """Return all records as a table of text.
+        """Return all records as text.
 
         Args:
             width: Characters in a line.
 
         Returns:
-            A title line that counts, then one row a convolution.
+            A table with a row a convolution, then a line for each that there is
+            something to say about.
         """
         buffer = io.StringIO()
         console = Console(
             file=buffer, width=width, color_system=None, force_jupyter=False
         )
-        console.print(self.rich_table())
+        console.print(self.renderable())
         return buffer.getvalue()
 
-    def rich_table(self) -> Table:
-        """Return all records as a rich table, for a terminal.
+    def renderable(self) -> Group:
+        """Return all records for a rich console.
 
         Returns:
-            The table; the reasons are a column only where there are any.
+            What :meth:`table` prints.
         """
-        explained = any(layer.reason for layer in self.layers)
         table = Table(
             title=f"{len(self.converted)} of {len(self.layers)} convolutions converted",
             title_justify="left",
         )
         table.add_column("layer", overflow="fold")
         table.add_column("status")
-        table.add_column("kernel", justify="right")
-        table.add_column("heads", justify="right")
-        table.add_column("α [1/px²]", justify="right")
-        table.add_column("worst case", justify="right")
-        if explained:
-            table.add_column("reason", overflow="fold", ratio=1)
+        for column in ("kernel", "heads", "α [1/px²]", "worst case"):
+            table.add_column(column, justify="right", no_wrap=True)
         for layer in self.layers:
-            cells = _cells(layer) + ([layer.reason] if explained else [])
-            table.add_row(*cells)
-        return table
+            table.add_row(*_cells(layer))
+        notes = Table.grid(padding=(0, 2))
+        for layer in self.layers:
+            if layer.reason:
+                notes.add_row(_named(layer), Text(layer.reason))
+        return Group(table, *([notes] if notes.row_count else []))
 
 
 def _cells(layer: LayerRecord) -> list[str]:
@@ -113,4 +113,8 @@ def _cells(layer: LayerRecord) -> list[str]:
         "" if layer.alpha is None else f"{layer.alpha:.4g}",
         "" if layer.worst_case_error is None else f"{layer.worst_case_error:.1e}",
     ]
-    return [layer.name or "(the model)", layer.status, kernel, *numbers]
+    return [_named(layer), layer.status, kernel, *numbers]
+
+
+def _named(layer: LayerRecord) -> str:
+    return layer.name or "(the model)"

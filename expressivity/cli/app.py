@@ -1,0 +1,45 @@
+"""The commands put together, and the options of all."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from expressivity.cli import convert, demo, sweep
+from expressivity.cli.status import reporting_errors
+
+app = typer.Typer(
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit status: 0 done, 1 the claim does not hold, 2 bad input.",
+)
+for name, command, examples in (
+    ("demo", demo.demo_command, demo.EXAMPLES),
+    ("convert", convert.convert_command, convert.EXAMPLES),
+    ("sweep", sweep.sweep_command, sweep.EXAMPLES),
+):
+    app.command(name, epilog=examples)(reporting_errors(command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"expressivity {version('expressivity')}")
+        raise typer.Exit
+
+
+@app.callback()
+def group(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Any convolution as a multi-head self-attention layer, with the error stated."""

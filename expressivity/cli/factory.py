@@ -1,0 +1,59 @@
+"""Build a user's model from ``package.module:callable``."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from expressivity.errors import ArgumentError
+
+_FACTORY = re.compile(r"(?P<module>\w+(\.\w+)*):(?P<name>\w+(\.\w+)*)")
+
+
+def build_model(factory: str) -> nn.Module:
+    """Import a callable and call it without arguments.
+
+    Args:
+        factory: ``package.module:callable``; modules in the current directory are
+            found too. The callable may be a class.
+
+    Returns:
+        The model it returns, in evaluation mode.
+
+    Raises:
+        ArgumentError: If there is no such callable, it fails, or it returns
+            something else than an ``nn.Module``.
+
+    Example:
+        >>> build_model("torch.nn:Identity")
+        Identity()
+    """
+    parts = _FACTORY.fullmatch(factory)
+    if parts is None:
+        raise ArgumentError(
+            f"FACTORY needs the form package.module:callable, got {factory!r}"
+        )
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    # The code is the user's: whatever it raises, sys.exit() included, is to be
+    # reported as its failure.
+    try:
+        found: Any = importlib.import_module(parts["module"])
+        for attribute in parts["name"].split("."):
+            found = getattr(found, attribute)
+        model = found()
+    except (Exception, SystemExit) as error:
+        raise ArgumentError(
+            f"FACTORY {factory!r} needs to be importable (from {folder}, or installed) "
+            f"and to run without arguments: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(
+            f"FACTORY {factory!r} needs to return an nn.Module, got a "
+            f"{type(model).__name__}"
+        )
+    return model.eval()

@@ -1,0 +1,220 @@
+"""``expressivity sweep``: the error of one convolution against α."""
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.table import Table
+
+from expressivity.bounds import saturation_alpha
+from expressivity.bounds.leak import check_alpha
+from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.console import track
+from expressivity.cli.files import check_targets, written_together
+from expressivity.cli.layers import RandomConvolution, dtype_of, layer_of_model
+from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
+from expressivity.errors import ArgumentError
+from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.plots import plot_error_vs_alpha
+from expressivity.sweep import ErrorSweep, error_sweep
+
+EXAMPLES = """
+[bold]Examples[/]
+
+expressivity sweep --output error.png
+
+expressivity sweep --kernel-size 7 --stride 2 --padding 3 --size 64x48
+
+expressivity sweep my_models:build --weights model.pt --layer layer1.0.conv2
+--size 56x56 --json
+"""
+
+FORMATS = (".png", ".pdf", ".svg")
+_PAST_SATURATION = 4 / 3
+
+_of_random = partial(typer.Option, rich_help_panel="A random convolution")
+
+
+def sweep_command(
+    context: typer.Context,
+    factory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FACTORY",
+            help="package.module:callable that returns a model; without it a random "
+            "convolution is taken.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which convolution of the model."),
+    ] = None,
+    in_channels: Annotated[int, _of_random(min=1)] = 3,
+    out_channels: Annotated[int, _of_random(min=1)] = 8,
+    kernel_size: Annotated[str, _of_random(help="Such as 3 or 3x5.")] = "3",
+    stride: Annotated[str, _of_random()] = "1",
+    padding: Annotated[str, _of_random(help="Or 'same' or 'valid'.")] = "0",
+    padding_mode: Annotated[
+        str, _of_random(help="Or reflect, replicate, circular.")
+    ] = "zeros",
+    dilation: Annotated[str, _of_random()] = "1",
+    groups: Annotated[int, _of_random(min=1)] = 1,
+    size: Annotated[
+        str, typer.Option(help="Pixels of the input: 1, 2 or 3 numbers.")
+    ] = "32x32",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="float16, bfloat16, float32 or float64. By default the model's own; "
+            "float32 for a random convolution."
+        ),
+    ] = None,
+    points: Annotated[int, typer.Option(min=1, help="How many α.")] = 30,
+    alpha_min: Annotated[float, typer.Option(help="The smallest α, 1/pixel².")] = 0.5,
+    alpha_max: Annotated[
+        float | None,
+        typer.Option(help="The largest; by default a third past saturation."),
+    ] = None,
+    seed: Seed = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Figure to write: .png, .pdf or .svg."),
+    ] = None,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure, predict and bound the error of a conversion for every α."""
+    _check_output(output, force=force)
+    pixels = parse_size("--size", size)
+    if len(pixels) > 3:
+        raise ArgumentError(f"--size needs 1, 2 or 3 numbers, got {size!r}")
+    random = RandomConvolution(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding,
+        padding_mode,
+        dilation,
+        groups,
+    )
+    # Standard output belongs to the results, whatever the model prints.
+    with redirect_stdout(sys.stderr):
+        if factory is None:
+            _refuse(context, ["weights", "layer"], "a FACTORY to take a model from")
+            conv = random.build(len(pixels), seed)
+        else:
+            _refuse(context, asdict(random), "no FACTORY: the model decides that")
+            conv = layer_of_model(factory, weights, layer)
+        conv = conv if dtype is None else conv.to(dtype_of(dtype))
+        alphas = _alphas(conv, points, alpha_min, alpha_max)
+        sweep = error_sweep(
+            conv,
+            _uniform(conv, pixels, seed),
+            alphas,
+            progress=lambda strengths: track(strengths, "sweeping α"),
+        )
+    claim = _claim(conv, pixels, sweep)
+    if output is not None:
+        _draw(sweep, output, force=force)
+    conclude(
+        [claim],
+        {
+            **describe("sweep", [claim]),
+            "factory": factory,
+            "weights": weights,
+            "layer": layer,
+            "convolution": str(conv),
+            "size": pixels,
+            "seed": seed,
+            **sweep.to_dict(),
+            "files": [] if output is None else [output],
+        },
+        f"{conv} on {'×'.join(map(str, pixels))} pixels within ±1, {sweep.dtype}",
+        _table(sweep),
+        f"one rounding in {sweep.dtype}: {sweep.rounding_floor:.1e}",
+        claim.line(),
+        *([] if output is None else [f"wrote {output}"]),
+        as_json=as_json,
+    )
+
+
+def _check_output(output: Path | None, *, force: bool) -> None:
+    if output is None:
+        return
+    if output.suffix not in FORMATS:
+        raise ArgumentError(
+            f"--output needs a name that ends in one of {', '.join(FORMATS)}, got "
+            f"{str(output)!r}"
+        )
+    check_targets([output], force=force)
+
+
+def _refuse(context: typer.Context, names: Iterable[str], needed: str) -> None:
+    """Refuse options that would have no effect."""
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name != "DEFAULT":
+            raise ArgumentError(f"--{name.replace('_', '-')} needs {needed}")
+
+
+def _alphas(
+    conv: Convolution, points: int, smallest: float, largest: float | None
+) -> list[float]:
+    if largest is None:
+        axes = len(conv.kernel_size)
+        largest = _PAST_SATURATION * saturation_alpha(conv.weight.dtype, axes)
+    if check_alpha(smallest) > check_alpha(largest):
+        raise ArgumentError(
+            f"--alpha-max needs to be at least --alpha-min, got {largest} "
+            f"and {smallest}"
+        )
+    return torch.linspace(smallest, largest, points, dtype=torch.float64).tolist()
+
+
+def _uniform(conv: Convolution, pixels: Sequence[int], seed: int) -> torch.Tensor:
+    """Return one input within ±1, where the worst case is stated."""
+    generator = torch.Generator().manual_seed(seed)
+    numbers = torch.rand(1, conv.in_channels, *pixels, generator=generator)
+    return (2 * numbers - 1).to(conv.weight)
+
+
+def _claim(conv: Convolution, pixels: Sequence[int], sweep: ErrorSweep) -> Claim:
+    # A sum of n terms rounds n times; the smoothing sums over the canvas, the
+    # convolution over taps and channels.
+    canvas = ConvGeometry.from_conv(conv).canvas_size(pixels)
+    roundings = sum(canvas) + math.prod(conv.weight.shape[1:])
+    slack = roundings * sweep.rounding_floor
+    return Claim(
+        f"measured ≤ worst case + {roundings} roundings at all {len(sweep.alphas)} α",
+        all(
+            measured <= worst + slack
+            for measured, worst in zip(sweep.measured, sweep.worst_case, strict=True)
+        ),
+    )
+
+
+def _table(sweep: ErrorSweep) -> Table:
+    table = Table(
+        caption="largest absolute error over all outputs", caption_justify="left"
+    )
+    for column in ("α [1/px²]", "measured", "first order", "worst case"):
+        table.add_column(column, justify="right")
+    rows = (sweep.alphas, sweep.measured, sweep.predicted, sweep.worst_case)
+    for alpha, *errors in zip(*rows, strict=True):
+        table.add_row(f"{alpha:.2f}", *(f"{error:.2e}" for error in errors))
+    return table
+
+
+def _draw(sweep: ErrorSweep, output: Path, *, force: bool) -> None:
+    figure = plot_error_vs_alpha(sweep)
+    with written_together([output], force=force) as [draft]:
+        figure.savefig(draft)

@@ -1,0 +1,195 @@
+"""Read weights and inputs from files that are not trusted."""
+
+import pickle
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from expressivity.errors import FileError
+
+_NESTED_UNDER = ("state_dict", "model")
+_LISTED = 3
+_HEAD = 9
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read a state dict from a safetensors file or a torch file.
+
+    Nothing in the file is executed.
+
+    Args:
+        path: Any file of ``safetensors`` or ``torch.save``; told apart by content.
+
+    Returns:
+        Names and tensors, on the CPU; what a checkpoint holds under
+        ``"state_dict"`` or ``"model"``.
+
+    Raises:
+        FileError: If the file is missing, damaged, would run code, or holds
+            something else than a state dict.
+    """
+    content = _read(path, _load_tensors)
+    for key in _NESTED_UNDER:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) for name in content
+    ):
+        raise FileError(
+            f"{path} needs to hold a state dict (names and tensors), got a "
+            f"{type(content).__name__}: save model.state_dict()"
+        )
+    return content
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load the weights in a file into a model, every name exactly once.
+
+    Of tensors that the model shares between several names, one name is enough.
+
+    Args:
+        model: Changed in place.
+        path: As for :func:`read_weights`.
+
+    Raises:
+        FileError: As :func:`read_weights`, or if names are missing or unexpected or
+            tensors have another shape or kind of number.
+    """
+    weights, kind = read_weights(path), type(model).__name__
+    faults = {"of another shape or kind": _misfits(model.state_dict(), weights)}
+    if not any(faults.values()):
+        try:
+            # The mapping as it was saved: its metadata say which version it is of.
+            result = model.load_state_dict(weights, strict=False)
+        except (RuntimeError, AttributeError) as error:
+            raise FileError(
+                f"the weights in {path} cannot be loaded into {kind}: {error}"
+            ) from error
+        own = model.state_dict()
+        filled = {_memory(own[name]) for name in own.keys() & weights.keys()}
+        faults = {
+            "missing": [
+                name for name in result.missing_keys if _memory(own[name]) not in filled
+            ],
+            "unexpected": result.unexpected_keys,
+        }
+    if any(faults.values()):
+        listed = "; ".join(
+            f"{len(names)} {fault} ({', '.join(names[:_LISTED])}"
+            f"{', …' if len(names) > _LISTED else ''})"
+            for fault, names in faults.items()
+            if names
+        )
+        raise FileError(f"the weights in {path} are not those of {kind}: {listed}")
+
+
+def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Read the one tensor of inputs in a file.
+
+    Args:
+        path: A .npy file, or one of ``safetensors`` or ``torch.save``.
+        like: Shape of a batch; all but the first number have to agree.
+        dtype: Floating dtype to return.
+
+    Returns:
+        (inputs, *like[1:]), finite.
+
+    Raises:
+        FileError: If the file is missing, damaged, would run code, or does not hold
+            exactly one such tensor.
+    """
+    content = _read(path, _load_array if path.suffix == ".npy" else _load_tensors)
+    if isinstance(content, Mapping) and len(content) == 1:
+        (content,) = content.values()
+    if not isinstance(content, Tensor):
+        held = len(content) if isinstance(content, Mapping) else "none"
+        raise FileError(f"{path} needs to hold one tensor of inputs, got {held}")
+    if content.shape[1:] != torch.Size(like[1:]) or not content.numel():
+        wanted = ", ".join(["n", *map(str, like[1:])])
+        raise FileError(
+            f"{path} needs inputs of shape ({wanted}) with n ≥ 1, got "
+            f"{tuple(content.shape)}: reshape them, or change --input"
+        )
+    if not content.is_floating_point():
+        raise FileError(
+            f"{path} needs floating-point inputs, got {content.dtype}: scale them as "
+            "the model expects them"
+        )
+    if not bool(content.isfinite().all()):
+        raise FileError(f"{path} holds inputs that are NaN or infinite: remove them")
+    return content.to(dtype)
+
+
+def _read(path: Path, load: Callable[[Path, bytes], object]) -> object:
+    """Load a file; whatever goes wrong in it is the file's fault."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return load(path, head)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        verdict = f"holds {found[1]}" if found else "is damaged or holds other objects"
+        raise FileError(
+            f"{path} {verdict}; only tensors are read, since other objects may run "
+            "code, and nothing was run. Save model.state_dict() and pass that"
+        ) from error
+    except Exception as error:
+        first_sentence = re.split(r"\.\s|\n", str(error), maxsplit=1)[0]
+        raise FileError(
+            f"{path} is damaged or of a kind that is not read here "
+            f"({type(error).__name__}: {first_sentence})"
+        ) from error
+
+
+def _load_array(path: Path, _: bytes) -> Tensor:
+    return torch.from_numpy(np.load(path, allow_pickle=False))
+
+
+def _load_tensors(path: Path, head: bytes) -> object:
+    # A safetensors file starts with the length of its header, which is JSON.
+    from_torch = head.startswith((b"PK", b"\x80"))
+    if head[8:] == b"{" or (path.suffix == ".safetensors" and not from_torch):
+        return load_file(path)
+    # A file object: given a path, torch may go by its extension.
+    with path.open("rb") as file:
+        content: object = torch.load(file, map_location="cpu", weights_only=True)
+    return content
+
+
+def _misfits(own: Mapping[str, object], weights: Mapping[str, object]) -> list[str]:
+    """Describe the tensors in a file that do not fit those of the same name."""
+    pairs = {name: (weights[name], own[name]) for name in own if name in weights}
+    return [
+        f"{name}: {_described(given)} for {_described(wanted)}"
+        for name, (given, wanted) in pairs.items()
+        if not (isinstance(wanted, Tensor) and is_lazy(wanted))
+        and _described(given) != _described(wanted)
+    ]
+
+
+def _described(value: object) -> str:
+    """Name the kind of number and the shape; other dtypes of a kind are cast."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.is_complex():
+        kind = "complex"
+    else:
+        kind = "floating-point" if value.is_floating_point() else "integer"
+    return f"{kind} {tuple(value.shape)}"
+
+
+def _memory(value: object) -> int:
+    """Identify the memory of a tensor, so that shared ones are recognised."""
+    return value.data_ptr() if isinstance(value, Tensor) else id(value)

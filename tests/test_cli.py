@@ -1,0 +1,129 @@
+"""The command line as a whole: help, version, exit statuses, clean output."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from expressivity.cli import app
+from expressivity.cli.claims import Claim
+from expressivity.cli.console import to_json
+from expressivity.cli.options import parse_size
+from expressivity.errors import ArgumentError
+
+COMMANDS = ("demo", "convert", "sweep")
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
+
+
+def spawn(*arguments: str, folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "expressivity", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"expressivity {version('expressivity')}\n"
+
+
+def test_help_names_every_command_and_the_exit_statuses() -> None:
+    text = run("--help").stdout
+    assert all(command in text for command in COMMANDS)
+    assert "1 the claim does not hold, 2 bad input" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_examples_and_fits_80_columns(command: str) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert f"expressivity {command}" in result.stdout.split("Examples")[1]
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["convert"], ["demo", "--epochs"]])
+def test_wrong_usage_is_bad_input(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_too_little_memory_is_said_in_one_line() -> None:
+    result = run("sweep", "--size", "1000000x1000000x100")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: this needs more memory than there is")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_bad_input_is_one_line_on_standard_error_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    with spawn("sweep", "--size", "0x" + "0" * 80, folder=tmp_path) as process:
+        stdout, stderr = process.communicate()
+    assert process.returncode == 2
+    assert stdout == ""
+    assert stderr.startswith("error: --size needs integers of at least 1")
+    assert len(stderr.splitlines()) == 1
+
+
+def test_json_is_alone_on_standard_output(tmp_path: Path) -> None:
+    with spawn("sweep", "--points", "2", "--json", folder=tmp_path) as process:
+        stdout, _ = process.communicate()
+    assert process.returncode == 0
+    assert json.loads(stdout)["command"] == "sweep"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child")
+def test_interruption_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    with spawn("demo", "--epochs", "10000", folder=tmp_path) as process:
+        # The folder of the results is made before the training.
+        while not (tmp_path / "demo-output").exists() and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    # Python itself ends by the signal if that came during an import; a shell
+    # reports 130 for both.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert (stdout, stderr) == ("", "interrupted\n")
+    assert not any((tmp_path / "demo-output").iterdir())
+
+
+def test_json_has_no_numbers_that_readers_refuse() -> None:
+    document = {"a": float("nan"), "b": [float("-inf"), 1], "c": Path("x"), "d": None}
+    text = to_json(document)
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "a": "nan",
+        "b": ["-inf", 1],
+        "c": "x",
+        "d": None,
+    }
+
+
+def test_a_claim_says_whether_it_holds() -> None:
+    assert Claim("1 < 2", holds=True).line().plain == "holds  1 < 2"
+    assert Claim("2 < 1", holds=False).line().plain == "FAILS  2 < 1"
+
+
+@pytest.mark.parametrize(
+    "text", ["1,3,33,40", "1x3x33x40", "1×3×33×40", "1, 3, 33, 40"]
+)
+def test_sizes_are_read_in_every_usual_spelling(text: str) -> None:
+    assert parse_size("--input", text) == (1, 3, 33, 40)
+
+
+@pytest.mark.parametrize("text", ["", "0", "1,,3", "-1", "3.5", "a", "1,2,"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ArgumentError, match="--input needs integers of at least 1"):
+        parse_size("--input", text)
