@@ -46,6 +46,12 @@ def plain_convolution(module: nn.Module) -> Convolution:
             or quantised, carries hooks or state that a plain convolution would
             drop, computes something else, was changed into what its options do not
             say, or has weights that are not finite floating-point numbers.
+
+    Example:
+        >>> class Renamed(nn.Conv2d):
+        ...     pass
+        >>> plain_convolution(Renamed(1, 2, kernel_size=3))
+        Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
     """
     if not isinstance(module, CONVOLUTIONS) or isinstance(module, LazyModuleMixin):
         raise UnsupportedModuleError(_why_no_convolution(module))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from expressivity.bounds import first_order_error, saturation_alpha, worst_case_error
-from expressivity.bounds.leak import check_alpha
+from expressivity.bounds.leak import check_positive
 from expressivity.constructor import attention_from_conv
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
@@ -177,7 +177,7 @@ def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[f
         )
         step = (top - _SOFTEST) / (_DEFAULT_COUNT - 1)
         return [_SOFTEST + step * count for count in range(_DEFAULT_COUNT)]
-    strengths = [check_alpha(alpha) for alpha in alphas]
+    strengths = [check_positive("alpha", alpha) for alpha in alphas]
     if not strengths:
         raise ArgumentError("alphas needs at least one number, got none")
     return strengths

@@ -11,7 +11,7 @@ from jaxtyping import install_import_hook
 from tests import shape_checker
 
 # No profile has deadlines: the first call under the shape checker is slow.
-settings.register_profile("default", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile("default", deadline=None, max_examples=200, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("default")
 
@@ -43,10 +43,6 @@ def pytest_collection_modifyitems(
             "torch.compile does not mix with the shape checker: pytest -m compiled",
         ),
         "gpu": (not torch.cuda.is_available(), "needs CUDA"),
-        "slow": (
-            "slow" not in config.option.markexpr,
-            "takes minutes: pytest -m slow",
-        ),
     }
     for item in items:
         for marker, (skipped, reason) in skips.items():

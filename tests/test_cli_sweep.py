@@ -139,7 +139,7 @@ BAD_OPTIONS = {
     "--padding 9 --padding-mode reflect --size 8": "reflect padding of an input of 8",
     "--groups 2": "--groups needs to divide the channels, got 2 for 3 and 8",
     "--dtype int8": "--dtype needs one of",
-    "--alpha-min 0": "alpha needs a positive finite number, got 0.0",
+    "--alpha-min 0": "--alpha-min needs a positive finite number, got 0.0",
     "--alpha-min 9 --alpha-max 8": "--alpha-max needs to be at least --alpha-min",
     "--points 0": "points",
     "--output error.txt": "--output needs a name that ends in one of .png, .pdf, .svg",

@@ -112,6 +112,7 @@ def test_sweep_of_zeros_can_be_drawn() -> None:
         ErrorSweep((1.0,), (0.0,), (0.0,), (0.0,), 0.0, "float32")
     )
     figure.draw_without_rendering()
+    assert figure.axes[0].get_legend_handles_labels()[0]
 
 
 @pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate"])

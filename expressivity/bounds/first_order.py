@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.bounds.leak import check_alpha
+from expressivity.bounds.leak import check_positive
 from expressivity.convolutions import convolve, plain_convolution
 from expressivity.encoding import positions
 from expressivity.geometry import ConvGeometry, Convolution
@@ -49,7 +49,7 @@ def first_order_error(
         >>> first_order_error(conv, torch.ones(1, 1, 4, 4), alpha=1.0).abs().max()
         tensor(0., grad_fn=<MaxBackward1>)
     """
-    alpha = check_alpha(alpha)
+    alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
     geometry = ConvGeometry.from_conv(conv)
     size = tuple(x.shape[2:])
@@ -83,10 +83,9 @@ def _limit_rows(targets: Tensor, keys: int, dtype: torch.dtype) -> Tensor:
 
 def _laplacian_rows(targets: Tensor, limit: Tensor) -> Tensor:
     """Return a row per target: +1 at its neighbours, −their number at itself."""
-    keys = limit.shape[1]
-    gaps = torch.arange(keys, device=targets.device) - targets[:, None]
-    inside = (targets >= 0) & (targets < keys)
-    neighbours = ((gaps.abs() == 1) & inside[:, None]).to(limit.dtype)
+    gaps = torch.arange(limit.shape[1], device=targets.device) - targets[:, None]
+    neighbours = (gaps.abs() == 1).to(limit.dtype)
+    # Off the canvas the only neighbour is the limit itself, and both cancel.
     return neighbours - neighbours.sum(1, keepdim=True) * limit
 
 

@@ -21,21 +21,6 @@ SMALLEST_ALPHA = 2.0**-6
 _WIDEST_ALPHA = 1e-6
 
 
-def check_alpha(alpha: float) -> float:
-    """Return α if it is a positive finite number.
-
-    Args:
-        alpha: Locality strength, 1/pixel².
-
-    Returns:
-        The same number, as a float.
-
-    Raises:
-        ArgumentError: If it is zero, negative, NaN, infinite or no number.
-    """
-    return check_positive("alpha", alpha)
-
-
 def check_positive(name: str, value: float) -> float:
     """Return an option if it is a positive finite number.
 
@@ -50,12 +35,12 @@ def check_positive(name: str, value: float) -> float:
         ArgumentError: If it is zero, negative, NaN, infinite or no number.
     """
     try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name} needs a number, got {value!r}") from error
-    if not (math.isfinite(number) and number > 0):
+        suits = math.isfinite(value) and value > 0
+    except TypeError:
+        suits = False
+    if not suits:
         raise ArgumentError(f"{name} needs a positive finite number, got {value!r}")
-    return number
+    return float(value)
 
 
 def leak(alpha: float, axes: int) -> float:
@@ -78,7 +63,7 @@ def leak(alpha: float, axes: int) -> float:
         >>> round(leak(18.0, axes=2) / (4 * math.exp(-18.0)), 6)
         1.0
     """
-    alpha = check_alpha(alpha)
+    alpha = check_positive("alpha", alpha)
     if alpha < math.pi:
         theta = math.sqrt(math.pi / alpha) * (1 + _tail(math.pi**2 / alpha))
         return -math.expm1(-axes * math.log(theta))

@@ -9,7 +9,6 @@ from torch import Tensor
 from expressivity.bounds.leak import (
     SMALLEST_ALPHA,
     alpha_for_leak,
-    check_alpha,
     check_positive,
 )
 from expressivity.bounds.rows import largest_row_norms, row_norm_bound
@@ -50,7 +49,7 @@ def worst_case_error(
         >>> bound.allclose(worst_case_error(conv, alpha=2.0, size=(100,)))
         True
     """
-    alpha = check_alpha(alpha)
+    alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
     matrices = tap_matrices(conv.weight.detach()).double().cpu()
     geometry = ConvGeometry.from_conv(conv)

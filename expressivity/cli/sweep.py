@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from expressivity.bounds import saturation_alpha
-from expressivity.bounds.leak import check_alpha
+from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
 from expressivity.cli.files import check_targets, written_together
@@ -172,7 +172,7 @@ def _alphas(
     if largest is None:
         axes = len(conv.kernel_size)
         largest = _PAST_SATURATION * saturation_alpha(conv.weight.dtype, axes)
-    if check_alpha(smallest) > check_alpha(largest):
+    if check_positive("--alpha-min", smallest) > check_positive("--alpha-max", largest):
         raise ArgumentError(
             f"--alpha-max needs to be at least --alpha-min, got {largest} "
             f"and {smallest}"

@@ -63,6 +63,15 @@ def plot_attention_maps(
             the output, or a layer with content terms is given no image.
         InputError: If the size or the image does not suit the layer.
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        Nine heads, and the bar that says what the colours mean.
+
+        >>> from expressivity import ConvGeometry
+        >>> geometry = ConvGeometry.create((3, 3), padding=1)
+        >>> layer = RelativeSelfAttention(1, 1, geometry)
+        >>> len(plot_attention_maps(layer, size=(8, 8), query=(4, 4)).axes)
+        10
     """
     maps = HeadMaps.of(attention, size, query, image)
     first, (width, height) = 0.0 if image is None else _IMAGE, _inches(maps)

@@ -37,6 +37,13 @@ def plot_error_vs_alpha(
 
     Raises:
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        >>> import torch
+        >>> from expressivity import error_sweep
+        >>> sweep = error_sweep(torch.nn.Conv2d(1, 1, 3), torch.randn(1, 1, 6, 6))
+        >>> plot_error_vs_alpha(sweep).axes[0].get_yscale()
+        'log'
     """
     figure = new_figure(6.0, 4.0) if figure is None else figure
     draw_errors(figure.subplots(), sweep)

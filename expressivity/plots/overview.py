@@ -56,6 +56,12 @@ def plot_overview(
         InputError: If the input does not suit the convolution.
         MissingDependencyError: If matplotlib is not installed.
         UnsupportedModuleError: If ``conv`` is no plain convolution.
+
+    Example:
+        >>> import torch
+        >>> figure = plot_overview(torch.nn.Conv2d(1, 1, 3), torch.randn(1, 8, 8))
+        >>> float(figure.get_figwidth())
+        8.0
     """
     conv = plain_convolution(conv)
     geometry = ConvGeometry.from_conv(conv)
