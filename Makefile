@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 CASES ?= 20000
 
-.PHONY: help demo test lint fuzz format clean
+.PHONY: help demo figures test lint fuzz format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
 	$(BIN)/expressivity demo --output demo-output
+
+figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebooks again
+	cp demo-output/overview.png docs/overview.png
+	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 test: $(VENV)/.test  ## Run all tests (minutes; longer searches have their own target)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8

@@ -65,7 +65,7 @@ def test_error_plot_shows_the_sweep() -> None:
     for label, values in {
         "measured": SWEEP.measured,
         "first order": SWEEP.predicted,
-        "worst case": SWEEP.worst_case,
+        "exact worst case": SWEEP.worst_case,
     }.items():
         assert tuple(line(axes, label).get_xdata()) == SWEEP.alphas
         assert tuple(line(axes, label).get_ydata()) == values

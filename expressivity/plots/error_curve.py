@@ -58,9 +58,7 @@ def draw_errors(axes: "Axes", sweep: ErrorSweep) -> None:
         sweep: The numbers.
     """
     alphas = sweep.alphas
-    axes.plot(
-        alphas, sweep.worst_case, color=BLACK, lw=1.2, label="worst case, any input"
-    )
+    axes.plot(alphas, sweep.worst_case, color=BLACK, lw=1.2, label="exact worst case")
     first_order = "first order  $\\propto e^{-\\alpha}$"
     axes.plot(
         alphas, sweep.predicted, "--", color=VERMILLION, lw=1.4, label=first_order

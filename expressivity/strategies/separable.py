@@ -1,4 +1,4 @@
-"""The smoothing identity: attention at the price of a convolution.
+"""The smoothing identity: attention is a smoothing and a convolution.
 
 Attention of a head depends on query and head only through the target t = q + Δ_h.
 Heads that share α, and centers that differ by whole pixels, therefore read the same
