@@ -296,6 +296,7 @@ class RelativeSelfAttention(nn.Module):
             ArgumentError: If neither or both of ``size`` and ``x`` are given, or
                 ``x`` is missing for a layer with content terms.
             InputError: If the size or the input does not suit.
+            StrategyError: If the scores would not fit in the memory that is free.
         """
         if bool(size) == (x is not None):
             raise ArgumentError(
@@ -312,6 +313,7 @@ class RelativeSelfAttention(nn.Module):
             self.geometry.check_input(size)
             x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
         canvas, queries = self._canvas_and_queries(self._batched(x))
+        select("dense", heads, queries, canvas)  # refuses what would not fit
         scores = attention_scores(heads, queries, canvas)
         return scores if heads.content is not None else scores.squeeze(0)
 
@@ -330,6 +332,7 @@ class RelativeSelfAttention(nn.Module):
         Raises:
             ArgumentError: As :meth:`scores`.
             InputError: As :meth:`scores`.
+            StrategyError: As :meth:`scores`.
         """
         return self.scores(*size, x=x).softmax(-1)
 

@@ -109,6 +109,10 @@ class TestStrategy:
 
 
 class TestAttentionProbabilities:
+    def test_refuse_what_would_not_fit(self):
+        with pytest.raises(ex.StrategyError, match=r"need \S+ GiB at once"):
+            converted().attention_probabilities(3000, 3000)
+
     @pytest.mark.parametrize("alpha", [1e-3, 1.0, 40.0, 1e4])
     def test_rows_sum_to_one(self, alpha: float):
         rows = converted(alpha=alpha).attention_probabilities(6, 5).sum(-1)
