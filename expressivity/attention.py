@@ -210,10 +210,11 @@ class RelativeSelfAttention(nn.Module):
         """
         heads, groups, size = self.num_heads, self.groups, self.head_dim
         identity = torch.eye(size, dtype=self.alpha.dtype, device=self.alpha.device)
+        trainable = self.heads().projections[0].requires_grad
         for name in ("value_weight", "output_weight"):
             if getattr(self, name) is None:
                 blocks = identity.expand(heads, groups, size, size).clone()
-                setattr(self, name, nn.Parameter(blocks))
+                setattr(self, name, nn.Parameter(blocks, trainable))
         return self
 
     @property

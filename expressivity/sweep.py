@@ -20,9 +20,9 @@ from torch import Tensor
 from expressivity.bounds import first_order_error, saturation_alpha, worst_case_error
 from expressivity.bounds.leak import check_positive
 from expressivity.constructor import attention_from_conv
-from expressivity.convolutions import plain_convolution
+from expressivity.convolutions import batched_input, plain_convolution
 from expressivity.errors import ArgumentError, InputError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import Convolution
 
 Progress = Callable[[Iterable[float]], Iterable[float]]
 
@@ -185,19 +185,13 @@ def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[f
 
 def _checked_input(conv: Convolution, x: Tensor) -> Tensor:
     """Return the input with a batch axis if it suits the convolution."""
-    axes, weight = len(conv.kernel_size), conv.weight
-    batch = x.unsqueeze(0) if x.dim() == axes + 1 else x
-    if batch.dim() != axes + 2 or batch.shape[1] != conv.in_channels:
-        raise InputError(
-            f"x needs (batch, {conv.in_channels} channels, {axes} axes) or the same "
-            f"without batch, got {tuple(x.shape)}"
-        )
+    batch = batched_input(conv, x)
+    weight = conv.weight
     if x.dtype != weight.dtype or x.device != weight.device:
         raise InputError(
             f"x needs the dtype and device of the convolution, {weight.dtype} on "
             f"{weight.device}, got {x.dtype} on {x.device}: use x.to(conv.weight)"
         )
-    ConvGeometry.from_conv(conv).check_input(batch.shape[2:])
     if not batch.numel() or not bool(batch.isfinite().all()):
         raise InputError(
             "x needs at least one image of finite numbers, got "

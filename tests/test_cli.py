@@ -1,6 +1,7 @@
 """The command line as a whole: help, version, exit statuses, clean output."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from expressivity import __main__
 from expressivity.cli import app
 from expressivity.cli.claims import Claim
 from expressivity.cli.console import to_json
@@ -127,3 +129,27 @@ def test_sizes_are_read_in_every_usual_spelling(text: str) -> None:
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="--input needs integers of at least 1"):
         parse_size("--input", text)
+
+
+def test_what_a_terminal_cannot_show_is_replaced(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "expressivity", "sweep", "--points", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert b"? [1/px?]" in run.stdout
+
+
+def test_a_defect_of_the_program_has_a_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(prog_name: str) -> None:
+        raise ZeroDivisionError(prog_name)
+
+    monkeypatch.setattr(__main__, "app", crash)
+    with pytest.raises(SystemExit, match="70"):
+        __main__.main()
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -331,3 +331,55 @@ class TestWayBack:
         assert ex.conv_from_attention(attention, tolerance=1.01 * error)
         with pytest.raises(NotOneHotError, match=r"more than tolerance=.*raise alpha"):
             ex.conv_from_attention(attention, tolerance=0.99 * error)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.02, 0.5, 1.0, 3.0])
+def test_the_error_of_the_nearest_convolution_holds_on_large_inputs(
+    alpha: float,
+) -> None:
+    conv = nn.Conv1d(1, 1, 3, padding=1).double()
+    attention = ex.attention_from_conv(conv, alpha=alpha)
+    nearest = ex.conv_from_attention(attention, tolerance=100.0)
+    on_large = ex.conversion_error(attention, nearest.conv, size=(400,)).max()
+    assert float(on_large) <= nearest.error * (1 + 1e-9)
+
+
+def test_converting_draws_nothing_at_random() -> None:
+    conv, before = BASE.conv(), torch.get_rng_state()
+    ex.attention_from_conv(conv)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_frozen_layer_stays_frozen_when_its_projections_are_materialized() -> None:
+    conv = BASE.conv().requires_grad_(False)
+    attention = ex.attention_from_conv(conv).materialize_projections()
+    assert not any(p.requires_grad for p in attention.parameters())
+
+
+@pytest.mark.parametrize("alpha", [10**400, torch.tensor([1.0, 2.0]), "8", None])
+def test_alpha_needs_to_be_one_number(alpha: Any) -> None:
+    with pytest.raises(ex.ArgumentError, match="alpha needs a positive finite number"):
+        ex.worst_case_error(BASE.conv(), alpha=alpha)
+
+
+def test_a_tolerance_beyond_float64_is_refused() -> None:
+    with pytest.raises(ex.ArgumentError, match="less than float64 can express"):
+        ex.alpha_for(BASE.conv(), tolerance=5e-324)
+
+
+def test_a_head_without_a_place_says_nan_with_and_without_gradients() -> None:
+    attention = ex.attention_from_conv(BASE.conv())
+    with torch.no_grad():
+        attention.centers[0, 0] = torch.nan
+        assert attention(BASE.input()).isnan().all()
+    assert attention(BASE.input()).isnan().all()
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 6), (2, 5, 7, 6), (7, 6)])
+def test_the_first_order_checks_its_input(shape: tuple[int, ...]) -> None:
+    conv, x = nn.Conv2d(3, 2, 3), torch.randn(shape)
+    if shape[0] == 3:
+        assert ex.first_order_error(conv, x, alpha=1.0).shape == (1, 2, 5, 4)
+    else:
+        with pytest.raises(ex.InputError, match=r"x needs \(batch, 3 channels"):
+            ex.first_order_error(conv, x, alpha=1.0)

@@ -99,16 +99,28 @@ class TestDense:
             attention.add_content_terms(content)
         x = case.input(batch, dtype=dtype)
         size = attention.geometry.queries(case.size), attention.geometry.canvas(x)
-        stated = dense.bytes_needed(attention.heads(), *size)
-        taken = oracles.peak_bytes(lambda: attention(x))
+        with torch.no_grad():
+            stated = dense.bytes_needed(attention.heads(), *size)
+            taken = oracles.peak_bytes(lambda: attention(x))
         # Temporaries that do not grow with the pairs are left out of the estimate.
         assert 0.95 * taken < stated < 2 * taken, stated / taken
 
-    def test_refuses_before_it_allocates(self) -> None:
+    @pytest.mark.parametrize("head_dim", [None, 16])
+    def test_estimate_covers_the_backward_pass(self, head_dim: int | None) -> None:
+        conv = torch.nn.Conv2d(3, 8, 3)
+        attention = ex.attention_from_conv(conv, strategy="dense", head_dim=head_dim)
+        x = torch.randn(2, 3, 20, 20)
+        size = attention.geometry.queries((20, 20)), attention.geometry.canvas(x)
+        stated = dense.bytes_needed(attention.heads(), *size)
+        taken = oracles.peak_bytes(lambda: attention(x).sum().backward())
+        assert 0.95 * taken < stated < 2 * taken, stated / taken
+
+    @pytest.mark.parametrize(("recorded", "pairs"), [(False, 2), (True, 4)])
+    def test_refuses_before_it_allocates(self, recorded: bool, pairs: int) -> None:
         conv = torch.nn.Conv2d(1, 1, 7)
         attention = ex.attention_from_conv(conv, strategy="dense")
         x = torch.zeros(1, 1, 1, 1).expand(1, 1, 2048, 2048)
-        needed = 2 * 49 * 2042**2 * 2048**2 * 4 / dense.GIB
+        needed = pairs * 49 * 2042**2 * 2048**2 * 4 / dense.GIB
 
         def refused() -> None:
             with pytest.raises(StrategyError, match=r"need \S+ GiB .* free") as caught:
@@ -116,7 +128,8 @@ class TestDense:
             stated = re.search(r"need (\S+) GiB", str(caught.value))[1]
             assert float(stated) == pytest.approx(needed, rel=0.01)
 
-        assert oracles.peak_bytes(refused) < 2**20
+        with torch.set_grad_enabled(recorded):
+            assert oracles.peak_bytes(refused) < 2**20
 
     def test_refuses_by_the_memory_that_is_free_now(
         self, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ from tests.architectures.subclasses import (
     StandardizedConv2d,
 )
 
+NOT_SAME = "does not compute what a plain convolution"
 REPRODUCED = "present weight reproduced it"
 DIFFERS = "does not compute what a plain convolution"
 NOT_COMPARED = "could not be compared"
@@ -55,6 +56,35 @@ class CausalConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(functional.pad(x, (self.kernel_size[0] - 1, 0)))
+
+
+class ClampedConv2d(nn.Conv2d):
+    """Differs only for large inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.clamp(-100, 100))
+
+
+class ResolutionConv2d(nn.Conv2d):
+    """Differs only on large images."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (2 if x.shape[-1] >= 32 else 1)
+
+
+class ForgivingConv2d(nn.Conv2d):
+    """Differs only where the input is not finite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.nan_to_num())
+
+
+class DroppingConv2d(nn.Conv2d):
+    """Differs in training, once in a while."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        drop = self.training and torch.rand(()) < 1e-3
+        return super().forward(x) * (0 if drop else 1)
 
 
 class OffsetConv2d(nn.Conv2d):
@@ -207,7 +237,7 @@ UNUSUAL = {
         lambda: GuardedConv2d(3, 4, 3, padding=1), "converted", REPRODUCED
     ),
     "optional argument": Unusual(
-        lambda: ScaledConv2d(3, 4, 3), "converted", REPRODUCED
+        lambda: ScaledConv2d(3, 4, 3), "kept", "more than an input: scale"
     ),
     "same padding of a 1×1": Unusual(
         lambda: SameConv2d(3, 4, 1, stride=2), "converted", REPRODUCED
@@ -236,8 +266,17 @@ UNUSUAL = {
     ),
     "clipped output": Unusual(lambda: ClippedConv2d(3, 4, 3), "kept", DIFFERS),
     "causal": Unusual(lambda: CausalConv1d(3, 4, 3), "kept", NOT_COMPARED, size=(3, 7)),
+    "clamped": Unusual(lambda: ClampedConv2d(3, 4, 3), "kept", NOT_SAME),
+    "by resolution": Unusual(lambda: ResolutionConv2d(3, 4, 3), "kept", NOT_SAME),
+    "forgiving": Unusual(lambda: ForgivingConv2d(3, 4, 3), "kept", NOT_SAME),
+    "dropping": Unusual(lambda: DroppingConv2d(3, 4, 3), "kept", "random numbers"),
+    "negative padding": Unusual(
+        lambda: nn.Conv2d(3, 4, 1, padding=-1, padding_mode="circular"),
+        "kept",
+        "options do not suit",
+    ),
     "second input": Unusual(
-        lambda: OffsetConv2d(3, 4, 3), "kept", f"{NOT_COMPARED}.*offset", size=None
+        lambda: OffsetConv2d(3, 4, 3), "kept", "more than an input: offset", size=None
     ),
     "fixed size": Unusual(
         lambda: FixedSizeConv2d(3, 4, 3), "kept", f"{NOT_COMPARED}.*made for 7×6"

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.bounds.leak import check_positive
-from expressivity.convolutions import convolve, plain_convolution
+from expressivity.convolutions import batched_input, convolve, plain_convolution
 from expressivity.encoding import positions
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.smoothing import apply_per_axis
@@ -16,7 +16,7 @@ from expressivity.smoothing import apply_per_axis
 
 def first_order_error(
     conv: Convolution,
-    x: Float[Tensor, "batch channels *size"],
+    x: Float[Tensor, "*batch channels_and_size"],
     *,
     alpha: float,
 ) -> Float[Tensor, "batch out_channels *out_size"]:
@@ -28,11 +28,11 @@ def first_order_error(
 
     Args:
         conv: The convolution.
-        x: Input.
+        x: Input, (batch, in_channels, *size) or without the batch axis.
         alpha: Locality strength of all heads, 1/pixel².
 
     Returns:
-        The predicted error of every output, absolute.
+        The predicted error of every output, absolute; always with a batch axis.
 
     Raises:
         ArgumentError: If ``alpha`` is not positive and finite.
@@ -52,6 +52,7 @@ def first_order_error(
     alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
     geometry = ConvGeometry.from_conv(conv)
+    x = batched_input(conv, x)
     size = tuple(x.shape[2:])
     targets = [positions(points, x.device) for points in geometry.targets(size)]
     canvas = geometry.canvas(x)

@@ -36,7 +36,7 @@ def check_positive(name: str, value: float) -> float:
     """
     try:
         suits = math.isfinite(value) and value > 0
-    except TypeError:
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         suits = False
     if not suits:
         raise ArgumentError(f"{name} needs a positive finite number, got {value!r}")

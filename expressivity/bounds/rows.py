@@ -28,6 +28,7 @@ from expressivity.geometry import ConvGeometry
 # Attention beyond the band is below e^−45 of the attention at its edge.
 _NEGLIGIBLE = 45.0
 _BLOCK = 2**24
+_WIDEST_BAND = 8  # pixels; beyond, an input that shows everything is large
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def row_norm_bound(
 
 def characteristic_size(
     alpha: Float[Tensor, " heads"], geometry: ConvGeometry
-) -> tuple[int, ...]:
+) -> tuple[int, ...] | None:
     """Return an input size on which borders and interior are all to be seen.
 
     Args:
@@ -140,10 +141,12 @@ def characteristic_size(
         geometry: Geometry of the layer.
 
     Returns:
-        Pixels per axis: the reach of the kernel plus a band on either side, of at
-        most 8 pixels for soft heads.
+        Pixels per axis: the reach of the kernel plus a band on either side; ``None``
+        if a head is too soft for a band of 8 pixels (α below 1).
     """
-    band = _band_radius(alpha.double(), 8)
+    band = _band_radius(alpha.double(), _WIDEST_BAND + 1)
+    if band > _WIDEST_BAND:
+        return None
     return tuple(
         extent + stride + 2 * (band + max(pair))
         for extent, stride, pair in zip(

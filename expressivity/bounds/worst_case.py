@@ -1,5 +1,6 @@
 """Worst-case error of a conversion, and the α that a tolerance asks for."""
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,7 @@ from expressivity.bounds.leak import (
 )
 from expressivity.bounds.rows import largest_row_norms, row_norm_bound
 from expressivity.convolutions import plain_convolution, tap_matrices
+from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 
 
@@ -75,7 +77,8 @@ def alpha_for(
         α in 1/pixel², never below ``SMALLEST_ALPHA``.
 
     Raises:
-        ArgumentError: If the tolerance is not positive and finite.
+        ArgumentError: If the tolerance is not positive and finite, or so small that
+            float64 cannot express it.
         InputError: If the size does not suit the convolution.
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
@@ -91,6 +94,11 @@ def alpha_for(
     norm = float(conv.weight.detach().double().flatten(1).abs().sum(1).max())
     # A hair below, so that rounding in the product cannot break the promise.
     allowed = tolerance * (1 - 1e-9) / (2 * norm) if norm else 1.0
+    if allowed < sys.float_info.min:
+        raise ArgumentError(
+            f"{tolerance=} over weights that add up to {norm:.3g} is less than float64 "
+            "can express: choose a larger one"
+        )
     high = alpha_for_leak(allowed, axes)
     if size is None:
         return high

@@ -58,9 +58,9 @@ def parse_size(option: str, text: str, *, smallest: int = 1) -> tuple[int, ...]:
         (32, 48)
     """
     parts = re.split(r"\s*[,x×]\s*", text.strip().strip("()"))
-    if not all(re.fullmatch(r"\d+", part) and int(part) >= smallest for part in parts):
+    if not all(re.fullmatch(r"\d{1,9}", p) and int(p) >= smallest for p in parts):
         raise ArgumentError(
             f"{option} needs integers of at least {smallest}, joined by commas or x, "
-            f"got {text!r}"
+            f"nine digits at most, got {text!r}"
         )
     return tuple(int(part) for part in parts)

@@ -12,7 +12,7 @@ from expressivity.errors import ExpressivityError
 DOES_NOT_HOLD, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 # Torch raises a plain RuntimeError for it on a CPU.
-_NO_MEMORY = "allocate memory"
+_NO_MEMORY = ("allocate memory", "Storage size calculation overflowed")
 
 Arguments = ParamSpec("Arguments")
 
@@ -35,7 +35,8 @@ def reporting_errors(command: Callable[Arguments, None]) -> Callable[Arguments, 
             report_error(str(error))
             raise typer.Exit(BAD_INPUT) from error
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+            enough = not any(words in str(error) for words in _NO_MEMORY)
+            if isinstance(error, RuntimeError) and enough:
                 raise
             report_error(f"this needs more memory than there is: {error}")
             raise typer.Exit(BAD_INPUT) from error

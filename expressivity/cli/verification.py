@@ -107,7 +107,7 @@ def check_model_runs(model: nn.Module, sets: Sequence[InputSet]) -> None:
             try:
                 with torch.no_grad():
                     leaves = pytree.tree_leaves(model(batch))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise InputError(
                     "the model needs to run on an input of shape "
                     f"{tuple(batch.shape)} (--input) and {batch.dtype}, but failed "
@@ -217,5 +217,5 @@ def _is_finite(output: object) -> bool:
     return not isinstance(output, Tensor) or bool(output.isfinite().all())
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

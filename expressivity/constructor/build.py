@@ -81,13 +81,14 @@ def attention_from_conv(
         groups=conv.groups,
         bias=conv.bias is not None,
         strategy=strategy,
-        device=weight.device,
+        device="meta",  # nothing is drawn at random only to be overwritten
         dtype=weight.dtype,
-    )
+    ).to_empty(device=weight.device)
     blocks = tap_matrices(weight).unflatten(1, (conv.groups, -1))
     value, output = _projections(blocks, attention.head_dim)
     with torch.no_grad():
         attention.alpha.fill_(round_up(strength, weight.dtype))
+        attention.centers.copy_(geometry.centers())
         for parameter, content in (
             (attention.value_weight, value),
             (attention.output_weight, output),

@@ -32,7 +32,9 @@ class NearestConvolution(NamedTuple):
     Attributes:
         conv: The convolution.
         error: The largest difference of any output over ‖x‖_∞ ≤ 1, absolute, on an
-            input large enough to show borders and interior.
+            input large enough to show borders and interior; an upper bound for
+            every size where some head is so soft (α below 1) that it would have to
+            be very large.
     """
 
     conv: Convolution
@@ -82,7 +84,7 @@ def conv_from_attention(
         return _convolution(attention, _one_hot_kernel(attention))
     tolerance = check_positive("tolerance", tolerance)
     conv = _convolution(attention, _soft_kernel(attention))
-    size = characteristic_size(attention.alpha.detach(), attention.geometry)
+    size = characteristic_size(attention.alpha.detach().cpu(), attention.geometry)
     error = float(conversion_error(attention, conv, size=size).max())
     if error > tolerance:
         raise NotOneHotError(

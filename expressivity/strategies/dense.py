@@ -74,12 +74,13 @@ class Dense:
             weight if weight is None else weight.to(tokens.dtype)
             for weight in (heads.value_weight, heads.output_weight)
         )
-        tokens = tokens.unflatten(1, (heads.groups, -1))
-        if value is None:
-            values = tokens.unsqueeze(1)
-        else:
-            values = torch.einsum("hgdc,bgck->bhgdk", value, tokens)
-        attended = torch.einsum("bhqk,bhgdk->bhgdq", probabilities, values)
+        values, each = tokens.unflatten(1, (heads.groups, -1)), "bgdk"
+        if value is not None:
+            values, each = torch.einsum("hgdc,bgck->bhgdk", value, values), "bhgdk"
+        # What does not depend on the image must not be copied for every image.
+        pairs = "bhqk" if heads.content is not None else "hqk"
+        seen = probabilities if heads.content is not None else probabilities.squeeze(0)
+        attended = torch.einsum(f"{pairs},{each}->bhgdq", seen, values)
         if output is None:
             mixed = attended.sum(1)
         else:
@@ -126,7 +127,7 @@ def attention_scores(
 
 
 def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
-    """Return the bytes that :class:`Dense` holds at its peak, without gradients.
+    """Return the bytes that :class:`Dense` holds at its peak.
 
     Args:
         heads: Parameters of the heads.
@@ -135,7 +136,8 @@ def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
 
     Returns:
         Scores and probabilities (with content terms: one more copy, per image, and
-        the encodings), values and outputs of every head.
+        the encodings), values and outputs of every head; twice that where gradients
+        are recorded, for the backward pass.
     """
     dtype = compute_dtype(canvas.dtype)
     asked, keys = math.prod(len(q) for q in queries), math.prod(canvas.shape[2:])
@@ -147,7 +149,10 @@ def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
         scores = 3 * pairs * len(canvas) + 2 * asked * keys * (len(queries) + 1)
     per_head = heads.value_width * (asked + keys) * len(heads.alpha)
     carried = (per_head + heads.out_channels * asked) * len(canvas)
-    return (scores + carried) * dtype.itemsize
+    needed = (scores + carried) * dtype.itemsize
+    recorded = (canvas, heads.alpha, heads.centers, *heads.projections)
+    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in recorded)
+    return 2 * needed if gradients else needed
 
 
 def _at_queries(canvas: Tensor, queries: Queries) -> Tensor:

@@ -216,9 +216,11 @@ def _each_alone(heads: Heads) -> bool:
 
 
 def _values(heads: Heads) -> tuple[list[float], list[list[float]]] | None:
-    """Return α and Δ, or ``None`` where they have no values: meta tensors, vmap."""
+    """Return α and Δ, or ``None`` where they have no values: meta, vmap, NaN."""
     try:
         alphas = heads.alpha.detach().double().tolist()
-        return alphas, heads.centers.detach().double().tolist()
+        centers = heads.centers.detach().double().tolist()
     except RuntimeError:
         return None
+    finite = all(math.isfinite(c) for center in centers for c in center)
+    return (alphas, centers) if finite else None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.constructor import attention_from_conv, conversion_error
@@ -16,6 +15,7 @@ from expressivity.convolutions import plain_convolution
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry import Convolution
 from expressivity.surgery.records import Conversion, LayerRecord
+from expressivity.surgery.references import held_modules
 from expressivity.surgery.selection import Where, convolution_like, selector
 
 
@@ -34,7 +34,7 @@ def convert(
     training mode, ``requires_grad``, hooks on other modules and weight sharing: one
     convolution used twice becomes one attention used twice. What cannot be
     reproduced (transposed, lazy, quantised convolutions, subclasses that compute
-    something else, …) stays in place and is listed with the reason. Calls of
+    something else on a probe, …) stays in place and is listed with the reason. Calls of
     ``torch.nn.functional`` are invisible here.
 
     Args:
@@ -70,7 +70,7 @@ def convert(
         _plan(name, module, selected=wanted(name, module))
         for name, module in found.items()
     ]
-    _keep_listed(copied, plans)
+    _keep_held(model, copied, plans)
     _keep_ties(copied, plans)
     attentions: dict[int, RelativeSelfAttention] = {}
     records = []
@@ -163,9 +163,8 @@ def _plan(name: str, module: nn.Module, *, selected: bool) -> _Plan:
         return _Plan(name, module, None, str(error))
     if conv is module:
         return _Plan(name, module, conv)
-    return _Plan(
-        name, module, conv, "a plain convolution with its present weight reproduced it"
-    )
+    reason = "a plain convolution with its present weight reproduced it on every probe"
+    return _Plan(name, module, conv, reason)
 
 
 def _keep_ties(model: nn.Module, plans: Sequence[_Plan]) -> None:
@@ -201,22 +200,28 @@ def _tied_alike(
     return other is not None and role == other_role and conv.groups == other.groups
 
 
-def _keep_listed(model: nn.Module, plans: Sequence[_Plan]) -> None:
+def _keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[_Plan]) -> None:
     """Keep a convolution that is called from where it cannot be replaced."""
-    listed = {
-        id(leaf): f"{name}.{attribute}".lstrip(".")
-        for name, module in model.named_modules()
-        for attribute, value in vars(module).items()
-        if attribute != "_modules"
-        for leaf in pytree.tree_leaves(value)
-        if isinstance(leaf, nn.Module)
-    }
-    for plan in plans:
-        if plan.conv is not None and id(plan.module) in listed:
-            plan.keep(
-                f"it is also held in {listed[id(plan.module)]}, which is no registered "
-                "submodule: use an nn.ModuleList or nn.ModuleDict there"
-            )
+    originals = {id(module): name for name, module in model.named_modules()}
+    for place, module in held_modules(copied):
+        inside = originals.get(id(module))
+        for plan in plans:
+            if plan.conv is None:
+                continue
+            if plan.module is module:
+                plan.keep(
+                    f"it is also held by {place}, which is no registered submodule: "
+                    "use an nn.ModuleList or nn.ModuleDict there"
+                )
+            elif inside is not None and _is_within(plan.name, inside):
+                plan.keep(
+                    f"{place} closes over it in the given model, which any copy would "
+                    "go on calling: make it a method"
+                )
+
+
+def _is_within(name: str, parent: str) -> bool:
+    return parent in ("", name) or name.startswith(f"{parent}.")
 
 
 def _tie(plans: Sequence[_Plan], attentions: dict[int, RelativeSelfAttention]) -> None:

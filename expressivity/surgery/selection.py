@@ -47,13 +47,18 @@ def selector(where: Where | None, names: Sequence[str]) -> Predicate:
         A predicate of name and module.
 
     Raises:
-        ArgumentError: If a name or pattern matches no convolution.
+        ArgumentError: If it is none of these, or a pattern matches no convolution.
     """
     if where is None:
         return lambda name, module: True
     if callable(where):
         return where
-    patterns = [where] if isinstance(where, str) else list(where)
+    patterns = [where] if isinstance(where, str) else where
+    if not (isinstance(patterns, Sequence) and all(map(_is_text, patterns))):
+        raise ArgumentError(
+            "where needs a predicate of name and module, a name, or a sequence of "
+            f"names or patterns, got {where!r}"
+        )
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ArgumentError(
@@ -61,3 +66,7 @@ def selector(where: Where | None, names: Sequence[str]) -> Predicate:
                 f"{', '.join(names) or 'none'}"
             )
     return lambda name, module: any(fnmatchcase(name, p) for p in patterns)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
