@@ -8,8 +8,10 @@ at the targets (DESIGN 2.2 and 2.3).
 
 from collections.abc import Sequence
 
-from jaxtyping import Float, Shaped
+import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from expressivity.encoding import axis_scores
 from expressivity.precision import compute_dtype, without_autocast
@@ -29,11 +31,30 @@ def axis_smoothing(
         Rows of non-negative numbers that sum to one.
 
     Example:
-        >>> import torch
         >>> axis_smoothing(torch.tensor([1]), 3, torch.tensor(0.0)).sum().item()
         1.0
     """
     return axis_scores(targets, keys, alpha).softmax(-1)
+
+
+def axis_limit(
+    targets: Int[Tensor, " targets"], keys: int, dtype: torch.dtype
+) -> Float[Tensor, "targets keys"]:
+    """Return the limit of :func:`axis_smoothing` as α grows.
+
+    Args:
+        targets: Whole positions in pixels of the canvas, on or off it.
+        keys: Number of tokens of the axis.
+        dtype: Dtype of the result.
+
+    Returns:
+        Rows with a one at the pixel nearest to the target, zeros elsewhere.
+
+    Example:
+        >>> axis_limit(torch.tensor([-1, 2]), 3, torch.float32).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    return one_hot(targets.clamp(0, keys - 1), keys).to(dtype)
 
 
 def apply_per_axis(

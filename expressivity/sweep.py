@@ -26,9 +26,7 @@ from expressivity.geometry import Convolution
 
 Progress = Callable[[Iterable[float]], Iterable[float]]
 
-_DEFAULT_COUNT = 30
-_SOFTEST = 0.5
-_PAST_SATURATION = 1.35
+SOFTEST, POINTS = 0.5, 30
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,8 @@ def error_sweep(
         x: Input, (batch, in_channels, *size) or without the batch axis, in the dtype
             of the convolution.
         alphas: Locality strengths, 1/pixel²; by default 30 of them, evenly from 0.5
-            to 1.35 times the α at which attention in this dtype is one-hot. A
-            strength that the dtype does not hold is rounded up to one that it does.
+            to :func:`past_saturation`. A strength that the dtype does not hold is
+            rounded up to one that it does.
         progress: Wraps the iterable of α, as ``tqdm`` does; by default nothing.
 
     Returns:
@@ -170,13 +168,39 @@ def rounding_floor(conv: Convolution, x: Tensor, dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2 * float(largest)
 
 
+def spread_alphas(smallest: float, largest: float, points: int) -> list[float]:
+    """Return evenly spread locality strengths.
+
+    Args:
+        smallest: The first, 1/pixel².
+        largest: The last, 1/pixel².
+        points: How many.
+
+    Returns:
+        The strengths, ascending.
+
+    Example:
+        >>> spread_alphas(2, 4, points=3)
+        [2.0, 3.0, 4.0]
+    """
+    return torch.linspace(smallest, largest, points, dtype=torch.float64).tolist()
+
+
+def past_saturation(conv: Convolution) -> float:
+    """Return an α at which the error has long been down at the rounding level.
+
+    Args:
+        conv: The convolution.
+
+    Returns:
+        1.35 times the α at which attention in its dtype is one-hot, 1/pixel².
+    """
+    return 1.35 * saturation_alpha(conv.weight.dtype, len(conv.kernel_size))
+
+
 def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[float]:
     if alphas is None:
-        top = _PAST_SATURATION * saturation_alpha(
-            conv.weight.dtype, axes=len(conv.kernel_size)
-        )
-        step = (top - _SOFTEST) / (_DEFAULT_COUNT - 1)
-        return [_SOFTEST + step * count for count in range(_DEFAULT_COUNT)]
+        return spread_alphas(SOFTEST, past_saturation(conv), POINTS)
     strengths = [check_positive("alpha", alpha) for alpha in alphas]
     if not strengths:
         raise ArgumentError("alphas needs at least one number, got none")

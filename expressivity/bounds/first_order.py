@@ -11,7 +11,7 @@ from expressivity.bounds.leak import check_positive
 from expressivity.convolutions import batched_input, convolve, plain_convolution
 from expressivity.encoding import positions
 from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.smoothing import apply_per_axis
+from expressivity.smoothing import apply_per_axis, axis_limit
 
 
 def first_order_error(
@@ -57,7 +57,7 @@ def first_order_error(
     targets = [positions(points, x.device) for points in geometry.targets(size)]
     canvas = geometry.canvas(x)
     limits = [
-        _limit_rows(t, k, x.dtype)
+        axis_limit(t, k, x.dtype)
         for t, k in zip(targets, canvas.shape[2:], strict=True)
     ]
     laplacian = sum(
@@ -75,11 +75,6 @@ def first_order_error(
         groups=conv.groups,
     )
     return math.exp(-alpha) * change
-
-
-def _limit_rows(targets: Tensor, keys: int, dtype: torch.dtype) -> Tensor:
-    """Return a row per target: one at the nearest pixel of the canvas."""
-    return torch.nn.functional.one_hot(targets.clamp(0, keys - 1), keys).to(dtype)
 
 
 def _laplacian_rows(targets: Tensor, limit: Tensor) -> Tensor:

@@ -18,7 +18,10 @@ from expressivity.errors import ArgumentError
 
 # Below this strength a head in two axes leaks 98 % of its attention.
 SMALLEST_ALPHA = 2.0**-6
-_WIDEST_ALPHA = 1e-6
+# A head of this strength is a thousand pixels wide: no canvas is unbounded to it.
+WIDEST_ALPHA = 1e-6
+# Attention that is smaller by e to this power is beyond the digits of float64.
+_NEGLIGIBLE = 50.0
 
 
 def check_positive(name: str, value: float) -> float:
@@ -70,6 +73,23 @@ def leak(alpha: float, axes: int) -> float:
     return -math.expm1(-axes * math.log1p(_tail(alpha)))
 
 
+def band_radius(alpha: float) -> int:
+    """Return how far from its target a head attends at all.
+
+    Args:
+        alpha: Locality strength, 1/pixel², positive.
+
+    Returns:
+        Pixels from the target's nearest pixel; attention beyond is lost in the
+        rounding of float64, even beside the leak.
+
+    Example:
+        >>> band_radius(18.0), band_radius(1.0)
+        (3, 9)
+    """
+    return math.ceil(1 + math.sqrt(1 + _NEGLIGIBLE / alpha))
+
+
 def head_leaks(
     alpha: Float[Tensor, " heads"], centers: Float[Tensor, "heads axes"]
 ) -> Float[Tensor, " heads"]:
@@ -84,9 +104,9 @@ def head_leaks(
         head with α below 1e−6. No canvas makes a head leak more.
     """
     alpha, centers = alpha.double(), centers.double()
-    local = alpha >= _WIDEST_ALPHA
-    strength = alpha.clamp(min=_WIDEST_ALPHA)[:, None, None]
-    reach = math.ceil(math.sqrt(50 / float(strength.min()))) + 1
+    local = alpha >= WIDEST_ALPHA
+    strength = alpha.clamp(min=WIDEST_ALPHA)[:, None, None]
+    reach = band_radius(float(strength.min()))
     steps = torch.arange(-reach, reach + 1, device=alpha.device, dtype=alpha.dtype)
     steps = steps[steps != 0]
     # (n − f)² − f² = n² − 2nf for a target f off its nearest pixel.

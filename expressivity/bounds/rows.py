@@ -11,7 +11,6 @@ what is left of the weights there (zero for an untouched conversion). P − S is
 without cancellation, so that a leak of 1e−30 keeps all its digits.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
@@ -21,14 +20,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from expressivity.bounds.leak import head_leaks
+from expressivity.bounds.leak import band_radius, head_leaks
 from expressivity.encoding import axis_scores
 from expressivity.geometry import ConvGeometry
+from expressivity.smoothing import axis_limit
 
-# Attention beyond the band is below e^−45 of the attention at its edge.
-_NEGLIGIBLE = 45.0
 _BLOCK = 2**24
-_WIDEST_BAND = 8  # pixels; beyond, an input that shows everything is large
+_WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def largest_row_norms(
         limits, matrices.double(), geometry.centers(), tap_matrices.double()
     )
     weights = torch.cat([matrices.double(), spare]).movedim(0, -1)
-    band = _band_radius(alpha.double(), max(geometry.canvas_size(size)))
+    band = _band_within(alpha.double(), max(geometry.canvas_size(size)))
     placed = _Placed(alpha.double(), centers.double(), limits, spots, band)
     *outer, last = (
         list(_axis_rows(placed, geometry, size, axis)) for axis in range(geometry.axes)
@@ -142,9 +140,9 @@ def characteristic_size(
 
     Returns:
         Pixels per axis: the reach of the kernel plus a band on either side; ``None``
-        if a head is too soft for a band of 8 pixels (α below 1).
+        if a head is too soft for a band of 9 pixels (α below 0.8).
     """
-    band = _band_radius(alpha.double(), _WIDEST_BAND + 1)
+    band = _band_within(alpha.double(), _WIDEST_BAND + 1)
     if band > _WIDEST_BAND:
         return None
     return tuple(
@@ -155,12 +153,10 @@ def characteristic_size(
     )
 
 
-def _band_radius(alpha: Tensor, most: int) -> int:
-    """Pixels from the target beyond which attention is negligible."""
-    softest = float(alpha.min()) if len(alpha) else math.inf
-    if softest <= 0:
-        return most
-    return min(most, math.ceil(1 + math.sqrt(1 + _NEGLIGIBLE / softest)))
+def _band_within(alpha: Tensor, most: int) -> int:
+    """Pixels around a target that get any attention, on a canvas of so many."""
+    softest = float(alpha.min())
+    return most if softest <= 0 else min(most, band_radius(softest))
 
 
 def _weights_left(
@@ -197,10 +193,10 @@ def _axis_rows(
         last = min(keys - 1, max(high, band))
         window = last - first + 1
         attention = axis_scores(query + centers - first, window, heads.alpha).softmax(1)
-        limit = _one_hot(query + limits, keys)[:, first : last + 1]
+        limit = axis_limit(query + limits, keys, attention.dtype)[:, first : last + 1]
         off_target = attention * (1 - limit)
         deviation = off_target - limit * off_target.sum(1, keepdim=True)
-        exact = _one_hot(query + spots, keys)[:, first : last + 1]
+        exact = axis_limit(query + spots, keys, attention.dtype)[:, first : last + 1]
         fold = _fold(source[first : last + 1])
         yield _AxisRows(attention @ fold, limit @ fold, deviation @ fold, exact @ fold)
 
@@ -213,11 +209,6 @@ def _stacked(rows: Sequence[_AxisRows]) -> _AxisRows:
         return nn.utils.rnn.pad_sequence(parts, batch_first=True).mT
 
     return _AxisRows(*(stack(field.name) for field in fields(_AxisRows)))
-
-
-def _one_hot(targets: Tensor, keys: int) -> Tensor:
-    """Return a row per target with a one at the nearest pixel of the canvas."""
-    return torch.nn.functional.one_hot(targets.clamp(0, keys - 1), keys).double()
 
 
 def _fold(source: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 import typer
 from rich.table import Table
 
-from expressivity.bounds import saturation_alpha
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
@@ -23,7 +22,14 @@ from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.plots import plot_error_vs_alpha
-from expressivity.sweep import ErrorSweep, error_sweep
+from expressivity.sweep import (
+    POINTS,
+    SOFTEST,
+    ErrorSweep,
+    error_sweep,
+    past_saturation,
+    spread_alphas,
+)
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -37,7 +43,6 @@ expressivity sweep my_models:build --weights model.pt --layer layer1.0.conv2
 """
 
 FORMATS = (".png", ".pdf", ".svg")
-_PAST_SATURATION = 4 / 3
 
 _of_random = partial(typer.Option, rich_help_panel="A random convolution")
 
@@ -77,11 +82,13 @@ def sweep_command(
             "float32 for a random convolution."
         ),
     ] = None,
-    points: Annotated[int, typer.Option(min=1, help="How many α.")] = 30,
-    alpha_min: Annotated[float, typer.Option(help="The smallest α, 1/pixel².")] = 0.5,
+    points: Annotated[int, typer.Option(min=1, help="How many α.")] = POINTS,
+    alpha_min: Annotated[
+        float, typer.Option(help="The smallest α, 1/pixel².")
+    ] = SOFTEST,
     alpha_max: Annotated[
         float | None,
-        typer.Option(help="The largest; by default a third past saturation."),
+        typer.Option(help="The largest; by default 1.35 times the one-hot α."),
     ] = None,
     seed: Seed = 0,
     output: Annotated[
@@ -170,14 +177,13 @@ def _alphas(
     conv: Convolution, points: int, smallest: float, largest: float | None
 ) -> list[float]:
     if largest is None:
-        axes = len(conv.kernel_size)
-        largest = _PAST_SATURATION * saturation_alpha(conv.weight.dtype, axes)
+        largest = past_saturation(conv)
     if check_positive("--alpha-min", smallest) > check_positive("--alpha-max", largest):
         raise ArgumentError(
             f"--alpha-max needs to be at least --alpha-min, got {largest} "
             f"and {smallest}"
         )
-    return torch.linspace(smallest, largest, points, dtype=torch.float64).tolist()
+    return spread_alphas(smallest, largest, points)
 
 
 def _uniform(conv: Convolution, pixels: Sequence[int], seed: int) -> torch.Tensor:

@@ -1,6 +1,5 @@
 """The way back: from an attention layer to the convolution that it computes."""
 
-import math
 from typing import NamedTuple, overload
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import head_leaks
-from expressivity.bounds.leak import check_positive
+from expressivity.bounds.leak import WIDEST_ALPHA, band_radius, check_positive
 from expressivity.bounds.rows import characteristic_size
 from expressivity.constructor.compare import (
     conversion_error,
@@ -22,9 +21,6 @@ from expressivity.encoding import axis_scores
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry import Convolution
 
-# A softer head is wider than a thousand pixels: no kernel to be read off.
-_WIDEST = 1e-6
-
 
 class NearestConvolution(NamedTuple):
     """A convolution read off an attention layer that is not quite one-hot.
@@ -33,7 +29,7 @@ class NearestConvolution(NamedTuple):
         conv: The convolution.
         error: The largest difference of any output over ‖x‖_∞ ≤ 1, absolute, on an
             input large enough to show borders and interior; an upper bound for
-            every size where some head is so soft (α below 1) that it would have to
+            every size where some head is so soft (α below 0.8) that it would have to
             be very large.
     """
 
@@ -84,7 +80,7 @@ def conv_from_attention(
         return _convolution(attention, _one_hot_kernel(attention))
     tolerance = check_positive("tolerance", tolerance)
     conv = _convolution(attention, _soft_kernel(attention))
-    size = characteristic_size(attention.alpha.detach().cpu(), attention.geometry)
+    size = characteristic_size(placement(attention)[0], attention.geometry)
     error = float(conversion_error(attention, conv, size=size).max())
     if error > tolerance:
         raise NotOneHotError(
@@ -135,13 +131,13 @@ def _soft_kernel(
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
     """Return Σ_h p_h(Δ) W_h for every tap Δ, p_h the attention far from borders."""
     alpha, centers = (p.detach().double() for p in (attention.alpha, attention.centers))
-    if not bool((alpha > _WIDEST).all()):
+    if not bool((alpha > WIDEST_ALPHA).all()):
         raise NotOneHotError(
             f"head {int(alpha.argmin())} has alpha={float(alpha.min()):.4g}: it "
             "attends to a whole canvas, whatever its size; no convolution does that"
         )
     taps = attention.geometry.centers(device=centers.device)
-    reach = math.ceil(math.sqrt(50 / float(alpha.min()))) + 1
+    reach = band_radius(float(alpha.min()))
     low = int(min(centers.min().floor(), taps.min())) - reach
     high = int(max(centers.max().ceil(), taps.max())) + reach
     weights = torch.ones(len(alpha), len(taps), dtype=alpha.dtype, device=alpha.device)

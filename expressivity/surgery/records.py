@@ -49,7 +49,7 @@ class Conversion:
     """A converted network and what was done to it.
 
     Attributes:
-        model: The converted network; shares nothing with the given one.
+        model: The converted network, made from a copy of the given one.
         layers: One record a convolution, in the order of the model.
     """
 

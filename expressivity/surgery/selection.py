@@ -54,7 +54,8 @@ def selector(where: Where | None, names: Sequence[str]) -> Predicate:
     if callable(where):
         return where
     patterns = [where] if isinstance(where, str) else where
-    if not (isinstance(patterns, Sequence) and all(map(_is_text, patterns))):
+    listed = isinstance(patterns, Sequence)
+    if not (listed and all(isinstance(pattern, str) for pattern in patterns)):
         raise ArgumentError(
             "where needs a predicate of name and module, a name, or a sequence of "
             f"names or patterns, got {where!r}"
@@ -66,7 +67,3 @@ def selector(where: Where | None, names: Sequence[str]) -> Predicate:
                 f"{', '.join(names) or 'none'}"
             )
     return lambda name, module: any(fnmatchcase(name, p) for p in patterns)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
