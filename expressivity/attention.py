@@ -9,6 +9,7 @@ with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The
 are present on request.
 """
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
+from expressivity.grid import Grid
 from expressivity.precision import autocast_is_on
 from expressivity.strategies import (
     ContentTerms,
     Explanation,
     Heads,
+    Memo,
     attention_scores,
     check_name,
     select,
@@ -45,9 +48,10 @@ class RelativeSelfAttention(nn.Module):
         geometry: Canvas and query grid.
         alpha: Locality strengths, 1/pixel², (heads,).
         centers: Attention centers, in pixels, (heads, axes).
-        value_weight: W_valᵀ, (heads, groups, head_dim, in_channels / groups), or
-            ``None`` for the identity.
-        output_weight: W_outᵀ, (heads, groups, out_channels / groups, head_dim), or
+        value_weight: W_valᵀ, (groups, head_dim, in_channels / groups, heads), or
+            ``None`` for the identity. The heads come last, as the taps of a
+            convolution's weight do.
+        output_weight: W_outᵀ, (groups, out_channels / groups, head_dim, heads), or
             ``None`` for the identity.
         bias: (out_channels,) or ``None``.
         query_weight: W_qryᵀ, (heads, key_dim, in_channels), or ``None``.
@@ -133,6 +137,7 @@ class RelativeSelfAttention(nn.Module):
         self.in_channels, self.out_channels = in_channels, out_channels
         self.geometry, self.groups = geometry, groups
         self.strategy = strategy
+        self._memo = Memo()
         channels, outputs = in_channels // groups, out_channels // groups
         self.head_dim = min(channels, outputs) if head_dim is None else head_dim
         taps = geometry.centers().shape[0]
@@ -145,9 +150,9 @@ class RelativeSelfAttention(nn.Module):
         self.centers = parameter(heads, geometry.axes)
         self.value_weight = self.output_weight = None
         if self.head_dim != channels:
-            self.value_weight = parameter(heads, groups, self.head_dim, channels)
+            self.value_weight = parameter(groups, self.head_dim, channels, heads)
         if self.head_dim == channels or self.head_dim != outputs:
-            self.output_weight = parameter(heads, groups, outputs, self.head_dim)
+            self.output_weight = parameter(groups, outputs, self.head_dim, heads)
         self.bias = parameter(out_channels) if bias else None
         self.query_weight = self.key_weight = None
         self.position_weight = self.content_bias = None
@@ -166,7 +171,7 @@ class RelativeSelfAttention(nn.Module):
                 self.centers.normal_(0, 2**0.5)
             for weight in (self.value_weight, self.output_weight):
                 if weight is not None:
-                    bound = (6 / (weight.shape[2] + weight.shape[3])) ** 0.5
+                    bound = (6 / (weight.shape[1] + weight.shape[2])) ** 0.5
                     weight.uniform_(-bound, bound)
             if self.bias is not None:
                 self.bias.zero_()
@@ -213,7 +218,7 @@ class RelativeSelfAttention(nn.Module):
         trainable = self.heads().projections[0].requires_grad
         for name in ("value_weight", "output_weight"):
             if getattr(self, name) is None:
-                blocks = identity.expand(heads, groups, size, size).clone()
+                blocks = identity[..., None].repeat(groups, 1, 1, heads)
                 setattr(self, name, nn.Parameter(blocks, trainable))
         return self
 
@@ -251,7 +256,13 @@ class RelativeSelfAttention(nn.Module):
                 self.content_bias,
             )
         return Heads(
-            self.alpha, self.centers, self.value_weight, self.output_weight, content
+            self.alpha,
+            self.centers,
+            self.value_weight,
+            self.output_weight,
+            self.bias,
+            content,
+            self._memo,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -269,15 +280,10 @@ class RelativeSelfAttention(nn.Module):
             StrategyError: If the strategy cannot run on it.
         """
         batch = self._batched(x)
-        canvas, queries = self._canvas_and_queries(batch)
-        heads = self.heads()
-        strategy = select(self.strategy, heads, queries, canvas)
-        output = strategy.attend(heads, queries, canvas)
-        if not autocast_is_on(x.device):
+        heads, grid = self.heads(), Grid.of(self.geometry, batch.shape[2:])
+        output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
+        if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
-        if self.bias is not None:
-            ones = (1,) * self.geometry.axes
-            output = output + self.bias.to(output.dtype).reshape(-1, *ones)
         return output if batch is x else output.squeeze(0)
 
     def scores(
@@ -313,9 +319,10 @@ class RelativeSelfAttention(nn.Module):
                 )
             self.geometry.check_input(size)
             x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
-        canvas, queries = self._canvas_and_queries(self._batched(x))
-        select("dense", heads, queries, canvas)  # refuses what would not fit
-        scores = attention_scores(heads, queries, canvas)
+        batch = self._batched(x)
+        grid = Grid.of(self.geometry, batch.shape[2:])
+        select("dense", heads, grid, batch)  # refuses what would not fit
+        scores = attention_scores(heads, grid.queries, grid.canvas(batch))
         return scores if heads.content is not None else scores.squeeze(0)
 
     def attention_probabilities(
@@ -374,17 +381,19 @@ class RelativeSelfAttention(nn.Module):
                 f"the layer takes {self.in_channels} channels, got {batch.shape[1]} "
                 f"in an input of shape {tuple(x.shape)}"
             )
-        autocast = autocast_is_on(x.device)
-        if x.dtype != self.alpha.dtype and not (autocast and x.is_floating_point()):
+        if x.dtype != self.alpha.dtype and not (
+            x.is_floating_point() and autocast_is_on(x.device)
+        ):
             raise InputError(
                 f"the layer takes {self.alpha.dtype}, got {x.dtype}: cast the input "
                 "or the layer"
             )
         return batch
 
-    def _canvas_and_queries(self, batch: Tensor) -> tuple[Tensor, tuple[range, ...]]:
-        queries = self.geometry.queries(batch.shape[2:])
-        return self.geometry.canvas(batch), queries
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._memo.clear()  # it would keep the memory of what is moved or cast
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
@@ -402,10 +411,13 @@ def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
 
     Example:
         >>> layer = RelativeSelfAttention(1, 1, ConvGeometry.create((3,)))
-        >>> print(explain(layer, torch.ones(1, 1, 9)))
+        >>> with torch.no_grad():
+        ...     print(explain(layer, torch.ones(1, 1, 9)))
         strategy 'auto' runs separable
           * separable: one smoothing per group of heads, then a convolution
+              3 heads with alpha=1 smoothed within 4 pixels, neglecting 2.8e-11
           - dense: every query against every key, materialised: the definition
     """
-    canvas, queries = attention._canvas_and_queries(attention._batched(x))
-    return explain_choice(attention.strategy, attention.heads(), queries, canvas)
+    batch = attention._batched(x)
+    grid = Grid.of(attention.geometry, batch.shape[2:])
+    return explain_choice(attention.strategy, attention.heads(), grid, batch)

@@ -122,17 +122,21 @@ def build_convolution(
 def convolve(
     x: Float[Tensor, "batch channels *size"],
     kernel: Float[Tensor, "out_channels channels_of_group *taps"],
+    bias: Float[Tensor, " out_channels"] | None = None,
     *,
     stride: Sequence[int],
+    padding: Sequence[int] | int = 0,
     dilation: Sequence[int],
     groups: int,
 ) -> Float[Tensor, "batch out_channels *out_size"]:
-    """Convolve over 1, 2 or 3 axes, without padding or bias.
+    """Convolve over 1, 2 or 3 axes.
 
     Args:
         x: Input.
         kernel: Weight as torch stores it.
+        bias: Added to every output.
         stride: Pixels between outputs, per axis.
+        padding: Zeros on both sides, one number or one per axis.
         dilation: Pixels between taps, per axis.
         groups: Number of channel groups.
 
@@ -140,9 +144,7 @@ def convolve(
         The convolution (torch's cross-correlation).
     """
     function = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
-    result: Tensor = function(
-        x, kernel, stride=tuple(stride), dilation=tuple(dilation), groups=groups
-    )
+    result: Tensor = function(x, kernel, bias, stride, padding, dilation, groups)
     return result
 
 

@@ -17,7 +17,8 @@ All positions are counted in pixels from the first token of the canvas.
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal, Self, cast, get_args
 
 import torch
@@ -80,6 +81,13 @@ class ConvGeometry:
                 f"padding_mode needs one of {get_args(PaddingMode)}, "
                 f"got {self.padding_mode!r}"
             )
+
+    def __hash__(self) -> int:
+        return self._hash  # grids are looked up by geometry on every call
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
 
     @classmethod
     def create(

@@ -42,6 +42,6 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     Returns:
         A context manager.
     """
-    if device.type == "meta":
+    if not autocast_is_on(device):  # entering one costs as much as a small layer
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -182,12 +182,13 @@ def assert_head_order_is_irrelevant(
 ) -> None:
     """A permutation of the heads changes nothing."""
     permuted = deepcopy(attention)
-    per_head = ("alpha", "centers", "value_weight", "output_weight")
+    head_axes = {"alpha": 0, "centers": 0, "value_weight": -1, "output_weight": -1}
     with torch.no_grad():
-        for name in per_head:
+        for name, axis in head_axes.items():
             parameter = getattr(permuted, name)
             if parameter is not None:
-                parameter.copy_(parameter[list(order)])
+                index = torch.tensor(list(order))
+                parameter.copy_(parameter.index_select(axis, index))
         expected, found = attention(x), permuted(x)
     atol = ROUNDING * (float(expected.abs().max()) + 1)
     torch.testing.assert_close(found, expected, rtol=0, atol=atol)

@@ -27,12 +27,12 @@ class TestConstruction:
     @pytest.mark.parametrize(
         ("channels", "head_dim", "value", "output"),
         [
-            ((4, 8), None, None, (6, 1, 8, 4)),
-            ((8, 4), None, (6, 1, 4, 8), None),
-            ((4, 4), None, None, (6, 1, 4, 4)),
-            ((4, 8), 2, (6, 1, 2, 4), (6, 1, 8, 2)),
-            ((4, 8), 8, (6, 1, 8, 4), None),
-            ((4, 8), 9, (6, 1, 9, 4), (6, 1, 8, 9)),
+            ((4, 8), None, None, (1, 8, 4, 6)),
+            ((8, 4), None, (1, 4, 8, 6), None),
+            ((4, 4), None, None, (1, 4, 4, 6)),
+            ((4, 8), 2, (1, 2, 4, 6), (1, 8, 2, 6)),
+            ((4, 8), 8, (1, 8, 4, 6), None),
+            ((4, 8), 9, (1, 9, 4, 6), (1, 8, 9, 6)),
         ],
     )
     def test_stores_no_identity(
@@ -52,7 +52,7 @@ class TestConstruction:
 
     def test_stores_only_the_blocks_of_groups(self):
         layer = RelativeSelfAttention(4, 8, GEOMETRY, groups=4)
-        assert layer.output_weight.shape == (6, 4, 2, 1)
+        assert layer.output_weight.shape == (4, 2, 1, 6)
 
     def test_makes_parameters_in_the_dtype_asked_for(self):
         layer = RelativeSelfAttention(4, 8, GEOMETRY, key_dim=2, dtype=torch.float64)
@@ -153,7 +153,7 @@ class TestAttentionProbabilities:
         layer = converted(Case(bias=False), alpha=0.5)
         canvas = layer.geometry.canvas(X).flatten(2)
         attended = layer.attention_probabilities(6, 5) @ canvas.mT[:, None]
-        output = torch.einsum("bhqc,hoc->boq", attended, layer.output_weight[:, 0])
+        output = torch.einsum("bhqc,och->boq", attended, layer.output_weight[0])
         torch.testing.assert_close(layer(X).flatten(2), output, rtol=0, atol=1e-12)
 
     def test_do_not_depend_on_the_input_after_a_conversion(self):
@@ -217,9 +217,9 @@ class TestMaterializedProjections:
     @pytest.mark.parametrize(
         ("case", "name", "shape"),
         [
-            (BASE, "value_weight", (6, 1, 4, 4)),
-            (Case(in_channels=8, out_channels=4), "output_weight", (6, 1, 4, 4)),
-            (Case(groups=4), "value_weight", (6, 4, 1, 1)),
+            (BASE, "value_weight", (1, 4, 4, 6)),
+            (Case(in_channels=8, out_channels=4), "output_weight", (1, 4, 4, 6)),
+            (Case(groups=4), "value_weight", (4, 1, 1, 6)),
         ],
         ids=str,
     )

@@ -184,8 +184,12 @@ class TestTraining:
             optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
             module(x).square().mean().backward()
             optimizer.step()
-        (learned,) = layer.heads().projections
-        as_conv = learned.grad.flatten(1, 2).movedim(0, -1).reshape(conv.weight.shape)
+        (learned,) = (
+            weight
+            for weight in (layer.value_weight, layer.output_weight)
+            if weight is not None
+        )
+        as_conv = learned.grad.reshape(conv.weight.shape)
         torch.testing.assert_close(as_conv, conv.weight.grad, rtol=0, atol=1e-12)
         torch.testing.assert_close(layer.bias.grad, conv.bias.grad, rtol=0, atol=1e-12)
         torch.testing.assert_close(layer(x), conv(x), rtol=0, atol=1e-12)

@@ -235,14 +235,24 @@ class TestInputs:
             layer(strided(x)), conv(strided(x)), rtol=0, atol=1e-12
         )
 
-    @per_strategy
-    def test_a_nan_reaches_every_output_of_its_image(self, strategy: str):
+    @pytest.mark.parametrize(
+        ("strategy", "alpha"), [("dense", None), ("dense", 1.0), ("separable", 1.0)]
+    )
+    def test_a_nan_reaches_every_output_of_its_image(
+        self, strategy: str, alpha: float | None
+    ):
         conv, x = BASE.conv(), BASE.input()
         x[0, 0, 0, 0] = torch.nan
-        layer = ex.attention_from_conv(conv, strategy=strategy)
+        layer = ex.attention_from_conv(conv, alpha=alpha, strategy=strategy)
         assert layer(x)[0].isnan().all()
         assert layer(x)[1].isfinite().all()
         assert conv(x)[0, :, 3:, 3:].isfinite().all()
+
+    def test_saturated_heads_that_are_not_smoothed_keep_a_nan_to_themselves(self):
+        conv, x = BASE.conv(), BASE.input()
+        x[0, 0, 0, 0] = torch.nan
+        layer = ex.attention_from_conv(conv, strategy="separable")
+        assert torch.equal(layer(x).isnan(), conv(x).isnan())
 
     def test_the_meta_device_computes_shapes(self):
         layer = ex.attention_from_conv(BASE.conv()).to("meta")

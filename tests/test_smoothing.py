@@ -8,7 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expressivity.smoothing import apply_per_axis, axis_smoothing
+from expressivity.banded import AxisProduct, BandedMatrix
+from expressivity.smoothing import axis_smoothing
+
+
+def along_axes(matrices: list[torch.Tensor]) -> AxisProduct:
+    return AxisProduct.of(list(map(BandedMatrix.full, matrices)))
 
 
 @given(st.integers(-6, 12), st.integers(1, 7), st.floats(0, 60))
@@ -37,7 +42,7 @@ def test_axis_by_axis_is_the_kronecker_product(axes: int) -> None:
     ]
     whole = reduce(torch.kron, matrices)
     expected = (canvas.flatten(2) @ whole.T).unflatten(2, rows)
-    torch.testing.assert_close(apply_per_axis(canvas, matrices), expected)
+    torch.testing.assert_close(along_axes(matrices)(canvas), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -48,8 +53,8 @@ def test_half_precision_is_rounded_only_at_the_end(
     canvas = torch.rand(2, 3, 40, 30).to(dtype)  # positive: nothing cancels
     matrices = [torch.rand(40, 40) / 40, torch.rand(30, 30) / 30]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-        found = apply_per_axis(canvas, matrices)
-    expected = apply_per_axis(canvas.double(), matrices)
+        found = along_axes(matrices)(canvas)
+    expected = along_axes(matrices)(canvas.double())
     assert found.dtype == dtype
     # Half an ulp of the result, and some ulps of float32.
     rounding = torch.finfo(dtype).eps / 2 + 100 * torch.finfo(torch.float32).eps

@@ -10,6 +10,7 @@ from hypothesis import given
 
 import expressivity as ex
 from expressivity.errors import ArgumentError, StrategyError
+from expressivity.grid import Grid
 from expressivity.strategies import STRATEGIES, Heads, dense
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case, cases
@@ -98,9 +99,9 @@ class TestDense:
         if content is not None:
             attention.add_content_terms(content)
         x = case.input(batch, dtype=dtype)
-        size = attention.geometry.queries(case.size), attention.geometry.canvas(x)
+        grid = Grid.of(attention.geometry, case.size)
         with torch.no_grad():
-            stated = dense.bytes_needed(attention.heads(), *size)
+            stated = dense.bytes_needed(attention.heads(), grid, x)
             taken = oracles.peak_bytes(lambda: attention(x))
         # Temporaries that do not grow with the pairs are left out of the estimate.
         assert 0.95 * taken < stated < 2 * taken, stated / taken
@@ -110,8 +111,8 @@ class TestDense:
         conv = torch.nn.Conv2d(3, 8, 3)
         attention = ex.attention_from_conv(conv, strategy="dense", head_dim=head_dim)
         x = torch.randn(2, 3, 20, 20)
-        size = attention.geometry.queries((20, 20)), attention.geometry.canvas(x)
-        stated = dense.bytes_needed(attention.heads(), *size)
+        grid = Grid.of(attention.geometry, (20, 20))
+        stated = dense.bytes_needed(attention.heads(), grid, x)
         taken = oracles.peak_bytes(lambda: attention(x).sum().backward())
         assert 0.95 * taken < stated < 2 * taken, stated / taken
 
@@ -136,9 +137,8 @@ class TestDense:
     ) -> None:
         attention = ex.attention_from_conv(BASE.conv(), strategy="dense")
         x = BASE.input()
-        canvas = attention.geometry.canvas(x)
-        queries = attention.geometry.queries(BASE.size)
-        needed = dense.bytes_needed(attention.heads(), queries, canvas)
+        grid = Grid.of(attention.geometry, BASE.size)
+        needed = dense.bytes_needed(attention.heads(), grid, x)
         for free, allowed in ((needed, True), (needed - 1, False)):
             monkeypatch.setattr(dense, "_free_bytes", lambda _, free=free: free)
             assert (ex.explain(attention, x).chosen == "dense") is allowed

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expressivity.banded import AxisProduct, BandedMatrix
 from expressivity.bounds.leak import check_positive
 from expressivity.convolutions import batched_input, convolve, plain_convolution
 from expressivity.encoding import positions
 from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.smoothing import apply_per_axis, axis_limit
+from expressivity.smoothing import axis_limit
 
 
 def first_order_error(
@@ -62,7 +63,7 @@ def first_order_error(
     ]
     laplacian = sum(
         (
-            apply_per_axis(canvas, _replace(limits, axis, _laplacian_rows(t, limit)))
+            _along(axis, limits, _laplacian_rows(t, limit))(canvas)
             for axis, (t, limit) in enumerate(zip(targets, limits, strict=True))
         ),
         start=x.new_zeros(()),
@@ -85,5 +86,7 @@ def _laplacian_rows(targets: Tensor, limit: Tensor) -> Tensor:
     return neighbours - neighbours.sum(1, keepdim=True) * limit
 
 
-def _replace(matrices: Sequence[Tensor], axis: int, matrix: Tensor) -> list[Tensor]:
-    return [*matrices[:axis], matrix, *matrices[axis + 1 :]]
+def _along(axis: int, matrices: Sequence[Tensor], matrix: Tensor) -> AxisProduct:
+    """Return a product of matrices, that of one axis replaced."""
+    replaced = [*matrices[:axis], matrix, *matrices[axis + 1 :]]
+    return AxisProduct.of(list(map(BandedMatrix.full, replaced)))

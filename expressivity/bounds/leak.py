@@ -90,6 +90,57 @@ def band_radius(alpha: float) -> int:
     return math.ceil(1 + math.sqrt(1 + _NEGLIGIBLE / alpha))
 
 
+def mass_beyond(alpha: float, radius: int, *, on_grid: bool = True) -> float:
+    """Return how much attention along one axis lies beyond a radius, at most.
+
+    Holds for every length of the axis and every target, off the canvas too: the
+    pixel nearest to the target has weight 1 there, the n-th next at most
+    e^−α(n² − 2nf) for a target f ≤ 1/2 off its nearest pixel.
+
+    Args:
+        alpha: Locality strength, 1/pixel², positive.
+        radius: Pixels from the pixel nearest to the target.
+        on_grid: Whether all targets are whole pixels, f = 0.
+
+    Returns:
+        A bound of the probability, of the axis' own softmax.
+
+    Example:
+        >>> mass_beyond(4.0, radius=2) < 5e-16 < mass_beyond(4.0, radius=1)
+        True
+    """
+    shift = 0 if on_grid else 1
+    first = math.exp(-alpha * (radius + 1) * (radius + 1 - shift))
+    # From there on each weight is at most this part of the one before.
+    ratio = math.exp(-alpha * (2 * radius + 3 - shift))
+    return 2 * first / (1 - ratio)
+
+
+def radius_for(
+    alpha: float, largest: float, *, most: int, on_grid: bool = True
+) -> int | None:
+    """Return the smallest radius beyond which at most a given mass lies.
+
+    Args:
+        alpha: Locality strength, 1/pixel², of any sign.
+        largest: The probability along one axis that may be neglected.
+        most: The largest radius that is of interest, in pixels.
+        on_grid: As for :func:`mass_beyond`.
+
+    Returns:
+        Pixels; ``None`` if there is none up to ``most``.
+
+    Example:
+        >>> radius_for(4.0, 2**-24, most=9), radius_for(1.0, 2**-24, most=9)
+        (2, 4)
+    """
+    if alpha < WIDEST_ALPHA:
+        return None
+    radii = range(most + 1)
+    fits = (r for r in radii if mass_beyond(alpha, r, on_grid=on_grid) <= largest)
+    return next(fits, None)
+
+
 def head_leaks(
     alpha: Float[Tensor, " heads"], centers: Float[Tensor, "heads axes"]
 ) -> Float[Tensor, " heads"]:

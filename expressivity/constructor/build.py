@@ -92,10 +92,11 @@ def attention_from_conv(
         for parameter, content in (
             (attention.value_weight, value),
             (attention.output_weight, output),
-            (attention.bias, conv.bias),
         ):
             if parameter is not None and content is not None:
-                parameter.copy_(content)
+                parameter.copy_(content.movedim(0, -1))
+        if attention.bias is not None and conv.bias is not None:
+            attention.bias.copy_(conv.bias)
     attention.requires_grad_(conv.weight.requires_grad)
     if attention.bias is not None and conv.bias is not None:
         attention.bias.requires_grad_(conv.bias.requires_grad)

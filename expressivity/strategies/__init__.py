@@ -2,6 +2,7 @@
 
 from expressivity.strategies.base import ContentTerms, Heads, Strategy
 from expressivity.strategies.dense import attention_scores
+from expressivity.strategies.memo import Memo
 from expressivity.strategies.select import (
     STRATEGIES,
     Explanation,
@@ -15,6 +16,7 @@ __all__ = [
     "ContentTerms",
     "Explanation",
     "Heads",
+    "Memo",
     "Strategy",
     "attention_scores",
     "check_name",

@@ -1,17 +1,18 @@
 """What every strategy is given, and what it must offer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from expressivity.errors import ArgumentError
-
-Queries = Sequence[range]
+from expressivity.grid import Grid
+from expressivity.strategies.memo import Memo
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,11 @@ class Heads:
     Attributes:
         alpha: Locality strengths, 1/pixel², (heads,).
         centers: Attention centers in pixels, (heads, axes).
-        value_weight: W_valᵀ, (heads, groups, head_dim, channels of a group).
-        output_weight: W_outᵀ, (heads, groups, outputs of a group, head_dim).
+        value_weight: W_valᵀ, (groups, head_dim, channels of a group, heads).
+        output_weight: W_outᵀ, (groups, outputs of a group, head_dim, heads).
+        bias: Added to every output, (out_channels,), or ``None``.
         content: The content terms, or ``None`` where they are zero.
+        memo: What was computed from these parameters before.
 
     Raises:
         ArgumentError: If both projections are ``None``.
@@ -55,9 +58,11 @@ class Heads:
 
     alpha: Float[Tensor, " heads"]
     centers: Float[Tensor, "heads axes"]
-    value_weight: Float[Tensor, "heads groups head_dim channels"] | None
-    output_weight: Float[Tensor, "heads groups outputs head_dim"] | None
+    value_weight: Float[Tensor, "groups head_dim channels heads"] | None
+    output_weight: Float[Tensor, "groups outputs head_dim heads"] | None
+    bias: Float[Tensor, " out_channels"] | None = None
     content: ContentTerms | None = None
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.value_weight is None and self.output_weight is None:
@@ -66,7 +71,7 @@ class Heads:
             )
 
     @property
-    def projections(self) -> list[Float[Tensor, "heads groups rows columns"]]:
+    def projections(self) -> list[Float[Tensor, "groups rows columns heads"]]:
         """The projections that are not the identity, the outermost first."""
         both = (self.output_weight, self.value_weight)
         return [weight for weight in both if weight is not None]
@@ -74,19 +79,19 @@ class Heads:
     @property
     def groups(self) -> int:
         """Number of blocks of channels."""
-        return self.projections[0].shape[1]
+        return self.projections[0].shape[0]
 
     @property
     def value_width(self) -> int:
         """Numbers that one head carries per token, over all groups."""
         inner = self.projections[-1]
-        rows_or_columns = 3 if self.value_weight is None else 2
+        rows_or_columns = 2 if self.value_weight is None else 1
         return self.groups * inner.shape[rows_or_columns]
 
     @property
     def out_channels(self) -> int:
         """Number of output channels, over all groups."""
-        return self.groups * self.projections[0].shape[2]
+        return self.groups * self.projections[0].shape[1]
 
     def matrices(self) -> Float[Tensor, "heads groups outputs channels"]:
         """Return W_outᵀ W_valᵀ of every head: the matrix that its tap would have.
@@ -94,14 +99,14 @@ class Heads:
         Returns:
             One block-diagonal matrix a head, as its blocks.
         """
-        return reduce(torch.matmul, self.projections)
+        return reduce(torch.matmul, (w.movedim(-1, 0) for w in self.projections))
 
 
 class Strategy(Protocol):
     """One way to evaluate the attention layer.
 
-    All of them take the same arguments: the heads, the query positions along each
-    axis, and the canvas (batch, channels, *tokens). None adds the bias.
+    All of them take the same arguments: the heads, the grid, and the input (batch,
+    channels, *size).
     """
 
     @property
@@ -112,13 +117,46 @@ class Strategy(Protocol):
     def summary(self) -> str:
         """One line: how it computes, at what cost."""
 
-    def why_not(self, heads: Heads, queries: Queries, canvas: Tensor) -> str | None:
+    def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
         """Return the reason why this strategy cannot run here, or ``None``."""
 
+    def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
+        """Return what it does on this input, a line each, if it can run."""
+
     def attend(
-        self,
-        heads: Heads,
-        queries: Queries,
-        canvas: Float[Tensor, "batch channels ..."],
+        self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
-        """Return the attention output at every query."""
+        """Return the attention output at every query, bias included."""
+
+
+def add_bias(
+    output: Float[Tensor, "batch out_channels ..."],
+    bias: Float[Tensor, " out_channels"] | None,
+) -> Float[Tensor, "batch out_channels ..."]:
+    """Add a bias to every output.
+
+    Args:
+        output: The output without it.
+        bias: One number a channel, or ``None``.
+
+    Returns:
+        The output with it, in the dtype it had.
+    """
+    if bias is None:
+        return output
+    ones = (1,) * (output.dim() - 2)
+    return output + bias.to(output.dtype).reshape(-1, *ones)
+
+
+def are_recorded(tensors: Sequence[Tensor]) -> bool:
+    """Return whether derivatives with respect to some tensors are asked for.
+
+    Args:
+        tensors: Any tensors.
+
+    Returns:
+        Whether autograd records one of them, or carries its tangent.
+    """
+    return (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) or any(
+        forward_ad.unpack_dual(t).tangent is not None for t in tensors
+    )

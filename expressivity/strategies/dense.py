@@ -5,6 +5,7 @@ numbers of memory, so it refuses what would not fit.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -17,8 +18,9 @@ from expressivity.encoding import (
     positions,
     relative_encoding,
 )
+from expressivity.grid import Grid
 from expressivity.precision import compute_dtype, without_autocast
-from expressivity.strategies.base import Heads, Queries
+from expressivity.strategies.base import Heads, add_bias
 
 GIB = 2**30
 
@@ -30,21 +32,21 @@ class Dense:
     name: str = "dense"
     summary: str = "every query against every key, materialised: the definition"
 
-    def why_not(self, heads: Heads, queries: Queries, canvas: Tensor) -> str | None:
+    def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
         """Refuse what would not fit in the memory that is free now.
 
         Args:
             heads: Parameters of the heads.
-            queries: Query positions along each axis.
-            canvas: The tokens.
+            grid: Canvas and queries.
+            x: The input.
 
         Returns:
             The reason with the GiB it would take, or ``None``.
         """
         if torch.compiler.is_compiling():  # free memory is no property of a graph
             return None
-        needed = bytes_needed(heads, queries, canvas)
-        free = _free_bytes(canvas.device)
+        needed = bytes_needed(heads, grid, x)
+        free = _free_bytes(x.device)
         if needed <= free:
             return None
         return (
@@ -52,23 +54,35 @@ class Dense:
             f"{free / GIB:.3g} GiB are free: shrink the input or use another strategy"
         )
 
+    def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
+        """Say what memory it takes.
+
+        Args:
+            heads: Parameters of the heads.
+            grid: Canvas and queries.
+            x: The input.
+
+        Returns:
+            One line.
+        """
+        needed = bytes_needed(heads, grid, x) / GIB
+        return [f"its probabilities and outputs take {needed:.3g} GiB at once"]
+
     def attend(
-        self,
-        heads: Heads,
-        queries: Queries,
-        canvas: Float[Tensor, "batch channels ..."],
+        self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
         """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query.
 
         Args:
             heads: Parameters of the heads.
-            queries: Query positions along each axis.
-            canvas: The tokens.
+            grid: Canvas and queries.
+            x: The input.
 
         Returns:
-            The attention output, without bias.
+            The attention output, bias included.
         """
-        probabilities = attention_scores(heads, queries, canvas).softmax(-1)
+        canvas = grid.canvas(x)
+        probabilities = attention_scores(heads, grid.queries, canvas).softmax(-1)
         tokens = canvas.flatten(2).to(probabilities.dtype)
         value, output = (
             weight if weight is None else weight.to(tokens.dtype)
@@ -76,7 +90,7 @@ class Dense:
         )
         values, each = tokens.unflatten(1, (heads.groups, -1)), "bgdk"
         if value is not None:
-            values, each = torch.einsum("hgdc,bgck->bhgdk", value, values), "bhgdk"
+            values, each = torch.einsum("gdch,bgck->bhgdk", value, values), "bhgdk"
         # What does not depend on the image must not be copied for every image.
         pairs = "bhqk" if heads.content is not None else "hqk"
         seen = probabilities if heads.content is not None else probabilities.squeeze(0)
@@ -84,13 +98,13 @@ class Dense:
         if output is None:
             mixed = attended.sum(1)
         else:
-            mixed = torch.einsum("hgod,bhgdq->bgoq", output, attended)
-        size = (heads.out_channels, *map(len, queries))
-        return mixed.reshape(canvas.shape[0], *size)
+            mixed = torch.einsum("godh,bhgdq->bgoq", output, attended)
+        size = (heads.out_channels, *map(len, grid.queries))
+        return add_bias(mixed.reshape(canvas.shape[0], *size), heads.bias)
 
 
 def attention_scores(
-    heads: Heads, queries: Queries, canvas: Float[Tensor, "batch channels ..."]
+    heads: Heads, queries: Sequence[range], canvas: Float[Tensor, "batch channels ..."]
 ) -> Float[Tensor, "batch_or_1 heads queries keys"]:
     """Return the scores of equation 8, before the softmax.
 
@@ -114,7 +128,7 @@ def attention_scores(
         if heads.content is None:
             return scores
         terms = heads.content
-        asked = _at_queries(canvas, queries).flatten(2).to(dtype)
+        asked = at_queries(canvas, queries).flatten(2).to(dtype)
         tokens = canvas.flatten(2).to(dtype)
         query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), asked)
         key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
@@ -126,36 +140,36 @@ def attention_scores(
         return scores + torch.einsum("bhqp,qkp->bhqk", seen, encoding)
 
 
-def bytes_needed(heads: Heads, queries: Queries, canvas: Tensor) -> int:
+def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     """Return the bytes that :class:`Dense` holds at its peak.
 
     Args:
         heads: Parameters of the heads.
-        queries: Query positions along each axis.
-        canvas: The tokens.
+        grid: Canvas and queries.
+        x: The input.
 
     Returns:
         Scores and probabilities (with content terms: one more copy, per image, and
         the encodings), values and outputs of every head; twice that where gradients
         are recorded, for the backward pass.
     """
-    dtype = compute_dtype(canvas.dtype)
-    asked, keys = math.prod(len(q) for q in queries), math.prod(canvas.shape[2:])
+    dtype, axes, batch = compute_dtype(x.dtype), len(grid.size), len(x)
+    asked, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
     pairs = len(heads.alpha) * asked * keys
     if heads.content is None:
         # Along one axis the gaps, their squares and the scores are all this large.
-        scores = (3 if len(queries) == 1 else 2) * pairs
+        scores = (3 if axes == 1 else 2) * pairs
     else:
-        scores = 3 * pairs * len(canvas) + 2 * asked * keys * (len(queries) + 1)
+        scores = 3 * pairs * batch + 2 * asked * keys * (axes + 1)
     per_head = heads.value_width * (asked + keys) * len(heads.alpha)
-    carried = (per_head + heads.out_channels * asked) * len(canvas)
+    carried = (per_head + heads.out_channels * asked) * batch
     needed = (scores + carried) * dtype.itemsize
-    recorded = (canvas, heads.alpha, heads.centers, *heads.projections)
+    recorded = (x, heads.alpha, heads.centers, *heads.projections)
     gradients = torch.is_grad_enabled() and any(t.requires_grad for t in recorded)
     return 2 * needed if gradients else needed
 
 
-def _at_queries(canvas: Tensor, queries: Queries) -> Tensor:
+def at_queries(canvas: Tensor, queries: Sequence[range]) -> Tensor:
     """Return the token at each query; off the canvas, the nearest one."""
     for axis, query in enumerate(queries, start=2):
         nearest = positions(query, canvas.device).clamp(0, canvas.shape[axis] - 1)
@@ -164,7 +178,7 @@ def _at_queries(canvas: Tensor, queries: Queries) -> Tensor:
 
 
 def _displacements(
-    queries: Queries, size: torch.Size, device: torch.device
+    queries: Sequence[range], size: torch.Size, device: torch.device
 ) -> Float[Tensor, "queries keys axes"]:
     """Return δ = k − q for every pair, in pixels."""
     asked, keys = (

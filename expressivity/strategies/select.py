@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from expressivity.errors import StrategyError
-from expressivity.strategies.base import Heads, Queries, Strategy
+from expressivity.grid import Grid
+from expressivity.strategies.base import Heads, Strategy
 from expressivity.strategies.dense import Dense
 from expressivity.strategies.separable import Separable
 
@@ -21,11 +22,13 @@ class Explanation:
         requested: What the layer was set to: a name or ``"auto"``.
         chosen: The name of the strategy that runs, ``None`` if none can.
         reasons: For every strategy, why it cannot run; ``None`` if it can.
+        details: What the chosen one does with these heads on this input.
     """
 
     requested: str
     chosen: str | None
     reasons: dict[str, str | None]
+    details: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"strategy {self.requested!r} runs {self.chosen or 'nothing'}"]
@@ -34,6 +37,8 @@ class Explanation:
             mark = "*" if strategy.name == self.chosen else "-"
             verdict = f"cannot run: {reason}" if reason else strategy.summary
             lines.append(f"  {mark} {strategy.name}: {verdict}")
+            if strategy.name == self.chosen:
+                lines.extend(f"      {detail}" for detail in self.details)
         return "\n".join(lines)
 
 
@@ -55,14 +60,14 @@ def check_name(name: str) -> str:
     return name
 
 
-def select(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Strategy:
+def select(name: str, heads: Heads, grid: Grid, x: Tensor) -> Strategy:
     """Return the strategy that runs.
 
     Args:
         name: ``"auto"`` for the first that can, or the name of one.
         heads: Parameters of the heads.
-        queries: Query positions along each axis.
-        canvas: The tokens.
+        grid: Canvas and queries.
+        x: The input.
 
     Returns:
         The strategy.
@@ -73,22 +78,23 @@ def select(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Strateg
     """
     refusals = []
     for strategy in STRATEGIES:
-        if check_name(name) in (AUTO, strategy.name):
-            reason = strategy.why_not(heads, queries, canvas)
+        if name in (AUTO, strategy.name):
+            reason = strategy.why_not(heads, grid, x)
             if reason is None:
                 return strategy
             refusals.append(f"{strategy.name} cannot run: {reason}")
+    check_name(name)
     raise StrategyError("; ".join(refusals))
 
 
-def explain(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Explanation:
+def explain(name: str, heads: Heads, grid: Grid, x: Tensor) -> Explanation:
     """Ask every strategy whether it could run.
 
     Args:
         name: ``"auto"`` or the name of a strategy.
         heads: Parameters of the heads.
-        queries: Query positions along each axis.
-        canvas: The tokens.
+        grid: Canvas and queries.
+        x: The input.
 
     Returns:
         The choice that :func:`select` makes, and everybody's reasons.
@@ -96,8 +102,10 @@ def explain(name: str, heads: Heads, queries: Queries, canvas: Tensor) -> Explan
     Raises:
         StrategyError: If no strategy has that name.
     """
-    reasons = {s.name: s.why_not(heads, queries, canvas) for s in STRATEGIES}
-    able = [
-        n for n, why in reasons.items() if not why and check_name(name) in (AUTO, n)
-    ]
-    return Explanation(name, able[0] if able else None, reasons)
+    check_name(name)
+    reasons = {s.name: s.why_not(heads, grid, x) for s in STRATEGIES}
+    for strategy in STRATEGIES:
+        if name in (AUTO, strategy.name) and reasons[strategy.name] is None:
+            details = tuple(strategy.details(heads, grid, x))
+            return Explanation(name, strategy.name, reasons, details)
+    return Explanation(name, None, reasons)
