@@ -136,7 +136,7 @@ class BandedMatrix:
         identity = torch.eye(
             self.columns, dtype=self.blocks.dtype, device=self.blocks.device
         )
-        return self._product(identity, self.blocks)
+        return self._product(identity, self.blocks).mT
 
     def apply(
         self, x: Float[Tensor, "lead columns *trail"]
@@ -285,15 +285,6 @@ class AxisProduct:
         factors = ((axis, 1, matrix) for axis, matrix in order)
         return cls(tuple(factors), *shape)
 
-    @cached_property
-    def multiplications(self) -> int:
-        """Multiplications of numbers that one channel takes."""
-        sizes, total = list(self.columns), 0
-        for first, count, matrix in self.factors:
-            sizes[first : first + count] = self.rows[first : first + count]
-            total += prod(sizes) * matrix.blocks.shape[2]
-        return total
-
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the product on a device, in a dtype.
 
@@ -329,8 +320,8 @@ class AxisProduct:
             for first, count, matrix in self.factors:
                 before = result.shape[: 2 + first]
                 after = result.shape[2 + first + count :]
-                trail = (after.numel(),) if after else ()
-                flat = result.reshape(before.numel(), matrix.columns, *trail)
+                trail = (prod(after),) if after else ()
+                flat = result.reshape(-1, matrix.columns, *trail)
                 rows = self.rows[first : first + count]
                 result = matrix.apply(flat).reshape(before + rows + after)
             return result.to(canvas.dtype)
@@ -340,7 +331,8 @@ def _times(
     block: Float[Tensor, "rows columns"], x: Float[Tensor, "lead columns *trail"]
 ) -> Float[Tensor, "lead rows *trail"]:
     """Multiply along the second dimension, on the way that copies nothing."""
-    block = block.to(x.dtype)
+    if block.dtype != x.dtype:
+        block = block.to(x.dtype)
     if x.dim() == 2:
         return x @ block.mT
-    return torch.bmm(block.expand(len(x), *block.shape), x)
+    return torch.bmm(block.expand(x.shape[0], *block.shape), x)

@@ -52,6 +52,22 @@ class Band:
     radius: int
     span: int
 
+    def pays(self, canvas: int) -> bool:
+        """Return whether a banded matrix costs less than a full one.
+
+        Args:
+            canvas: Tokens of the axis.
+
+        Returns:
+            Whether the axis is long enough.
+        """
+        return canvas >= _CROSSOVER * self.width
+
+    @property
+    def width(self) -> int:
+        """Tokens that targets which share a window look at."""
+        return self.span + 2 * self.radius + 1
+
 
 def axis_smoothing(
     targets: Shaped[Tensor, " targets"], keys: int, alpha: Float[Tensor, ""]
@@ -142,7 +158,7 @@ def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Wi
         Windows.whole(len(targets), axis.tokens),
         Windows.whole(len(targets), axis.canvas),
     )
-    if band is None or axis.canvas < _CROSSOVER * (band.span + 2 * band.radius + 1):
+    if band is None or not band.pays(axis.canvas):
         return whole
     spots = [round(target + band.center) for target in targets]
     rows = max(1, band.span // targets.step)

@@ -4,8 +4,11 @@ A plan is made from the values of α and Δ and holds no parameter, so that it c
 used until they, the input size, the dtype or the device change.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from math import prod
+from types import EllipsisType
 from typing import Self
 
 import torch
@@ -35,11 +38,13 @@ class Reading:
         margins: Zeros added to the tokens first, as ``torch.nn.functional.pad`` takes
             them; negative ones crop.
         pixels: Or the pixels of the canvas to take, along each axis.
+        every: Take one token of so many, per axis.
     """
 
     padding: tuple[int, ...]
     margins: tuple[int, ...] | None = None
     pixels: tuple[Tensor, ...] | None = None
+    every: tuple[slice, ...] | None = None
 
     @classmethod
     def of(cls, group: Group, grid: Grid, device: torch.device) -> Self:
@@ -55,6 +60,10 @@ class Reading:
         """
         axes, spans = _axes(grid), _spans(group, grid)
         none = (0,) * len(axes)
+        steps = tuple(query.step for query in grid.queries)
+        point = group.lattice.is_point
+        every = tuple(slice(None, None, step) for step in steps)
+        sparse = every if point and max(steps) > 1 else None
         if any(
             span.start < 0 or span[-1] >= axis.canvas
             for axis, span in zip(axes, spans, strict=True)
@@ -63,7 +72,8 @@ class Reading:
                 torch.arange(span.start, span.stop).clamp(0, axis.canvas - 1)
                 for axis, span in zip(axes, spans, strict=True)
             )
-            return cls(none, pixels=tuple(index.to(device) for index in pixels))
+            moved = tuple(index.to(device) for index in pixels)
+            return cls(none, pixels=moved, every=sparse)
         before = [
             axis.zeros_before - span.start
             for axis, span in zip(axes, spans, strict=True)
@@ -72,14 +82,20 @@ class Reading:
             span[-1] - axis.zeros_before - axis.tokens + 1
             for axis, span in zip(axes, spans, strict=True)
         ]
-        # With as many zeros on both sides the convolution may have outputs to spare.
-        if all(
-            first >= 0 and last <= first < last + query.step
-            for first, last, query in zip(before, after, grid.queries, strict=True)
+        # With as many zeros on both sides the convolution may have outputs to spare,
+        # or none of its own, if it needs none.
+        if not point and all(
+            first >= 0 and last <= first < last + step
+            for first, last, step in zip(before, after, steps, strict=True)
         ):
             return cls(tuple(before))
+        if not any(before) and all(
+            1 - step <= last <= 0 for last, step in zip(after, steps, strict=True)
+        ):
+            return cls(none, every=sparse)
         pairs = zip(reversed(before), reversed(after), strict=True)
-        return cls(none, margins=tuple(chain.from_iterable(pairs)))
+        margins = tuple(chain.from_iterable(pairs))
+        return cls(none, margins=margins, every=sparse)
 
     def __call__(self, grid: Grid, x: Tensor) -> Tensor:
         """Return what the heads' taps are laid on, less the padding.
@@ -95,9 +111,14 @@ class Reading:
             x = grid.canvas(x)
             for axis, index in enumerate(self.pixels, start=2):
                 x = x.index_select(axis, index)
-            return x
-        x = grid.tokens(x)
-        return x if self.margins is None else functional.pad(x, self.margins)
+        else:
+            x = grid.tokens(x)
+            if self.margins is not None:
+                x = functional.pad(x, self.margins)
+        if self.every is not None:
+            sparse: tuple[EllipsisType | slice, ...] = (..., *self.every)
+            x = x[sparse]
+        return x
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,8 @@ class Step:
         bands: Where they look along each axis; ``None`` for everywhere.
         reading: For saturated heads: what takes the place of a smoothing.
         smoothing: The smoothing, where it may be kept.
+        cost: Multiplications that smoothing one channel takes, about.
+        tokens: Number of tokens that are smoothed.
     """
 
     group: Group
@@ -121,6 +144,8 @@ class Step:
     bands: tuple[Band | None, ...]
     reading: Reading | None = None
     smoothing: AxisProduct | None = None
+    cost: int = 0
+    tokens: int = 0
 
     @classmethod
     def of(cls, group: Group, grid: Grid, like: Tensor, *, keep: bool) -> Self:
@@ -146,12 +171,15 @@ class Step:
             _band(group.alpha, center, rounding, axis.canvas, span)
             for center, axis in zip(group.origin, _axes(grid), strict=True)
         )
+        targets = tuple(lattice.targets(queries))
         step = cls(
             group,
-            tuple(lattice.targets(queries)),
+            targets,
             tuple(lattice.stride(queries)),
             tuple(lattice.dilation(queries)),
             bands,
+            cost=_cost(targets, grid, bands),
+            tokens=prod(axis.tokens for axis in _axes(grid)),
         )
         if not keep or group.alpha is None:
             return step
@@ -240,6 +268,19 @@ def _axes(grid: Grid) -> list[Axis]:
     """Return the tokens along each axis, those that hold zeros only counted."""
     kept = grid.size if grid.has_zero_tokens else grid.canvas_size
     return list(map(Axis, kept, grid.zeros_before, grid.canvas_size))
+
+
+def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) -> int:
+    """Return the multiplications of a smoothing, a channel, the last axis first."""
+    axes = _axes(grid)
+    sizes, total = [axis.tokens for axis in axes], 0
+    for index in reversed(range(len(axes))):
+        band, axis = bands[index], axes[index]
+        banded = band is not None and band.pays(axis.canvas)
+        width = band.width if band is not None and banded else axis.tokens
+        sizes[index] = len(targets[index])
+        total += prod(sizes) * min(width, axis.tokens)
+    return total
 
 
 def _spans(group: Group, grid: Grid) -> list[range]:
