@@ -6,7 +6,7 @@ small dense product, which is how both CPUs and GPUs like it best.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from math import prod
 from typing import Protocol, Self
 
@@ -80,20 +80,19 @@ class BandedMatrix:
     """A matrix that is zero outside the windows of its rows.
 
     Attributes:
-        blocks: The windows' entries; spare rows of the last block mean nothing.
+        blocks: Rows that share a window, from the first row to the last: the entries
+            in their window.
         starts: First column of each window.
-        rows: Number of rows.
         columns: Number of columns.
 
     Example:
-        >>> ones = torch.ones(2, 2, 2)
-        >>> BandedMatrix(ones, starts=(0, 1), rows=4, columns=3).dense().tolist()
+        >>> two = torch.ones(2, 2)
+        >>> BandedMatrix((two, two), starts=(0, 1), columns=3).dense().tolist()
         [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
     """
 
-    blocks: Float[Tensor, "blocks block_rows width"]
+    blocks: tuple[Float[Tensor, "_ _"], ...]
     starts: tuple[int, ...]
-    rows: int
     columns: int
 
     @classmethod
@@ -106,12 +105,12 @@ class BandedMatrix:
         Returns:
             The same matrix.
         """
-        return cls(matrix[None], (0,), *matrix.shape)
+        return cls((matrix,), (0,), matrix.shape[1])
 
-    @cached_property
-    def is_full(self) -> bool:
-        """Whether there is one window over all columns."""
-        return len(self.starts) == 1 and self.blocks.shape[2] == self.columns
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(block.shape[0] for block in self.blocks)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the matrix on a device, in a dtype.
@@ -121,9 +120,9 @@ class BandedMatrix:
             dtype: What they should be rounded to.
 
         Returns:
-            The matrix itself if nothing changes.
+            The matrix, rounded.
         """
-        return replace(self, blocks=self.blocks.to(device, dtype))
+        return replace(self, blocks=tuple(b.to(device, dtype) for b in self.blocks))
 
     def dense(self) -> Float[Tensor, "rows columns"]:
         """Return the matrix with its zeros.
@@ -131,12 +130,11 @@ class BandedMatrix:
         Returns:
             A new matrix, or the only block.
         """
-        if self.is_full:
-            return self._only
-        identity = torch.eye(
-            self.columns, dtype=self.blocks.dtype, device=self.blocks.device
-        )
-        return self._product(identity, self.blocks).mT
+        if len(self.blocks) == 1 and self.blocks[0].shape[1] == self.columns:
+            return self.blocks[0]
+        like = self.blocks[0]
+        identity = torch.eye(self.columns, dtype=like.dtype, device=like.device)
+        return self.apply(identity).mT
 
     def apply(
         self, x: Float[Tensor, "lead columns *trail"]
@@ -149,44 +147,40 @@ class BandedMatrix:
         Returns:
             Σ_k M(t, k) x_k.
         """
-        if self.is_full:
-            return _times(self._only, x)
-        recorded = x.requires_grad or self.blocks.requires_grad
+        if len(self.blocks) == 1:
+            (block,), (start,) = self.blocks, self.starts
+            whole = block.shape[1] == self.columns
+            return _times(block, x if whole else x.narrow(1, start, block.shape[1]))
+        recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
         if torch.is_grad_enabled() and recorded:
-            product: Tensor = _Banded.apply(x, self.blocks, self)  # type: ignore[no-untyped-call]
+            product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
-        return self._product(x, self.blocks)
+        return _banded(self.starts, x, self.blocks)
 
-    @cached_property
-    def _only(self) -> Tensor:
-        return self.blocks[0, : self.rows]
 
-    def _product(self, x: Tensor, blocks: Tensor) -> Tensor:
-        width = blocks.shape[2]
-        parts = [
-            _times(block[:count], x[:, start : start + width])
-            for block, start, count in zip(
-                blocks, self.starts, self._counts(), strict=True
-            )
-        ]
-        return torch.cat(parts, 1)
-
-    def _counts(self) -> list[int]:
-        """Rows of each block that mean something."""
-        rows = self.blocks.shape[1]
-        return [min(rows, self.rows - i) for i in range(0, self.rows, rows)]
+def _banded(
+    starts: Sequence[int], x: Tensor, blocks: Sequence[Tensor | None]
+) -> Tensor:
+    """Multiply each block with its window of the second dimension."""
+    parts = [
+        _times(block, x.narrow(1, start, block.shape[1]))
+        for start, block in zip(starts, blocks, strict=True)
+        if block is not None
+    ]
+    return torch.cat(parts, 1)
 
 
 class _Context(Protocol):
     """What a function keeps for its backward pass."""
 
-    matrix: BandedMatrix
-    needs_input_grad: tuple[bool, bool, bool]
-    saved_tensors: tuple[Tensor | None, Tensor]
+    starts: tuple[int, ...]
+    columns: int
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
 
     def save_for_backward(self, *tensors: Tensor | None) -> None: ...
 
-    def save_for_forward(self, *tensors: Tensor | None) -> None: ...
+    def save_for_forward(self, *tensors: Tensor) -> None: ...
 
 
 class _Banded(torch.autograd.Function):
@@ -198,48 +192,47 @@ class _Banded(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, blocks: Tensor, matrix: BandedMatrix) -> Tensor:
-        return matrix._product(x, blocks)
+    def forward(starts: tuple[int, ...], x: Tensor, *blocks: Tensor) -> Tensor:
+        return _banded(starts, x, blocks)
 
     @staticmethod
     def setup_context(
-        ctx: _Context, inputs: tuple[Tensor, Tensor, BandedMatrix], output: Tensor
+        ctx: _Context, inputs: tuple[tuple[int, ...], Tensor], output: Tensor
     ) -> None:
-        x, blocks, ctx.matrix = inputs
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, blocks)
-        ctx.save_for_forward(x, blocks)
+        ctx.starts, x, *blocks = inputs
+        ctx.columns = x.shape[1]
+        ctx.save_for_backward(x if any(ctx.needs_input_grad[2:]) else None, *blocks)
+        ctx.save_for_forward(x, *blocks)
 
     @staticmethod
-    def jvp(ctx: _Context, x: Tensor | None, blocks: Tensor | None, _: None) -> Tensor:
-        pairs = (x, ctx.saved_tensors[1]), (ctx.saved_tensors[0], blocks)
-        moved = [
-            ctx.matrix._product(x, blocks)
-            for x, blocks in pairs
-            if x is not None and blocks is not None
-        ]
-        return torch.stack(moved).sum(0)
+    def jvp(
+        ctx: _Context, _: None, along_x: Tensor | None, *along_blocks: Tensor | None
+    ) -> Tensor:
+        x, *blocks = ctx.saved_tensors
+        moved = [] if along_x is None else [_banded(ctx.starts, along_x, blocks)]
+        if any(block is not None for block in along_blocks):
+            moved.append(_banded(ctx.starts, x, along_blocks))
+        return reduce(torch.add, moved)
 
     @staticmethod
-    def backward(
-        ctx: _Context, gradient: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None]:
-        (x, blocks), matrix = ctx.saved_tensors, ctx.matrix
-        along_x = along_blocks = None
-        if ctx.needs_input_grad[0]:
-            shape = (len(gradient), matrix.columns, *gradient.shape[2:])
-            along_x = gradient.new_zeros(shape)
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, *blocks = ctx.saved_tensors
+        along_x = None
         if ctx.needs_input_grad[1]:
-            along_blocks = gradient.new_zeros(blocks.shape)
-        parts = gradient.split(blocks.shape[1], 1)
-        for index, (start, part) in enumerate(zip(matrix.starts, parts, strict=True)):
-            window, count = slice(start, start + blocks.shape[2]), part.shape[1]
+            shape = (gradient.shape[0], ctx.columns, *gradient.shape[2:])
+            along_x = gradient.new_zeros(shape)
+        along_blocks: list[Tensor | None] = [None for _ in blocks]
+        parts = gradient.split([block.shape[0] for block in blocks], 1)
+        for index, (start, block, part) in enumerate(
+            zip(ctx.starts, blocks, parts, strict=True)
+        ):
             if along_x is not None:
-                along_x[:, window] += _times(blocks[index, :count].mT, part)
-            if along_blocks is not None and x is not None:
-                looked = x[:, window].movedim(1, 0).flatten(1)
-                asked = part.movedim(1, 0).flatten(1)
-                along_blocks[index, :count] += asked @ looked.mT
-        return along_x, along_blocks, None
+                along_x.narrow(1, start, block.shape[1]).add_(_times(block.mT, part))
+            if ctx.needs_input_grad[2 + index]:
+                window = x.narrow(1, start, block.shape[1])
+                looked, asked = (t.movedim(1, 0).flatten(1) for t in (window, part))
+                along_blocks[index] = asked @ looked.mT
+        return None, along_x, *along_blocks
 
 
 @dataclass(frozen=True)
@@ -252,12 +245,10 @@ class AxisProduct:
     Attributes:
         factors: The matrices, each with the axes it acts on: the first, and how many.
         rows: Rows of the matrix of each axis.
-        columns: Columns of the matrix of each axis.
     """
 
     factors: tuple[tuple[int, int, BandedMatrix], ...]
     rows: tuple[int, ...]
-    columns: tuple[int, ...]
 
     @classmethod
     def of(cls, matrices: Sequence[BandedMatrix]) -> Self:
@@ -269,21 +260,18 @@ class AxisProduct:
         Returns:
             The product, in the order that costs least.
         """
-        shape = (
-            tuple(matrix.rows for matrix in matrices),
-            tuple(matrix.columns for matrix in matrices),
-        )
-        entries = prod(matrix.rows * matrix.columns for matrix in matrices)
+        rows = tuple(matrix.rows for matrix in matrices)
+        entries = prod([matrix.rows * matrix.columns for matrix in matrices])
         if len(matrices) > 1 and entries <= _JOINT_ENTRIES:
             joint = reduce(torch.kron, [matrix.dense() for matrix in matrices])
-            return cls(((0, len(matrices), BandedMatrix.full(joint)),), *shape)
+            return cls(((0, len(matrices), BandedMatrix.full(joint)),), rows)
         # The axis that shrinks most goes first, else the last: it lies in one piece.
         order = sorted(
             enumerate(matrices),
             key=lambda item: (item[1].rows / item[1].columns, -item[0]),
         )
         factors = ((axis, 1, matrix) for axis, matrix in order)
-        return cls(tuple(factors), *shape)
+        return cls(tuple(factors), rows)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the product on a device, in a dtype.

@@ -119,17 +119,19 @@ def smoothing_matrix(
     """
     looked, canvas = _windows(axis, targets, band)
     places = positions(targets, alpha.device).to(alpha.dtype) + center
-    blocks = len(looked.starts)
-    spare = blocks * looked.rows - len(targets)
+    count = len(looked.starts)
+    spare = count * looked.rows - len(targets)
     rows = pad(places[None], (0, spare), mode="replicate") if spare else places
-    rows = rows.reshape(blocks, looked.rows)
+    rows = rows.reshape(count, looked.rows)
     scores = _scores(rows, looked, axis.zeros_before, alpha)
     if axis.canvas == axis.tokens:
         weights = scores.softmax(-1)
     else:
         everything = _scores(rows, canvas, 0, alpha)
         weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
-    return BandedMatrix(weights, looked.starts, len(targets), axis.tokens)
+    *blocks, last = weights.unbind()
+    last = last[: looked.rows - spare]
+    return BandedMatrix((*blocks, last), looked.starts, axis.tokens)
 
 
 def axis_limit(

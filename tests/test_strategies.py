@@ -202,6 +202,10 @@ class TestChoice:
         assert str(explanation).splitlines() == [
             "strategy 'auto' runs separable",
             "  * separable: one smoothing per group of heads, then a convolution",
+            (
+                "      6 heads saturated: 1.1e-16 of the attention is off its pixel, "
+                "below the rounding of float64: no smoothing is needed"
+            ),
             "  - dense: every query against every key, materialised: the definition",
         ]
 

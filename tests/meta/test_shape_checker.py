@@ -23,7 +23,7 @@ def test_dtypes_that_do_not_match_are_seen() -> None:
 
 
 def test_fields_of_records_are_seen() -> None:
-    weight = torch.ones(2, 1, 3, 3)
+    weight = torch.ones(1, 3, 3, 2)
     assert Heads(torch.ones(2), torch.zeros(2, 1), None, weight).groups == 1
     with pytest.raises(TypeCheckError, match="Heads"):
         Heads(torch.ones(2), torch.zeros(5, 1), None, weight)

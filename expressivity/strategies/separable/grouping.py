@@ -72,9 +72,8 @@ def groups_alone(heads: Heads) -> tuple[Group, ...]:
         The groups.
     """
     count, axes = heads.centers.shape
-    zeros = ((0,) * axes,)
     return tuple(
-        Group(Lattice.spanned([head], zeros), None, (0.0,) * axes, 1.0, False)
+        Group(Lattice.point(head, axes), None, (0.0,) * axes, 1.0, saturated=False)
         for head in range(count)
     )
 
@@ -133,8 +132,7 @@ def _lattices(
     if math.prod(together.counts) <= _SPARSEST * len(heads):
         yield origin, together
     else:
-        corner = [(0,) * len(origin)]
-        yield from ((centers[h], Lattice.spanned([h], corner)) for h in heads)
+        yield from ((centers[h], Lattice.point(h, len(origin))) for h in heads)
 
 
 def _fetched(heads: Heads) -> Values | None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from typing import Self
 
@@ -33,6 +32,19 @@ class Lattice:
     counts: Offset
 
     @classmethod
+    def point(cls, head: int, axes: int) -> Self:
+        """Return the lattice of a single head.
+
+        Args:
+            head: Its index.
+            axes: Number of axes.
+
+        Returns:
+            One point, at the origin.
+        """
+        return cls((head,), ((0,) * axes,), (0,) * axes, (1,) * axes, (1,) * axes)
+
+    @classmethod
     def spanned(cls, heads: Sequence[int], offsets: Sequence[Offset]) -> Self:
         """Return the lattice that just holds some heads.
 
@@ -50,7 +62,7 @@ class Lattice:
         counts = tuple(1 + max(axis) for axis in zip(*taps, strict=True))
         return cls(tuple(heads), taps, low, step, counts)
 
-    @cached_property
+    @property
     def is_point(self) -> bool:
         """Whether all heads have one target."""
         return math.prod(self.counts) == 1
@@ -66,11 +78,11 @@ class Lattice:
         """
         return self._is_ordered and len(self.heads) == heads
 
-    @cached_property
+    @property
     def _is_ordered(self) -> bool:
         return self.heads == tuple(range(len(self.heads))) and self.taps == self.points
 
-    @cached_property
+    @property
     def points(self) -> tuple[Offset, ...]:
         """All lattice points, in row-major order."""
         return tuple(product(*map(range, self.counts)))

@@ -154,7 +154,7 @@ def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) ->
     costs = [
         sum(mixing[:place]) * step.tokens
         + width * step.cost * _SMOOTHING_COST
-        + sum(mixing[place:]) * prod(map(len, step.targets))
+        + sum(mixing[place:]) * prod([len(targets) for targets in step.targets])
         for place, width in enumerate(widths)
     ]
     return costs.index(min(costs))
@@ -201,4 +201,4 @@ def _product(
         product = torch.baddbmm(total.flatten(2), weights, flat)
     else:
         product = torch.bmm(weights, flat)
-    return product.unflatten(2, tokens.shape[2:])
+    return product.reshape(tokens.shape[0], -1, *tokens.shape[2:])

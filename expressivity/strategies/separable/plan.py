@@ -179,7 +179,7 @@ class Step:
             tuple(lattice.dilation(queries)),
             bands,
             cost=_cost(targets, grid, bands),
-            tokens=prod(axis.tokens for axis in _axes(grid)),
+            tokens=prod([axis.tokens for axis in _axes(grid)]),
         )
         if not keep or group.alpha is None:
             return step
