@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 import torch
 from jaxtyping import Float
@@ -197,9 +197,10 @@ class _Banded(torch.autograd.Function):
 
     @staticmethod
     def setup_context(
-        ctx: _Context, inputs: tuple[tuple[int, ...], Tensor], output: Tensor
+        ctx: _Context, inputs: tuple[object, ...], output: Tensor
     ) -> None:
-        ctx.starts, x, *blocks = inputs
+        ctx.starts = cast("tuple[int, ...]", inputs[0])
+        x, *blocks = cast("tuple[Tensor, ...]", inputs[1:])
         ctx.columns = x.shape[1]
         ctx.save_for_backward(x if any(ctx.needs_input_grad[2:]) else None, *blocks)
         ctx.save_for_forward(x, *blocks)

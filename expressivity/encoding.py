@@ -9,6 +9,10 @@ The term α_h ‖Δ_h‖² is the same for every key and drops out of the softma
 are therefore computed as −α_h ‖δ − Δ_h‖², a sum over axes that loses no digits: it
 is exactly 0 at the target. :func:`relative_encoding` and :func:`head_vectors` are
 the paper's own factors.
+
+A quadratic score is an inner product of a vector of the query and one of the key as
+well (DESIGN 2.7), so that any kernel for attention computes it. The numbers are large
+and nearly cancel; :func:`absolute_factors` splits them in digits that lose nothing.
 """
 
 from collections.abc import Sequence
@@ -116,3 +120,96 @@ def positional_scores(
         view[1 + axis], view[1 + axes + axis] = len(query), keys
         scores = scores + share.reshape(view)
     return scores.expand(shape).flatten(1 + axes).flatten(1, axes)
+
+
+def digits(values: Float[Tensor, "..."], *, bits: int, count: int) -> list[Tensor]:
+    """Split numbers into a sum of numbers with few significant bits.
+
+    Args:
+        values: Any numbers.
+        bits: Significant bits of a digit.
+        count: Number of digits.
+
+    Returns:
+        The digits, the largest first; what is left over is below 2^−(bits · count)
+        of the value. Derivatives go through the first.
+
+    Example:
+        >>> [d.item() for d in digits(torch.tensor(1001.0), bits=8, count=2)]
+        [1000.0, 1.0]
+    """
+    found = []
+    with torch.no_grad():
+        left = values
+        for _ in range(count):
+            mantissa, exponent = torch.frexp(left)
+            digit = torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
+            found.append(digit)
+            left = left - digit
+    return [values + (found[0] - values).detach(), *found[1:]]
+
+
+def absolute_factors(
+    quadratic: Float[Tensor, "*batch queries"],
+    linear: Float[Tensor, "*batch queries axes"],
+    constant: Float[Tensor, "*batch queries"],
+    keys: Sequence[range],
+    *,
+    bits: int,
+    levels: int,
+) -> tuple[Float[Tensor, "*batch queries factors"], Float[Tensor, "keys factors"]]:
+    """Return vectors whose inner products are a ‖k‖² + b · k + c.
+
+    Every number in them has few significant bits, so that it survives a cast to a
+    dtype that holds as many, and every product of two is exact in float32. The
+    leading digits come first: what is large has cancelled before the rest is added.
+
+    Args:
+        quadratic: a of each query, 1/pixel².
+        linear: b, 1/pixel.
+        constant: c.
+        keys: Key positions k along each axis, in pixels, near the origin.
+        bits: Significant bits of each number.
+        levels: Digits of each product that are kept.
+
+    Returns:
+        Factors of the queries, and of the keys in row-major order.
+
+    Reference:
+        DESIGN 2.7: −α ‖k − t‖² has a = −α, b = 2αt, c = −α ‖t‖².
+
+    Example:
+        >>> one = torch.ones(1, dtype=torch.float64)
+        >>> query, key = absolute_factors(
+        ...     one, -4 * one[None], 4 * one, [range(1, 4)], bits=8, levels=2
+        ... )  # (k − 2)²
+        >>> (query @ key.mT).tolist()
+        [[1.0, 0.0, 1.0]]
+    """
+    places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
+    places = places.reshape(-1, len(keys)).to(linear.dtype)
+    reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
+    square = sum(extent * extent for extent in reach)
+    # Shared out between both factors, so that float16 holds them.
+    scale = 2 ** max(reach).bit_length()
+    terms = [
+        *zip(linear.unbind(-1), places.unbind(-1), reach, strict=True),
+        (quadratic * scale, places.square().sum(-1) / scale, square),
+        (constant / scale, torch.full_like(places[:, 0], scale), 1),
+    ]
+    # A whole number has no more digits than its bits fill.
+    split = [
+        (
+            digits(asked, bits=bits, count=levels),
+            digits(key, bits=bits, count=min(levels, 1 + size.bit_length() // bits)),
+        )
+        for asked, key, size in terms
+    ]
+    pairs = [
+        (asked[level - place], key[place])
+        for level in range(levels)
+        for asked, key in split
+        for place in range(min(level + 1, len(key)))
+    ]
+    queries, tokens = zip(*pairs, strict=True)
+    return torch.stack(queries, -1), torch.stack(tokens, -1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry import ConvGeometry
@@ -97,6 +98,25 @@ class Grid:
             (batch, channels, *canvas_size).
         """
         return self.geometry.canvas(x)
+
+
+def tokens_at(
+    queries: Sequence[range], canvas: Float[Tensor, "batch channels ..."]
+) -> Float[Tensor, "batch channels ..."]:
+    """Return the token at each query; off the canvas, the nearest one.
+
+    Args:
+        queries: Query positions along each axis.
+        canvas: The tokens.
+
+    Returns:
+        (batch, channels, *queries).
+    """
+    for axis, query in enumerate(queries, start=2):
+        places = torch.arange(query.start, query.stop, query.step, device=canvas.device)
+        nearest = places.clamp(0, canvas.shape[axis] - 1)
+        canvas = canvas.index_select(axis, nearest)
+    return canvas
 
 
 def _laid(geometry: ConvGeometry, size: tuple[int, ...]) -> Grid:

@@ -18,7 +18,7 @@ from expressivity.encoding import (
     positions,
     relative_encoding,
 )
-from expressivity.grid import Grid
+from expressivity.grid import Grid, tokens_at
 from expressivity.precision import compute_dtype, without_autocast
 from expressivity.strategies.base import Heads, add_bias
 
@@ -128,7 +128,7 @@ def attention_scores(
         if heads.content is None:
             return scores
         terms = heads.content
-        asked = at_queries(canvas, queries).flatten(2).to(dtype)
+        asked = tokens_at(queries, canvas).flatten(2).to(dtype)
         tokens = canvas.flatten(2).to(dtype)
         query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), asked)
         key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
@@ -167,14 +167,6 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     recorded = (x, heads.alpha, heads.centers, *heads.projections)
     gradients = torch.is_grad_enabled() and any(t.requires_grad for t in recorded)
     return 2 * needed if gradients else needed
-
-
-def at_queries(canvas: Tensor, queries: Sequence[range]) -> Tensor:
-    """Return the token at each query; off the canvas, the nearest one."""
-    for axis, query in enumerate(queries, start=2):
-        nearest = positions(query, canvas.device).clamp(0, canvas.shape[axis] - 1)
-        canvas = canvas.index_select(axis, nearest)
-    return canvas
 
 
 def _displacements(

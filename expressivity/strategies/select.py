@@ -8,10 +8,12 @@ from expressivity.errors import StrategyError
 from expressivity.grid import Grid
 from expressivity.strategies.base import Heads, Strategy
 from expressivity.strategies.dense import Dense
+from expressivity.strategies.fused import Fused
 from expressivity.strategies.separable import Separable
 
 AUTO = "auto"
-STRATEGIES: tuple[Strategy, ...] = (Separable(), Dense())  # the preferred first
+# The preferred first.
+STRATEGIES: tuple[Strategy, ...] = (Separable(), Fused(), Dense())
 
 
 @dataclass(frozen=True)

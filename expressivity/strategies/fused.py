@@ -1,0 +1,236 @@
+"""Any stock attention kernel, on the absolute factorisation of the scores.
+
+Quadratic scores are inner products of a vector of the query and one of the key (DESIGN
+2.7), and so are content scores. One behind the other they are what kernels for softmax
+attention take, which hold no score for longer than they need it: memory is linear in
+the number of tokens. Time is not.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
+
+from expressivity.encoding import absolute_factors, positions
+from expressivity.grid import Grid, tokens_at
+from expressivity.precision import autocast_is_on, compute_dtype, without_autocast
+from expressivity.strategies.base import Heads, add_bias
+
+# Significant bits of a factor, and how many factors stand for a number. A GPU may round
+# float32 to the 11 bits of TF32 on the way: 11 are all that a factor has.
+_BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 11, torch.float64: 53}
+_LEVELS = {torch.bfloat16: 3, torch.float16: 3, torch.float32: 3, torch.float64: 1}
+# Kernels run without holding scores for widths that are multiples of this, the same
+# for queries, keys and values, and on a GPU at most so wide.
+_ALIGNED = 8
+_WIDEST = 128
+# Where there is no such kernel, so many scores are held per number of input and output.
+_SCORES = 8
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Scaled dot-product attention with a few positional channels, in digits."""
+
+    name: str = "fused"
+    summary: str = "a fused attention kernel per head, on absolute positions"
+
+    def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
+        """Refuse forward-mode derivatives.
+
+        Args:
+            heads: Parameters of the heads.
+            grid: Canvas and queries.
+            x: The input.
+
+        Returns:
+            The reason, or ``None``.
+        """
+        recorded = (x, heads.alpha, heads.centers, *heads.projections)
+        if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
+            return "fused attention kernels have no forward-mode derivatives"
+        return None
+
+    def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
+        """Say how many factors a score has, and whether scores are held.
+
+        Args:
+            heads: Parameters of the heads.
+            grid: Canvas and queries.
+            x: The input.
+
+        Returns:
+            One line.
+        """
+        dtype = _dtype(x)
+        query, _ = _positional_factors(heads, grid, 0, None, dtype)
+        rows = _queries_at_once(grid, x)
+        held = "no score is held" if rows is None else f"{rows} queries at a time"
+        return [
+            f"positions in {query.shape[-1]} factors of {_BITS[dtype]} bits, {held}"
+        ]
+
+    def attend(
+        self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
+    ) -> Float[Tensor, "batch out_channels ..."]:
+        """Return Σ_h W_outᵀ softmax(query_h · key_h) values_h, at every query.
+
+        Args:
+            heads: Parameters of the heads.
+            grid: Canvas and queries.
+            x: The input.
+
+        Returns:
+            The attention output, bias included.
+        """
+        dtype = _dtype(x)
+        with without_autocast(x.device):
+            canvas = grid.canvas(x).to(dtype)
+            # Half precision would lose digits with every head.
+            parts = (
+                _attend(heads, head, grid, canvas).to(compute_dtype(dtype))
+                for head in range(heads.alpha.shape[0])
+            )
+            output = reduce(torch.add, parts).to(dtype)
+            size = (-1, *map(len, grid.queries))
+            return add_bias(output.reshape(x.shape[0], *size), heads.bias)
+
+
+def _attend(
+    heads: Heads, head: int, grid: Grid, canvas: Tensor
+) -> Float[Tensor, "batch out_channels queries"]:
+    """Return what one head adds to the output."""
+    query, key = _query_and_key(heads, head, grid, canvas)
+    values = canvas.flatten(2).unflatten(1, (heads.groups, -1))
+    if heads.value_weight is not None:
+        weight = heads.value_weight[..., head].to(canvas.dtype)
+        values = torch.einsum("gdc,bgck->bgdk", weight, values)
+    flat = values.flatten(1, 2).mT.contiguous()
+    rows = _queries_at_once(grid, canvas)
+    seen = _softmax_attention(query, key, flat, rows).mT
+    if heads.output_weight is None:
+        return seen
+    weight = heads.output_weight[..., head].to(canvas.dtype)
+    blocks = seen.unflatten(1, (heads.groups, -1))
+    return torch.einsum("god,bgdq->bgoq", weight, blocks).flatten(1, 2)
+
+
+def _query_and_key(
+    heads: Heads, head: int, grid: Grid, canvas: Tensor
+) -> tuple[Float[Tensor, "batch queries factors"], Float[Tensor, "batch keys factors"]]:
+    """Return vectors whose inner products are the scores, up to rounding."""
+    dtype, batch = canvas.dtype, canvas.shape[0]
+    if heads.content is None:
+        factors = _positional_factors(heads, grid, head, None, dtype)
+        query, key = (f.expand(batch, *f.shape) for f in factors)
+        return query, key
+    terms, wide = heads.content, compute_dtype(dtype)
+    asked = tokens_at(grid.queries, canvas).flatten(2).mT.to(wide)
+    asking = asked @ terms.query_weight[head].to(wide).mT
+    relative = asking @ terms.position_weight[head].to(wide)
+    query, key = _positional_factors(heads, grid, head, relative, dtype)
+    content_key = canvas.flatten(2).mT.to(wide) @ terms.key_weight[head].to(wide).mT
+    content_query = asking + terms.content_bias[head].to(wide)
+    return (
+        torch.cat([query, content_query.to(dtype)], -1),
+        torch.cat([key.expand(batch, *key.shape), content_key.to(dtype)], -1),
+    )
+
+
+def _positional_factors(
+    heads: Heads,
+    grid: Grid,
+    head: int,
+    relative: Float[Tensor, "batch queries axes_plus_1"] | None,
+    dtype: torch.dtype,
+) -> tuple[Float[Tensor, "*batch queries factors"], Float[Tensor, "keys factors"]]:
+    """Return factors of −α ‖δ − Δ‖² + relative · r_δ, r_δ = (‖δ‖², δ).
+
+    Positions are counted from the middle of the canvas, where they are smallest.
+    """
+    device = heads.alpha.device
+    wide = torch.float32 if device.type == "mps" else torch.float64
+    middle = [tokens // 2 for tokens in grid.canvas_size]
+    keys = [range(-m, n - m) for m, n in zip(middle, grid.canvas_size, strict=True)]
+    places = torch.cartesian_prod(*(positions(q, device) for q in grid.queries))
+    queries = places.reshape(-1, len(middle)).to(wide)
+    queries = queries - torch.tensor(middle, device=device, dtype=wide)
+    alpha, targets = heads.alpha[head].to(wide), queries + heads.centers[head].to(wide)
+    quadratic = -alpha.expand(targets.shape[0])
+    linear = 2 * alpha * targets
+    constant = -alpha * targets.square().sum(-1)
+    if relative is not None:
+        # p‖k − q‖² + s · (k − q), multiplied out.
+        square, slope = relative[..., 0].to(wide), relative[..., 1:].to(wide)
+        quadratic = quadratic + square
+        linear = linear + slope - 2 * square[..., None] * queries
+        constant = constant + square * queries.square().sum(-1)
+        constant = constant - (slope * queries).sum(-1)
+    query, key = absolute_factors(
+        quadratic, linear, constant, keys, bits=_BITS[dtype], levels=_LEVELS[dtype]
+    )
+    return query.to(dtype), key.to(dtype)
+
+
+def _softmax_attention(
+    query: Float[Tensor, "batch queries factors"],
+    key: Float[Tensor, "batch keys factors"],
+    values: Float[Tensor, "batch keys width"],
+    rows: int | None,
+) -> Float[Tensor, "batch queries width"]:
+    """Return softmax(query · key) values, without holding all scores at once."""
+    width = values.shape[2]
+    parts = []
+    for part in values.split(_WIDEST if values.is_cuda else width, dim=2):
+        widest = max(query.shape[2], part.shape[2])
+        aligned = -(-widest // _ALIGNED) * _ALIGNED
+        asked, looked, carried = (
+            pad(tensor, (0, aligned - tensor.shape[2])) for tensor in (query, key, part)
+        )
+        attended = _in_chunks(asked, looked, carried, rows)
+        parts.append(attended[..., : part.shape[2]])
+    return torch.cat(parts, dim=2)
+
+
+def _in_chunks(query: Tensor, key: Tensor, values: Tensor, rows: int | None) -> Tensor:
+    """Call the kernel, on some queries at a time where it would hold all scores."""
+
+    def attend(some: Tensor) -> Tensor:
+        attended = scaled_dot_product_attention(
+            some[:, None], key[:, None], values[:, None], scale=1.0
+        )
+        return attended.squeeze(1)
+
+    if rows is None:
+        return attend(query)
+    parts = [
+        checkpoint(attend, some, use_reentrant=False)  # scores are made again
+        for some in query.split(rows, dim=1)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _queries_at_once(grid: Grid, x: Tensor) -> int | None:
+    """Return how many queries to ask at a time; ``None`` for all of them."""
+    if _has_fused_kernel(x):
+        return None
+    keys, queries = prod(grid.canvas_size), prod([len(q) for q in grid.queries])
+    allowed = _SCORES * x.shape[1] * (keys + queries) // keys
+    return max(1, allowed)
+
+
+def _has_fused_kernel(x: Tensor) -> bool:
+    """Whether scaled dot-product attention holds no scores on this device."""
+    return x.is_cpu or (x.is_cuda and _dtype(x) != torch.float64)
+
+
+def _dtype(x: Tensor) -> torch.dtype:
+    if autocast_is_on(x.device):
+        return torch.get_autocast_dtype(x.device.type)
+    return x.dtype
