@@ -3,7 +3,7 @@
     python -m tests.fuzz --cases 20000
 
 Draws convolutions with all options at once (``cases.choose_case``), converts each at
-α = 40 in float64, where a head leaks less than 3e−17, and compares both strategies
+α = 40 in float64, where a head leaks less than 3e−17, and compares all strategies
 with torch. An error is relative to the scale of the output: the largest entry of
 conv(|x|) with weights |W| and bias |b|. Ends with the count, and with exit status 1
 if an error was above the limit; the case is then printed as Python.
@@ -29,12 +29,12 @@ SECONDS_BETWEEN_REPORTS = 3.0
 
 @torch.no_grad()
 def relative_error(case: Case) -> float:
-    """Return the larger error of the two strategies, relative to the scale."""
+    """Return the largest error of the strategies, relative to the scale."""
     conv, x = case.conv(), case.input()
     expected = oracles.exact_convolution(conv, x)
     errors = [
         (ex.attention_from_conv(conv, alpha=ALPHA, strategy=name)(x) - expected).abs()
-        for name in ("separable", "dense")
+        for name in ("separable", "fused", "dense")
     ]
     return float(torch.stack(errors).max()) / oracles.output_scale(conv, x)
 

@@ -156,25 +156,36 @@ def assert_strategies_agree(
     attention: nn.Module,
     x: Tensor,
     strategies: tuple[str, str] = ("separable", "dense"),
+    dtype: torch.dtype = torch.float64,
 ) -> None:
-    """Outputs and all gradients are the same, whichever strategy runs."""
+    """Outputs and all gradients are the same, whichever strategy runs.
+
+    The first runs in a dtype, the second in float64, on the same numbers.
+    """
+    rounding = ROUNDING if dtype == torch.float64 else 1000 * torch.finfo(dtype).eps
+    narrow, x = deepcopy(attention).to(dtype), x.to(dtype)
+    layers = (narrow, x), (deepcopy(narrow).double(), x.double())
     outputs, gradients = zip(
-        *(_output_and_gradients(attention, x, name) for name in strategies),
+        *(
+            _output_and_gradients(*layer, name)
+            for layer, name in zip(layers, strategies, strict=True)
+        ),
         strict=True,
     )
     scale = float(outputs[1].abs().max()) + 1
-    torch.testing.assert_close(*outputs, rtol=0, atol=ROUNDING * scale)
+    atol = rounding * scale
+    torch.testing.assert_close(outputs[0].double(), outputs[1], rtol=0, atol=atol)
     for name, gradient in gradients[1].items():
         torch.testing.assert_close(
-            gradients[0][name],
+            gradients[0][name].double(),
             gradient,
             rtol=0,
-            atol=10 * ROUNDING * (float(gradient.abs().max()) + scale),
+            atol=10 * rounding * (float(gradient.abs().max()) + scale),
             msg=lambda text, name=name: f"gradient of {name}: {text}",
         )
     with torch.no_grad():  # heads may then be grouped by the values of α and Δ
-        grouped = with_strategy(attention, strategies[0])(x)
-    torch.testing.assert_close(grouped, outputs[1], rtol=0, atol=ROUNDING * scale)
+        grouped = with_strategy(narrow, strategies[0])(x).double()
+    torch.testing.assert_close(grouped, outputs[1], rtol=0, atol=atol)
 
 
 def assert_head_order_is_irrelevant(
@@ -258,7 +269,8 @@ def _output_and_gradients(
     layer, x = with_strategy(attention, strategy), x.clone().requires_grad_()
     output = layer(x)
     generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+    probe = torch.randn(output.shape, generator=generator, dtype=torch.float64)
+    probe = probe.to(output.dtype)  # the same numbers in every dtype
     parameters = dict(layer.named_parameters()) | {"input": x}
     gradients = torch.autograd.grad((probe * output).sum(), [*parameters.values()])
     return output.detach(), dict(zip(parameters, gradients, strict=True))

@@ -204,9 +204,9 @@ class TestContentTerms:
         assert layer.query_weight.shape == layer.key_weight.shape == (6, 3, 4)
         assert layer.position_weight.shape == (6, 3, 3)
 
-    def test_leave_only_the_dense_strategy(self):
+    def test_rule_out_the_separable_strategy(self):
         layer = converted().add_content_terms(2)
-        assert ex.explain(layer, X).chosen == "dense"
+        assert ex.explain(layer, X).chosen == "fused"
         layer.strategy = "separable"
         with pytest.raises(ex.StrategyError, match="content scores do not factorise"):
             layer(X)

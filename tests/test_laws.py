@@ -36,7 +36,7 @@ def test_equals_convolution_within_the_worst_case(case: Case, alpha: float) -> N
 @given(cases(), st.floats(0.02, 60))
 def test_any_convolution_equals_within_the_worst_case(case: Case, alpha: float) -> None:
     conv = case.conv()
-    for strategy in ("separable", "dense"):
+    for strategy in ("separable", "fused", "dense"):
         attention = ex.attention_from_conv(conv, alpha=alpha, strategy=strategy)
         laws.assert_equals_convolution(attention, conv, case.input(), alpha=alpha)
 
@@ -102,31 +102,63 @@ def test_permuted_heads(case: Case) -> None:
     laws.assert_head_order_is_irrelevant(attention, case.input(), order)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("strategy", ["separable", "fused"])
 @given(case=cases(), data=st.data())
-def test_strategies_agree_whatever_the_heads(case: Case, data: st.DataObject) -> None:
+def test_strategies_agree_whatever_the_heads(
+    strategy: str, dtype: torch.dtype, case: Case, data: st.DataObject
+) -> None:
     attention = ex.attention_from_conv(
         case.conv(), head_dim=data.draw(st.sampled_from([None, 1, 5]))
     )
-    scatter_heads(attention, data.draw(st.integers(0, 2**20)))
-    laws.assert_strategies_agree(attention, case.input())
+    scatter_heads(
+        attention,
+        alphas=data.draw(st.sampled_from([1, 3])),
+        reach=data.draw(st.sampled_from([0, 1, 4])),
+        seed=data.draw(st.integers(0, 2**20)),
+    )
+    laws.assert_strategies_agree(attention, case.input(), (strategy, "dense"), dtype)
 
 
-def scatter_heads(attention: ex.RelativeSelfAttention, seed: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@given(case=cases(), seed=st.integers(0, 2**20))
+def test_content_terms_agree_whatever_the_heads(
+    dtype: torch.dtype, case: Case, seed: int
+) -> None:
+    attention = ex.attention_from_conv(case.conv()).add_content_terms(3)
+    scatter_heads(attention, alphas=3, reach=1, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in (attention.query_weight, attention.content_bias):
+            weight.normal_(0, 0.5, generator=generator)
+    laws.assert_strategies_agree(attention, case.input(), ("fused", "dense"), dtype)
+
+
+def scatter_heads(
+    attention: ex.RelativeSelfAttention, *, alphas: int, reach: float, seed: int
+) -> None:
     """Give heads one of a few α in [0.01, 60], and centers off the grid."""
     generator = torch.Generator().manual_seed(seed)
     heads, axes = attention.centers.shape
-    choices = 0.01 * 6000 ** torch.rand(3, generator=generator, dtype=torch.float64)
-    shifts = torch.rand(2, axes, generator=generator, dtype=torch.float64) - 0.5
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    choices, shifts = 0.01 * 6000 ** uniform(alphas), reach * (uniform(2, axes) - 0.5)
+    picked = [torch.randint(n, [heads], generator=generator) for n in (alphas, 2)]
     with torch.no_grad():
-        attention.alpha.copy_(choices[torch.randint(3, [heads], generator=generator)])
-        attention.centers.add_(shifts[torch.randint(2, [heads], generator=generator)])
+        attention.alpha.copy_(choices[picked[0]])
+        attention.centers.add_(shifts[picked[1]])
 
 
 @pytest.mark.parametrize("alpha", [0.01, 1.0, 60.0])
 @pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
-def test_strategies_agree_from_soft_to_hard(case: Case, alpha: float) -> None:
+@pytest.mark.parametrize("strategy", ["separable", "fused"])
+def test_strategies_agree_from_soft_to_hard(
+    strategy: str, case: Case, alpha: float
+) -> None:
     attention = ex.attention_from_conv(case.conv(), alpha=alpha)
-    laws.assert_strategies_agree(attention, case.input())
+    laws.assert_strategies_agree(attention, case.input(), (strategy, "dense"))
 
 
 @given(cases())

@@ -11,7 +11,7 @@ from hypothesis import given
 import expressivity as ex
 from expressivity.errors import ArgumentError, StrategyError
 from expressivity.grid import Grid
-from expressivity.strategies import STRATEGIES, Heads, dense
+from expressivity.strategies import STRATEGIES, Heads, dense, fused
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case, cases
 
@@ -198,7 +198,7 @@ class TestChoice:
         explanation = ex.explain(attention, BASE.input())
         assert explanation.requested == "auto"
         assert explanation.chosen == "separable"
-        assert explanation.reasons == {"separable": None, "dense": None}
+        assert explanation.reasons == {"separable": None, "fused": None, "dense": None}
         assert str(explanation).splitlines() == [
             "strategy 'auto' runs separable",
             "  * separable: one smoothing per group of heads, then a convolution",
@@ -206,18 +206,19 @@ class TestChoice:
                 "      6 heads saturated: 1.1e-16 of the attention is off its pixel, "
                 "below the rounding of float64: no smoothing is needed"
             ),
+            "  - fused: a fused attention kernel per head, on absolute positions",
             "  - dense: every query against every key, materialised: the definition",
         ]
 
-    def test_content_terms_take_dense(self) -> None:
+    def test_content_terms_take_fused(self) -> None:
         attention = with_content(BASE)
         explanation = ex.explain(attention, BASE.input())
-        assert explanation.chosen == "dense"
+        assert explanation.chosen == "fused"
         assert "- separable: cannot run: content scores" in str(explanation)
-        assert "* dense: every query against every key" in str(explanation)
+        assert "* fused: a fused attention kernel per head" in str(explanation)
         outputs = [
             laws.with_strategy(attention, name)(BASE.input())
-            for name in ("auto", "dense")
+            for name in ("auto", "fused")
         ]
         assert torch.equal(*outputs)
 
@@ -232,11 +233,14 @@ class TestChoice:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dense, "_free_bytes", lambda _: 0)
+        monkeypatch.setattr(fused.Fused, "why_not", lambda *_: "no kernel")
         attention = with_content(BASE)
         explanation = ex.explain(attention, BASE.input())
         assert explanation.chosen is None
         assert "runs nothing" in str(explanation)
-        with pytest.raises(StrategyError, match=r"(?s)separable cannot.*dense cannot"):
+        with pytest.raises(
+            StrategyError, match=r"(?s)separable cannot.*fused cannot.*dense cannot"
+        ):
             attention(BASE.input())
 
     @pytest.mark.parametrize("name", ["flash", "", "Dense", None])

@@ -161,11 +161,12 @@ class DependsOnOrder(ex.RelativeSelfAttention):
 
 
 class TestRewriting:
-    def test_fails_strategies_that_differ(self) -> None:
+    @pytest.mark.parametrize("strategy", ["separable", "fused"])
+    def test_fails_strategies_that_differ(self, strategy: str) -> None:
         attention = ex.attention_from_conv(BASE.conv(), alpha=1.0)
         attention.__class__ = DependsOnStrategy
         with pytest.raises(AssertionError, match="not close"):
-            laws.assert_strategies_agree(attention, BASE.input())
+            laws.assert_strategies_agree(attention, BASE.input(), (strategy, "dense"))
 
     def test_fails_a_layer_that_knows_the_order_of_its_heads(self) -> None:
         attention = ex.attention_from_conv(BASE.conv(), alpha=1.0)

@@ -64,16 +64,6 @@ class Reading:
         point = group.lattice.is_point
         every = tuple(slice(None, None, step) for step in steps)
         sparse = every if point and max(steps) > 1 else None
-        if any(
-            span.start < 0 or span[-1] >= axis.canvas
-            for axis, span in zip(axes, spans, strict=True)
-        ):
-            pixels = (
-                torch.arange(span.start, span.stop).clamp(0, axis.canvas - 1)
-                for axis, span in zip(axes, spans, strict=True)
-            )
-            moved = tuple(index.to(device) for index in pixels)
-            return cls(none, pixels=moved, every=sparse)
         before = [
             axis.zeros_before - span.start
             for axis, span in zip(axes, spans, strict=True)
@@ -82,6 +72,18 @@ class Reading:
             span[-1] - axis.zeros_before - axis.tokens + 1
             for axis, span in zip(axes, spans, strict=True)
         ]
+        if any(
+            span.start < 0
+            or span[-1] >= axis.canvas
+            or -min(first, last) >= axis.tokens
+            for axis, span, first, last in zip(axes, spans, before, after, strict=True)
+        ):  # off the canvas, or among its zeros only
+            pixels = (
+                torch.arange(span.start, span.stop).clamp(0, axis.canvas - 1)
+                for axis, span in zip(axes, spans, strict=True)
+            )
+            moved = tuple(index.to(device) for index in pixels)
+            return cls(none, pixels=moved, every=sparse)
         # With as many zeros on both sides the convolution may have outputs to spare,
         # or none of its own, if it needs none.
         if not point and all(
