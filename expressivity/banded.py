@@ -306,14 +306,14 @@ class AxisProduct:
         """
         with without_autocast(canvas.device):
             result = canvas.to(compute_dtype(canvas.dtype))
+            shape = list(canvas.shape)
             for first, count, matrix in self.factors:
-                before = result.shape[: 2 + first]
-                after = result.shape[2 + first + count :]
+                start, stop = 2 + first, 2 + first + count
+                after = shape[stop:]
                 trail = (prod(after),) if after else ()
-                flat = result.reshape(-1, matrix.columns, *trail)
-                rows = self.rows[first : first + count]
-                result = matrix.apply(flat).reshape(before + rows + after)
-            return result.to(canvas.dtype)
+                result = matrix.apply(result.reshape(-1, matrix.columns, *trail))
+                shape[start:stop] = self.rows[first : first + count]
+            return result.reshape(shape).to(canvas.dtype)
 
 
 def _times(

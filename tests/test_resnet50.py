@@ -14,7 +14,7 @@ import json, resource, sys
 import torch
 import expressivity as ex
 from tests.architectures import Architecture
-from tests.architectures.residual import resnet50
+from expressivity.bench.resnet import resnet50
 
 def peak_gib():
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere

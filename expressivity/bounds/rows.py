@@ -26,6 +26,7 @@ from expressivity.geometry import ConvGeometry
 from expressivity.smoothing import axis_limit
 
 _BLOCK = 2**24
+_ROWS = 2**18
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 
 
@@ -119,14 +120,21 @@ def row_norm_bound(
     Returns:
         2 Σ_h leak_h Σ|W_h| + Σ|V|, in float64.
     """
-    _, spare = _weights_left(
+    leaks, limits, taps = (
+        head_leaks(alpha, centers),
         centers.round().long(),
-        matrices.double(),
         geometry.centers(),
-        tap_matrices.double(),
     )
-    leaked = 2 * head_leaks(alpha, centers) @ matrices.double().abs().sum(-1)
-    return leaked + spare.abs().sum(dim=(0, 2))
+    rows = max(1, _ROWS // (matrices.shape[0] * matrices.shape[2]))
+    norms = []
+    # Some outputs at a time: in float64 a large layer would take ten times its weights.
+    for some, wanted in zip(
+        matrices.split(rows, 1), tap_matrices.split(rows, 1), strict=True
+    ):
+        _, spare = _weights_left(limits, some.double(), taps, wanted.double())
+        leaked = 2 * leaks @ some.double().abs().sum(-1)
+        norms.append(leaked + spare.abs().sum(dim=(0, 2)))
+    return torch.cat(norms)
 
 
 def characteristic_size(

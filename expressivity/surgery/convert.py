@@ -73,6 +73,7 @@ def convert(
     _keep_held(model, copied, plans)
     _keep_ties(copied, plans)
     attentions: dict[int, RelativeSelfAttention] = {}
+    shared: dict[int, RelativeSelfAttention] = {}
     records = []
     for plan in plans:
         if plan.conv is None:
@@ -87,7 +88,8 @@ def convert(
         )
         attentions[id(plan.module)] = attention
         records.append(plan.converted(attention))
-    _tie(plans, attentions)
+        _tie(attention, plan.conv, shared)
+        plan.release()
     return Conversion(_replaced(copied, attentions), tuple(records))
 
 
@@ -102,6 +104,11 @@ class _Plan:
 
     def keep(self, reason: str) -> None:
         self.conv, self.reason = None, reason
+
+    def release(self) -> None:
+        """Let go of the weights: two sets of them all need not exist at once."""
+        self.conv = None
+        self.module._parameters.clear()
 
     def converted(self, attention: RelativeSelfAttention) -> LayerRecord:
         conv = cast("Convolution", self.conv)
@@ -224,18 +231,17 @@ def _is_within(name: str, parent: str) -> bool:
     return parent in ("", name) or name.startswith(f"{parent}.")
 
 
-def _tie(plans: Sequence[_Plan], attentions: dict[int, RelativeSelfAttention]) -> None:
-    """Let attention layers share what their convolutions shared."""
-    first: dict[int, RelativeSelfAttention] = {}
-    for plan in plans:
-        if plan.conv is None:
-            continue
-        attention = attentions[id(plan.module)]
-        twin = first.setdefault(id(plan.conv.weight), attention)
-        attention.value_weight = twin.value_weight
-        attention.output_weight = twin.output_weight
-        if plan.conv.bias is not None:
-            attention.bias = first.setdefault(id(plan.conv.bias), attention).bias
+def _tie(
+    attention: RelativeSelfAttention,
+    conv: Convolution,
+    shared: dict[int, RelativeSelfAttention],
+) -> None:
+    """Let an attention layer share what its convolution shares with earlier ones."""
+    twin = shared.setdefault(id(conv.weight), attention)
+    attention.value_weight = twin.value_weight
+    attention.output_weight = twin.output_weight
+    if conv.bias is not None:
+        attention.bias = shared.setdefault(id(conv.bias), attention).bias
 
 
 def _replaced(model: nn.Module, replacements: Mapping[int, nn.Module]) -> nn.Module:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.architectures.layers import conv_norm, head
+from expressivity.bench.resnet import conv_norm, head
 
 
 class ChannelNorm(nn.LayerNorm):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.architectures.layers import conv_norm
+from expressivity.bench.resnet import conv_norm
 
 
 class AtrousPyramid(nn.Module):

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from expressivity.banded import AxisProduct
 from expressivity.convolutions import convolve
 from expressivity.grid import Grid
 from expressivity.strategies.base import Heads, add_bias, are_recorded
@@ -25,8 +26,8 @@ class Part:
 
     Attributes:
         step: Where they look, and how that is evaluated.
-        weights: Their kernel; of heads with one target, the projections that tokens
-            pass one after the other.
+        weights: Their kernel; of heads with one target, the matrices that tokens pass
+            one after the other.
         place: Of heads with one target: how many of those come before the smoothing.
     """
 
@@ -53,7 +54,7 @@ class Part:
         self,
         heads: Heads,
         grid: Grid,
-        x: Tensor,
+        tokens: Tensor,
         bias: Tensor | None,
         total: Tensor | None = None,
     ) -> Tensor:
@@ -62,24 +63,28 @@ class Part:
         Args:
             heads: Parameters of all heads.
             grid: Canvas and queries.
-            x: The input.
+            tokens: What :meth:`Grid.tokens` returns.
             bias: Added to every output.
             total: Instead of the bias: the output of other groups, to be added to.
 
         Returns:
             (batch, out_channels, *queries).
         """
-        step, groups = self.step, heads.groups
+        step, point = self.step, self.step.group.lattice.is_point
         if step.reading is not None:
-            read, padding = step.reading(grid, x), step.reading.padding
+            read, padding = step.reading(grid, tokens), step.reading.padding
             bias = self._with_zero_derivatives(bias, heads)
-            if step.group.lattice.is_point:
-                return _projected(read, self.weights, groups, bias, total)
-        elif step.group.lattice.is_point:
-            return self._smoothed_and_projected(heads, grid, x, bias, total)
+            if point:
+                return _projected(read, self.weights, heads.groups, bias, total)
         else:
             smoothing = step.smoothing_with(heads, grid)
-            read, padding = smoothing(grid.tokens(x)), (0,) * len(grid.size)
+            if point:
+                # Rows that sum to one pass a constant on.
+                early = not grid.has_zero_tokens
+                return self._commuted(
+                    tokens, smoothing, heads.groups, bias, total, early=early
+                )
+            read, padding = smoothing(tokens), (0,) * len(grid.size)
         output = convolve(
             read,
             self.weights[0],
@@ -87,32 +92,29 @@ class Part:
             stride=step.stride,
             padding=padding,
             dilation=step.dilation,
-            groups=groups,
+            groups=heads.groups,
         )
         return output if total is None else total + output
 
-    def _smoothed_and_projected(
+    def _commuted(
         self,
-        heads: Heads,
-        grid: Grid,
-        x: Tensor,
+        tokens: Tensor,
+        smoothing: AxisProduct,
+        groups: int,
         bias: Tensor | None,
         total: Tensor | None,
+        *,
+        early: bool,
     ) -> Tensor:
-        """Return the output of heads with one target: the order is free.
-
-        A smoothing commutes with the projections of tokens.
-        """
-        smoothing, tokens = self.step.smoothing_with(heads, grid), grid.tokens(x)
-        groups = heads.groups
+        """Smooth and project for one target, where both may change places."""
         before, after = self.weights[: self.place], self.weights[self.place :]
+        if before:
+            passed = bias if early and not after else None
+            tokens = _projected(tokens, before, groups, passed)
+        tokens = smoothing(tokens)
         if after:
-            tokens = smoothing(_projected(tokens, before, groups))
             return _projected(tokens, after, groups, bias, total)
-        # A constant passes where no token is taken for zero.
-        passed = None if grid.has_zero_tokens else bias
-        output = smoothing(_projected(tokens, before, groups, passed))
-        output = output if passed is bias else add_bias(output, bias)
+        output = tokens if early else add_bias(tokens, bias)
         return output if total is None else total + output
 
     def _with_zero_derivatives(
@@ -132,15 +134,14 @@ def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
     """Return the kernel of some heads; of a single one, two projections if cheaper."""
     value, output = heads.value_weight, heads.output_weight
     if value is None or output is None:
-        return (lattice.kernel(heads.projections[0].flatten(0, 1)),)
+        kernel = lattice.kernel(heads.projections[0].flatten(0, 1))
+        return (kernel.flatten(1) if lattice.is_point else kernel,)
     (rank, channels), outputs = value.shape[1:3], output.shape[1]
     if len(lattice.heads) == 1 and rank * (outputs + channels) < outputs * channels:
-        head, ones = lattice.heads[0], (1,) * len(lattice.counts)
-        return tuple(
-            weight[..., head].reshape(-1, weight.shape[2], *ones)
-            for weight in (value, output)
-        )
-    return (lattice.kernel(heads.matrices().movedim(0, -1).flatten(0, 1)),)
+        head = lattice.heads[0]
+        return tuple(w[..., head].flatten(0, 1) for w in (value, output))
+    kernel = lattice.kernel(heads.matrices().movedim(0, -1).flatten(0, 1))
+    return (kernel.flatten(1) if lattice.is_point else kernel,)
 
 
 def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) -> int:
@@ -162,24 +163,32 @@ def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) ->
 
 def _projected(
     tokens: Tensor,
-    weights: tuple[Tensor, ...],
+    matrices: tuple[Tensor, ...],
     groups: int,
     bias: Tensor | None = None,
     total: Tensor | None = None,
 ) -> Tensor:
-    """Pass every token through projections; add a bias or a total to the last."""
+    """Pass every token through matrices; add a bias or a total to the last."""
+    *others, last = matrices
+    for matrix in others:
+        tokens = _times(matrix, tokens, groups)
+    return _times(last, tokens, groups, bias, total)
+
+
+def _times(
+    matrix: Tensor,
+    tokens: Tensor,
+    groups: int,
+    bias: Tensor | None = None,
+    total: Tensor | None = None,
+) -> Tensor:
+    """Multiply every token by a matrix; add a bias or a total."""
+    if groups == 1 and _suits_a_product(tokens):
+        return _product(matrix, tokens, bias, total)
     ones = (1,) * (tokens.dim() - 2)
-    for index, weight in enumerate(weights, start=1):
-        last = index == len(weights)
-        added = (bias, total) if last else (None, None)
-        if groups == 1 and _suits_a_product(tokens):
-            tokens = _product(weight.flatten(1), tokens, *added)
-        else:
-            tokens = convolve(
-                tokens, weight, added[0], stride=ones, dilation=ones, groups=groups
-            )
-            tokens = tokens if added[1] is None else added[1] + tokens
-    return tokens
+    kernel = matrix.reshape(*matrix.shape, *ones)
+    output = convolve(tokens, kernel, bias, stride=ones, dilation=ones, groups=groups)
+    return output if total is None else total + output
 
 
 def _suits_a_product(tokens: Tensor) -> bool:
@@ -190,11 +199,11 @@ def _suits_a_product(tokens: Tensor) -> bool:
 
 
 def _product(
-    weight: Tensor, tokens: Tensor, bias: Tensor | None, total: Tensor | None
+    matrix: Tensor, tokens: Tensor, bias: Tensor | None, total: Tensor | None
 ) -> Tensor:
     """Multiply every token by a matrix, and add a bias or a total."""
     flat = tokens.flatten(2)
-    weights = weight.expand(flat.shape[0], *weight.shape)
+    weights = matrix.expand(flat.shape[0], *matrix.shape)
     if bias is not None:
         product = torch.baddbmm(bias[:, None], weights, flat)
     elif total is not None:

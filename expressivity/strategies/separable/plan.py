@@ -99,28 +99,27 @@ class Reading:
         margins = tuple(chain.from_iterable(pairs))
         return cls(none, margins=margins, every=sparse)
 
-    def __call__(self, grid: Grid, x: Tensor) -> Tensor:
+    def __call__(self, grid: Grid, tokens: Tensor) -> Tensor:
         """Return what the heads' taps are laid on, less the padding.
 
         Args:
             grid: Canvas and queries.
-            x: The input.
+            tokens: What :meth:`Grid.tokens` returns.
 
         Returns:
             (batch, channels, *pixels).
         """
         if self.pixels is not None:
-            x = grid.canvas(x)
+            if grid.has_zero_tokens:
+                tokens = grid.canvas(tokens)
             for axis, index in enumerate(self.pixels, start=2):
-                x = x.index_select(axis, index)
-        else:
-            x = grid.tokens(x)
-            if self.margins is not None:
-                x = functional.pad(x, self.margins)
+                tokens = tokens.index_select(axis, index)
+        elif self.margins is not None:
+            tokens = functional.pad(tokens, self.margins)
         if self.every is not None:
             sparse: tuple[EllipsisType | slice, ...] = (..., *self.every)
-            x = x[sparse]
-        return x
+            tokens = tokens[sparse]
+        return tokens
 
 
 @dataclass(frozen=True)

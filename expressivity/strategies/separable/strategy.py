@@ -85,18 +85,19 @@ class Separable:
             The attention output, bias included.
         """
         first, *others = _parts(heads, grid)
-        output = first.attend(heads, grid, x, heads.bias)
+        tokens = grid.tokens(x)
+        output = first.attend(heads, grid, tokens, heads.bias)
         if not others:
             return output
         wide = compute_dtype(output.dtype)
         if wide == output.dtype:
             for part in others:
-                output = part.attend(heads, grid, x, None, output)
+                output = part.attend(heads, grid, tokens, None, output)
             return output
         # Half precision would lose digits with every head.
         total = output.to(wide)
         for part in others:
-            total = total + part.attend(heads, grid, x, None).to(wide)
+            total = total + part.attend(heads, grid, tokens, None).to(wide)
         return total.to(output.dtype)
 
 

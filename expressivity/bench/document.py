@@ -1,0 +1,177 @@
+"""The raw numbers of a run, and the file that they are kept in."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from expressivity.errors import FileError
+
+BASELINE = "nn.Conv2d"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One contender on one case.
+
+    Attributes:
+        suite: What the case belongs to.
+        case: The layer and the input, in words.
+        contender: What was run.
+        times_in_network: How often the case occurs in its network.
+        tokens: Pixels of the input.
+        seconds: Median time of a call; ``None`` if it did not run.
+        low: Lower quartile.
+        high: Upper quartile.
+        rounds: Number of timed calls.
+        ratio: The time over that of the baseline in the same race.
+        bytes: The most memory held at once beyond weights and input.
+        reason: Why it did not run.
+    """
+
+    suite: str
+    case: str
+    contender: str
+    times_in_network: int = 1
+    tokens: int = 0
+    seconds: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 0
+    ratio: float | None = None
+    bytes: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """All measurements of a run, with the environment they were made in.
+
+    Attributes:
+        setting: How long the run was: ``"quick"`` or ``"full"``.
+        device: ``"cpu"`` or ``"cuda"``.
+        dtype: Dtype of weights and inputs, such as ``"float32"``.
+        environment: Versions, processor, threads.
+        measurements: One a contender and case.
+        facts: Single numbers that are no race, by name.
+    """
+
+    setting: str
+    device: str
+    dtype: str
+    environment: dict[str, Any]
+    measurements: tuple[Measurement, ...]
+    facts: dict[str, float]
+
+    def of(self, suite: str, contender: str) -> Iterator[Measurement]:
+        """Yield the measurements of one contender in a suite that did run.
+
+        Args:
+            suite: Name of the suite.
+            contender: Name of the contender.
+
+        Yields:
+            In the order they were made.
+        """
+        for m in self.measurements:
+            if (m.suite, m.contender) == (suite, contender) and m.seconds is not None:
+                yield m
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as JSON takes it.
+
+        Returns:
+            Plain dictionaries, lists, strings and numbers.
+        """
+        return {"version": _VERSION, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Args:
+            content: The dictionary.
+
+        Returns:
+            The document.
+
+        Raises:
+            FileError: If it is none of this version.
+        """
+        fields = dict(content)
+        try:
+            written = fields.pop("version")
+            if written != _VERSION:
+                raise FileError(
+                    f"a benchmark document of version {_VERSION} is needed, got "
+                    f"{written}: run the benchmark again"
+                )
+            rows = tuple(Measurement(**row) for row in fields.pop("measurements"))
+            return cls(**fields, measurements=rows)
+        except (KeyError, TypeError) as error:
+            raise FileError(
+                f"a document of `expressivity bench` is needed, got something else "
+                f"({error}): run the benchmark again"
+            ) from error
+
+
+def read_document(path: Path) -> Document:
+    """Read a document from its file.
+
+    Args:
+        path: A JSON file that ``expressivity bench`` wrote.
+
+    Returns:
+        The document.
+
+    Raises:
+        FileError: If it is missing, damaged or something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise FileError(f"{path} needs to hold a benchmark document, got a list")
+    return Document.from_dict(content)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Describe what a benchmark runs on.
+
+    Args:
+        device: Where it runs.
+
+    Returns:
+        Versions, processor, cores and threads; no name of a machine or a path.
+    """
+    described = {
+        "expressivity": version("expressivity"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if device.type == "cuda":
+        described["gpu"] = torch.cuda.get_device_name(device)
+        described["cuda"] = torch.version.cuda
+    return described
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    return next(names, platform.processor())

@@ -1,0 +1,267 @@
+"""The cases that are measured, and their measurement."""
+
+import gc
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from expressivity.bench import contenders as of
+from expressivity.bench.document import (
+    BASELINE,
+    Document,
+    Measurement,
+    environment,
+)
+from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
+from expressivity.bench.timing import peak_bytes, race
+from expressivity.errors import ArgumentError
+from expressivity.surgery import convert
+
+Progress = Callable[[Sequence[str]], Iterable[str]]
+
+RESNET, NETWORK, TRAINING = "resnet50 layers", "resnet50", "resnet50, training"
+CONVNEXT, NINE_HEADS, UNEQUAL = "convnext layers", "nine heads", "unequal heads"
+GROWTH, CONTENT, LARGE = "growth", "content terms", "large image"
+CONVERT_SECONDS, CONVERT_MEMORY = "convert_seconds", "convert_bytes_over_weights"
+LARGE_GIB = "large_image_gib"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How much is measured, and for how long.
+
+    Attributes:
+        seconds: For one race.
+        limit: Seconds that one call may take.
+        layers: How many of the distinct layers of a network; ``None`` for all.
+        growth: Pixels a side of the growth curve.
+        large: Pixels a side of the large image.
+        content: Pixels a side of the images with content terms.
+        others: Whether other people's kernels are compiled.
+    """
+
+    seconds: float
+    limit: float
+    layers: int | None
+    growth: tuple[int, ...]
+    large: int
+    content: tuple[int, ...]
+    others: bool
+
+
+SETTINGS = {
+    "quick": Setting(0.4, 1.0, 6, (14, 28, 64, 128, 256), 256, (28,), others=False),
+    "full": Setting(
+        3.0, 4.0, None, (14, 28, 56, 64, 112, 128, 256, 512, 1024), 1024, (28, 56, 112),
+        others=True,
+    ),
+}  # fmt: skip
+_GPU_CONTENT = (56, 112, 224)
+_BATCH = {"cpu": 1, "cuda": 32}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Contenders for one race.
+
+    Attributes:
+        suite: What it belongs to.
+        label: The layer and the input, in words.
+        contenders: Functions to time, or reasons; the baseline is one of them.
+        times_in_network: How often it occurs in its network.
+        tokens: Pixels of the input.
+        training: Whether gradients are recorded.
+    """
+
+    suite: str
+    label: str
+    contenders: dict[str, of.Contender]
+    times_in_network: int = 1
+    tokens: int = 0
+    training: bool = False
+
+
+def run_suites(
+    setting: str,
+    *,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    progress: Progress | None = None,
+) -> Document:
+    """Measure everything.
+
+    Args:
+        setting: ``"quick"`` (half a minute) or ``"full"`` (a quarter of an hour).
+        device: ``"cpu"`` or ``"cuda"``.
+        dtype: Dtype of weights and inputs.
+        progress: Wraps the list of suites, as ``tqdm`` does; by default nothing.
+
+    Returns:
+        All measurements, with their environment.
+
+    Raises:
+        ArgumentError: If there is no such setting or no such device.
+    """
+    if setting not in SETTINGS:
+        raise ArgumentError(f"setting needs one of {list(SETTINGS)}, got {setting!r}")
+    if device not in _BATCH:
+        raise ArgumentError(f"device needs one of {list(_BATCH)}, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError("device='cuda' needs a GPU that torch can see: use 'cpu'")
+    where, how = torch.device(device), SETTINGS[setting]
+    measurements: list[Measurement] = []
+    facts: dict[str, float] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for name in (progress or iter)(list(_SUITES)):
+            for case in _SUITES[name](how, where, dtype):
+                measurements += _measured(case, how, where)
+                gc.collect()
+        facts = _facts(how, where, dtype)
+    return Document(
+        setting,
+        device,
+        str(dtype).removeprefix("torch."),
+        environment(where),
+        tuple(measurements),
+        facts,
+    )
+
+
+def _measured(case: Case, how: Setting, device: torch.device) -> list[Measurement]:
+    """Run the race of one case."""
+    able = {n: run for n, run in case.contenders.items() if not isinstance(run, str)}
+    with torch.set_grad_enabled(case.training):
+        times = race(able, device=device, seconds=how.seconds)
+        held = {name: peak_bytes(run, device) for name, run in able.items()}
+    found = []
+    for name, run in case.contenders.items():
+        about = (case.suite, case.label, name, case.times_in_network, case.tokens)
+        if isinstance(run, str):
+            found.append(Measurement(*about, reason=run))
+            continue
+        taken = times[name]
+        ratio = taken.median / times[BASELINE].median
+        numbers = (taken.median, taken.low, taken.high, taken.rounds)
+        found.append(Measurement(*about, *numbers, ratio, held[name]))
+    return found
+
+
+def _layer_case(
+    suite: str, shape: LayerShape, count: int, device: torch.device, dtype: torch.dtype
+) -> Case:
+    conv = shape.conv(device, dtype)
+    batch = _BATCH[device.type]
+    x = torch.randn(batch, shape.in_channels, shape.size, shape.size).to(device, dtype)
+    contenders = of.convolution_and_separable(conv, x)
+    return Case(suite, str(shape), contenders, count, shape.size**2)
+
+
+def _resnet(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    shapes = list(layer_shapes().items())
+    every = 1 if how.layers is None else max(1, len(shapes) // how.layers)
+    for shape, count in shapes[::every]:
+        yield _layer_case(RESNET, shape, count, device, dtype)
+
+
+def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    widths = ((96, 56, 3), (192, 28, 3), (384, 14, 9), (768, 7, 3))
+    for channels, size, count in widths[: how.layers]:
+        shape = LayerShape(channels, channels, 7, 1, size, groups=channels)
+        yield _layer_case(CONVNEXT, shape, count, device, dtype)
+
+
+def _network(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    network = resnet50().to(device, dtype).eval()
+    converted = convert(network).model
+    x = torch.randn(_BATCH[device.type], 3, 224, 224).to(device, dtype)
+    both = {BASELINE: network, of.SATURATED: converted}
+    label = "forward at 224²"
+    calls: dict[str, of.Contender] = {n: _forward(m, x) for n, m in both.items()}
+    yield Case(NETWORK, label, calls, tokens=224**2)
+    label = "forward and backward at 224²"
+    calls = {name: _forward_and_backward(m, x) for name, m in both.items()}
+    yield Case(TRAINING, label, calls, tokens=224**2, training=True)
+
+
+def _forward(model: nn.Module, x: torch.Tensor) -> of.Run:
+    return lambda: model(x)
+
+
+def _forward_and_backward(model: nn.Module, x: torch.Tensor) -> of.Run:
+    def run() -> None:
+        model.zero_grad(set_to_none=True)
+        model(x).square().sum().backward()
+
+    return run
+
+
+def _nine_heads(
+    how: Setting, device: torch.device, dtype: torch.dtype
+) -> Iterator[Case]:
+    for suite, size in ((NINE_HEADS, 56), (UNEQUAL, 32)):
+        conv, x = _three_by_three(64, size, device, dtype)
+        contenders = of.convolution_and_separable(conv, x)
+        contenders |= of.unequal(conv, x)
+        contenders |= of.quadratic(conv, x, content=None, limit=how.limit)
+        if how.others and suite == NINE_HEADS:
+            contenders |= of.others(conv, x, limit=how.limit)
+        yield Case(suite, f"3×3, 64 channels at {size}²", contenders, tokens=size**2)
+
+
+def _growth(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    for size in how.growth:
+        conv, x = _three_by_three(64, size, device, dtype)
+        contenders = of.convolution_and_separable(conv, x)
+        contenders |= of.quadratic(conv, x, content=None, limit=how.limit)
+        yield Case(GROWTH, f"3×3, 64 channels at {size}²", contenders, tokens=size**2)
+
+
+def _large(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    conv, x = _three_by_three(16, how.large, device, dtype)
+    contenders = of.convolution_and_separable(conv, x)
+    label = f"3×3, 16 channels at {how.large}²"
+    yield Case(LARGE, label, contenders, tokens=how.large**2)
+
+
+def _content(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    for size in _GPU_CONTENT if device.type == "cuda" else how.content:
+        conv, x = _three_by_three(64, size, device, dtype)
+        contenders: dict[str, of.Contender] = {BASELINE: _forward(conv, x)}
+        contenders |= of.quadratic(conv, x, content=16, limit=how.limit)
+        label = f"3×3, 64 channels at {size}², content of dimension 16"
+        yield Case(CONTENT, label, contenders, tokens=size**2)
+
+
+def _three_by_three(
+    channels: int, size: int, device: torch.device, dtype: torch.dtype
+) -> tuple[nn.Conv2d, torch.Tensor]:
+    conv = LayerShape(channels, channels, 3, 1, size).conv(device, dtype)
+    return conv, torch.randn(1, channels, size, size).to(device, dtype)
+
+
+_SUITES: dict[str, Callable[[Setting, torch.device, torch.dtype], Iterator[Case]]] = {
+    "layers of ResNet-50": _resnet,
+    "layers of ConvNeXt": _convnext,
+    "ResNet-50 as a whole": _network,
+    "nine heads": _nine_heads,
+    "growth": _growth,
+    "a large image": _large,
+    "content terms": _content,
+}
+
+
+def _facts(how: Setting, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Measure what is no race: a conversion."""
+    network = resnet50().to(device, dtype).eval()
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        convert(network)
+        taken.append(time.perf_counter() - start)
+    held = peak_bytes(lambda: convert(network), device)
+    return {CONVERT_SECONDS: sorted(taken)[1], CONVERT_MEMORY: held / weights}
