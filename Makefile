@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CASES ?= 20000
+SETTING ?= full
+DEVICE ?= cpu
+DTYPE ?= float32
+RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint fuzz format clean
+.PHONY: help demo figures test lint fuzz bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -14,6 +18,7 @@ demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
 
 figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebooks again
 	cp demo-output/overview.png docs/overview.png
+	$(BIN)/python -m benchmarks.publish
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
@@ -29,6 +34,10 @@ lint: $(VENV)/.test  ## Check style, types and floors
 
 fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=20000)
 	$(BIN)/python -m tests.fuzz --cases $(CASES)
+
+bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
+	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
+		--device $(DEVICE) --dtype $(DTYPE) --output $(RESULTS) --force
 
 format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .

@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from expressivity.errors import FileError
+from expressivity.errors import ArgumentError, FileError
+
+PICTURES = (".png", ".pdf", ".svg")
 
 _PREFIX = ".expressivity-"
 
@@ -54,6 +56,26 @@ def check_targets(targets: Sequence[Path], *, force: bool) -> None:
             )
     with _scratch(targets[0].parent):
         pass
+
+
+def check_picture(option: str, target: Path, *, force: bool) -> None:
+    """Refuse a picture that could not be written.
+
+    Args:
+        option: The option that names it, for the message.
+        target: The file to write.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        ArgumentError: If its name does not say a format.
+        FileError: As :func:`check_targets`.
+    """
+    if target.suffix not in PICTURES:
+        raise ArgumentError(
+            f"{option} needs a name that ends in one of {', '.join(PICTURES)}, got "
+            f"{str(target)!r}"
+        )
+    check_targets([target], force=force)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rich.table import Table
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
-from expressivity.cli.files import check_targets, written_together
+from expressivity.cli.files import check_picture, written_together
 from expressivity.cli.layers import RandomConvolution, dtype_of, layer_of_model
 from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
@@ -41,8 +41,6 @@ expressivity sweep --kernel-size 7 --stride 2 --padding 3 --size 64x48
 expressivity sweep my_models:build --weights model.pt --layer layer1.0.conv2
 --size 56x56 --json
 """
-
-FORMATS = (".png", ".pdf", ".svg")
 
 _of_random = partial(typer.Option, rich_help_panel="A random convolution")
 
@@ -99,7 +97,8 @@ def sweep_command(
     as_json: AsJson = False,
 ) -> None:
     """Measure, predict and bound the error of a conversion for every α."""
-    _check_output(output, force=force)
+    if output is not None:
+        check_picture("--output", output, force=force)
     pixels = parse_size("--size", size)
     if len(pixels) > 3:
         raise ArgumentError(f"--size needs 1, 2 or 3 numbers, got {size!r}")
@@ -152,17 +151,6 @@ def sweep_command(
         *([] if output is None else [f"wrote {output}"]),
         as_json=as_json,
     )
-
-
-def _check_output(output: Path | None, *, force: bool) -> None:
-    if output is None:
-        return
-    if output.suffix not in FORMATS:
-        raise ArgumentError(
-            f"--output needs a name that ends in one of {', '.join(FORMATS)}, got "
-            f"{str(output)!r}"
-        )
-    check_targets([output], force=force)
 
 
 def _refuse(context: typer.Context, names: Iterable[str], needed: str) -> None:

@@ -1,4 +1,4 @@
-"""The pictures: error against α, attention maps, and the two together.
+"""The pictures: error against α, attention maps, the two together, and cost.
 
 They draw on matplotlib Figure objects, without pyplot: no window, no global state.
 matplotlib is an extra and is imported when something is drawn.
@@ -6,6 +6,12 @@ matplotlib is an extra and is imported when something is drawn.
 
 from expressivity.plots.attention_maps import plot_attention_maps
 from expressivity.plots.error_curve import plot_error_vs_alpha
+from expressivity.plots.growth import plot_growth
 from expressivity.plots.overview import plot_overview
 
-__all__ = ["plot_attention_maps", "plot_error_vs_alpha", "plot_overview"]
+__all__ = [
+    "plot_attention_maps",
+    "plot_error_vs_alpha",
+    "plot_growth",
+    "plot_overview",
+]

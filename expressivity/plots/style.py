@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 BLACK, BLUE, VERMILLION = "#000000", "#0072B2", "#D55E00"
+GREEN, ORANGE, PURPLE = "#009E73", "#E69F00", "#CC79A7"
 WHITE, FAINT = "#FFFFFF", "#777777"
 TEXT, SMALL_TEXT = 9.0, 8.0  # points
 DPI = 200

@@ -1,0 +1,61 @@
+"""Write the benchmark's table and picture into the README, from the raw numbers.
+
+    python -m benchmarks.publish
+
+Reads ``benchmarks/results/cpu-float32.json``, which ``make bench`` writes, and nothing
+else; how it was measured is told in ``expressivity/bench/__init__.py``. Other runs in
+the same folder, of a GPU or another dtype, are shown by
+``expressivity bench --read FILE``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from expressivity.bench import Document, Target, read_document, targets
+from expressivity.plots import plot_growth
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "cpu-float32.json"
+README, PICTURE = ROOT / "README.md", ROOT / "docs" / "growth.png"
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+
+
+def table(document: Document) -> str:
+    """Return the figures beside their targets, as Markdown."""
+    about = document.environment
+    lines = [
+        f"On a {about['processor']} with {about['vector_instructions']}, "
+        f"{about['threads']} threads, torch {about['torch']}, {document.dtype}:",
+        "",
+        "| what | measured | target | |",
+        "| --- | --- | --- | --- |",
+        *map(_row, targets(document)),
+    ]
+    return "\n".join(lines)
+
+
+def _row(target: Target) -> str:
+    verdict = {True: "met", False: "**missed**", None: ""}[target.is_met]
+    return f"| {target.statement} | {target.figure()} | {target.bound()} | {verdict} |"
+
+
+def replaced(text: str, inside: str) -> str:
+    """Return a text with what stands between the markers replaced."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{inside}\n{END}{after}"
+
+
+def main() -> Iterator[Path]:
+    """Write both files and yield their names."""
+    document = read_document(RESULTS)
+    text = README.read_text(encoding="utf-8")
+    README.write_text(replaced(text, table(document)), encoding="utf-8")
+    yield README
+    plot_growth(document).savefig(PICTURE)
+    yield PICTURE
+
+
+if __name__ == "__main__":
+    for path in main():
+        print(f"wrote {path.relative_to(ROOT)}")
