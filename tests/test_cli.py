@@ -19,7 +19,7 @@ from expressivity.cli.console import to_json
 from expressivity.cli.options import parse_size
 from expressivity.errors import ArgumentError
 
-COMMANDS = ("demo", "convert", "sweep")
+COMMANDS = ("demo", "convert", "sweep", "bench")
 
 
 def run(*arguments: str):

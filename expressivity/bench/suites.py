@@ -36,6 +36,7 @@ class Setting:
     Attributes:
         seconds: For one race.
         limit: Seconds that one call may take.
+        image: Pixels a side of the image that networks see.
         layers: How many of the distinct layers of a network; ``None`` for all.
         growth: Pixels a side of the growth curve.
         large: Pixels a side of the large image.
@@ -45,6 +46,7 @@ class Setting:
 
     seconds: float
     limit: float
+    image: int
     layers: int | None
     growth: tuple[int, ...]
     large: int
@@ -53,12 +55,27 @@ class Setting:
 
 
 SETTINGS = {
-    "quick": Setting(0.4, 1.0, 6, (14, 28, 64, 128, 256), 256, (28,), others=False),
+    "quick": Setting(
+        seconds=0.4,
+        limit=1.0,
+        image=224,
+        layers=6,
+        growth=(14, 28, 64, 128, 256),
+        large=256,
+        content=(28,),
+        others=False,
+    ),
     "full": Setting(
-        3.0, 4.0, None, (14, 28, 56, 64, 112, 128, 256, 512, 1024), 1024, (28, 56, 112),
+        seconds=3.0,
+        limit=4.0,
+        image=224,
+        layers=None,
+        growth=(14, 28, 56, 64, 112, 128, 256, 512, 1024),
+        large=1024,
+        content=(28, 56, 112),
         others=True,
     ),
-}  # fmt: skip
+}
 _GPU_CONTENT = (56, 112, 224)
 _BATCH = {"cpu": 1, "cuda": 32}
 
@@ -161,7 +178,7 @@ def _layer_case(
 
 
 def _resnet(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
-    shapes = list(layer_shapes().items())
+    shapes = list(layer_shapes(how.image).items())
     every = 1 if how.layers is None else max(1, len(shapes) // how.layers)
     for shape, count in shapes[::every]:
         yield _layer_case(RESNET, shape, count, device, dtype)
@@ -177,14 +194,14 @@ def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterato
 def _network(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
     network = resnet50().to(device, dtype).eval()
     converted = convert(network).model
-    x = torch.randn(_BATCH[device.type], 3, 224, 224).to(device, dtype)
+    x = torch.randn(_BATCH[device.type], 3, how.image, how.image).to(device, dtype)
     both = {BASELINE: network, of.SATURATED: converted}
-    label = "forward at 224²"
+    label, tokens = f"forward at {how.image}²", how.image**2
     calls: dict[str, of.Contender] = {n: _forward(m, x) for n, m in both.items()}
-    yield Case(NETWORK, label, calls, tokens=224**2)
-    label = "forward and backward at 224²"
+    yield Case(NETWORK, label, calls, tokens=tokens)
+    label = f"forward and backward at {how.image}²"
     calls = {name: _forward_and_backward(m, x) for name, m in both.items()}
-    yield Case(TRAINING, label, calls, tokens=224**2, training=True)
+    yield Case(TRAINING, label, calls, tokens=tokens, training=True)
 
 
 def _forward(model: nn.Module, x: torch.Tensor) -> of.Run:

@@ -137,7 +137,7 @@ def _case_table(document: Document, suite: str) -> Table:
     for column in ("ms", "quartiles", "× nn.Conv2d", "MiB"):
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(row.case.split(" at ")[1], row.contender, *_numbers(row))
+        table.add_row(row.case.rpartition(" at ")[2], row.contender, *_numbers(row))
     return table
 
 
