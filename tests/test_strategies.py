@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
 
 import expressivity as ex
 from expressivity.errors import ArgumentError, StrategyError
 from expressivity.grid import Grid
 from expressivity.strategies import STRATEGIES, Heads, dense, fused
 from tests import laws, oracles
-from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case, cases
+from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case
 
 one_of_each = pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
 
@@ -142,54 +141,6 @@ class TestDense:
         for free, allowed in ((needed, True), (needed - 1, False)):
             monkeypatch.setattr(dense, "_free_bytes", lambda _, free=free: free)
             assert (ex.explain(attention, x).chosen == "dense") is allowed
-
-
-class TestSeparable:
-    @pytest.mark.parametrize(
-        "centers",
-        [
-            [[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]],  # two heads on one tap
-            [[0.0, 0.0], [40.0, 0.0], [0.0, -31.0]],  # too sparse for one kernel
-            [[0.0, 0.0], [4.0, -2.0], [8.0, 2.0]],  # a lattice of steps 4 and 2
-            [[0.5, 0.0], [1.5, 1.0], [0.0, 0.25]],  # two lattices
-            [[2.0, 1.0], [-1.0, 0.0], [0.0, -2.0]],  # in no order
-        ],
-        ids=str,
-    )
-    @pytest.mark.parametrize("stride", [1, 2])
-    def test_groups_heads_wherever_they_are(
-        self, centers: list[list[float]], stride: int
-    ) -> None:
-        geometry = ex.ConvGeometry.create((3, 3), stride=stride, padding=1)
-        attention = ex.RelativeSelfAttention(
-            2, 5, geometry, num_heads=3, dtype=torch.float64
-        )
-        with torch.no_grad():
-            attention.centers.copy_(torch.tensor(centers))
-        x = torch.randn(2, 2, 6, 7, dtype=torch.float64)
-        laws.assert_strategies_agree(attention, x)
-
-    @given(cases())
-    def test_frozen_and_trainable_heads_agree(self, case: Case) -> None:
-        attention, x = ex.attention_from_conv(case.conv(), alpha=0.3), case.input()
-        trainable = attention(x).detach()
-        frozen = attention.requires_grad_(False)(x)
-        atol = laws.ROUNDING * oracles.output_scale(case.conv(), x)
-        torch.testing.assert_close(frozen, trainable, rtol=0, atol=atol)
-
-    def test_costs_no_more_memory_than_a_few_canvases(self) -> None:
-        case = replace(BASE, size=(64, 64), padding=0)
-        attention = ex.attention_from_conv(case.conv(), strategy="separable")
-        x = case.input()
-        with torch.no_grad():
-            taken = oracles.peak_bytes(lambda: attention(x))
-        # Outputs have twice the channels; torch's convolution unfolds its input.
-        assert taken < 20 * x.numel() * x.element_size()
-
-    def test_says_why_it_cannot_run(self) -> None:
-        attention = with_content(BASE, strategy="separable")
-        with pytest.raises(StrategyError, match="separable cannot run: content scores"):
-            attention(BASE.input())
 
 
 class TestChoice:
