@@ -189,27 +189,25 @@ def absolute_factors(
     places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
     places = places.reshape(-1, len(keys)).to(linear.dtype)
     reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
-    square = sum(extent * extent for extent in reach)
     # Shared out between both factors, so that float16 holds them.
     scale = 2 ** max(reach).bit_length()
-    terms = [
-        *zip(linear.unbind(-1), places.unbind(-1), reach, strict=True),
-        (quadratic * scale, places.square().sum(-1) / scale, square),
-        (constant / scale, torch.full_like(places[:, 0], scale), 1),
-    ]
+    squares = places.square().sum(-1, keepdim=True) / scale
+    ends = (quadratic * scale)[..., None], (constant / scale)[..., None]
+    asked = torch.cat([linear, *ends], -1)
+    looked = torch.cat([places, squares, torch.full_like(squares, scale)], -1)
     # A whole number has no more digits than its bits fill.
-    split = [
-        (
-            digits(asked, bits=bits, count=levels),
-            digits(key, bits=bits, count=min(levels, 1 + size.bit_length() // bits)),
-        )
-        for asked, key, size in terms
-    ]
-    pairs = [
-        (asked[level - place], key[place])
+    sizes = [*reach, sum(extent * extent for extent in reach), 1]
+    filled = [min(levels, 1 + size.bit_length() // bits) for size in sizes]
+    chosen = [
+        (term + (level - place) * len(sizes), term + place * len(sizes))
         for level in range(levels)
-        for asked, key in split
-        for place in range(min(level + 1, len(key)))
+        for term, count in enumerate(filled)
+        for place in range(min(level + 1, count))
     ]
-    queries, tokens = zip(*pairs, strict=True)
-    return torch.stack(queries, -1), torch.stack(tokens, -1)
+    query, key = (
+        torch.cat(digits(numbers, bits=bits, count=levels), -1)[..., list(index)]
+        for numbers, index in zip(
+            (asked, looked), zip(*chosen, strict=True), strict=True
+        )
+    )
+    return query, key
