@@ -204,10 +204,11 @@ def absolute_factors(
         for term, count in enumerate(filled)
         for place in range(min(level + 1, count))
     ]
-    query, key = (
-        torch.cat(digits(numbers, bits=bits, count=levels), -1)[..., list(index)]
-        for numbers, index in zip(
-            (asked, looked), zip(*chosen, strict=True), strict=True
-        )
+    columns = [
+        torch.cat(digits(numbers, bits=bits, count=levels), -1).unbind(-1)
+        for numbers in (asked, looked)
+    ]
+    return (
+        torch.stack([columns[0][i] for i, _ in chosen], -1),
+        torch.stack([columns[1][j] for _, j in chosen], -1),
     )
-    return query, key

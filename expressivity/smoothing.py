@@ -178,7 +178,9 @@ def _scores(
     alpha: Float[Tensor, ""],
 ) -> Float[Tensor, "blocks rows width"]:
     """Return −α (k − t)² for the keys of each window, counted from an offset."""
-    starts = torch.tensor(windows.starts, device=alpha.device) + offset
-    keys = starts[:, None] + torch.arange(windows.width, device=alpha.device)
+    keys = torch.stack([
+        positions(range(start + offset, start + offset + windows.width), alpha.device)
+        for start in windows.starts
+    ])
     gap = keys[:, None].to(alpha.dtype) - targets[..., None]
     return -alpha * gap.square()

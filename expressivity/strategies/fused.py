@@ -158,9 +158,11 @@ def _positional_factors(
     wide = torch.float32 if device.type == "mps" else torch.float64
     middle = [tokens // 2 for tokens in grid.canvas_size]
     keys = [range(-m, n - m) for m, n in zip(middle, grid.canvas_size, strict=True)]
-    places = torch.cartesian_prod(*(positions(q, device) for q in grid.queries))
-    queries = places.reshape(-1, len(middle)).to(wide)
-    queries = queries - torch.tensor(middle, device=device, dtype=wide)
+    asked = (
+        positions(range(q.start - m, q.stop - m, q.step), device)
+        for q, m in zip(grid.queries, middle, strict=True)
+    )
+    queries = torch.cartesian_prod(*asked).reshape(-1, len(middle)).to(wide)
     alpha, targets = heads.alpha[head].to(wide), queries + heads.centers[head].to(wide)
     quadratic = -alpha.expand(targets.shape[0])
     linear = 2 * alpha * targets

@@ -147,10 +147,12 @@ class Lattice:
             The kernel: a view where every head has its point, in order.
         """
         if not self.is_everyone(matrices.shape[2]):
-            index = torch.tensor(list(map(self.points.index, self.taps)))
-            empty = matrices.new_zeros(*matrices.shape[:2], len(self.points))
-            chosen = matrices[..., list(self.heads)]
-            matrices = empty.index_add(2, index.to(matrices.device), chosen)
+            # Nothing is indexed by a tensor: a GPU would have to be waited for.
+            nothing = torch.zeros_like(matrices[..., 0])
+            at = dict.fromkeys(self.points, nothing)
+            for head, tap in zip(self.heads, self.taps, strict=True):
+                at[tap] = at[tap] + matrices[..., head]
+            matrices = torch.stack(list(at.values()), -1)
         return matrices.reshape(*matrices.shape[:2], *self.counts)
 
     @staticmethod

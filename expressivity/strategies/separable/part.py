@@ -73,7 +73,7 @@ class Part:
         step, point = self.step, self.step.group.lattice.is_point
         if step.reading is not None:
             read, padding = step.reading(grid, tokens), step.reading.padding
-            bias = self._with_zero_derivatives(bias, heads)
+            bias = _with_zero_derivatives(bias, heads)
             if point:
                 return _projected(read, self.weights, heads.groups, bias, total)
         else:
@@ -117,17 +117,13 @@ class Part:
         output = tokens if early else add_bias(tokens, bias)
         return output if total is None else total + output
 
-    def _with_zero_derivatives(
-        self, bias: Tensor | None, heads: Heads
-    ) -> Tensor | None:
-        """Let a bias depend on α and Δ of saturated heads: their derivatives are 0."""
-        if not are_recorded([heads.alpha, heads.centers]):
-            return bias
-        chosen = list(self.step.group.lattice.heads)
-        zero = (0 * heads.alpha[chosen]).sum() + (0 * heads.centers[chosen]).sum()
-        if bias is None:
-            return zero.expand(heads.out_channels)
-        return bias + zero
+
+def _with_zero_derivatives(bias: Tensor | None, heads: Heads) -> Tensor | None:
+    """Let a bias depend on α and Δ of saturated heads: their derivatives are zeros."""
+    if not are_recorded([heads.alpha, heads.centers]):
+        return bias
+    zero = (0 * heads.alpha).sum() + (0 * heads.centers).sum()
+    return zero.expand(heads.out_channels) if bias is None else bias + zero
 
 
 def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
