@@ -190,10 +190,19 @@ def brute_force_worst_case(
 
 def peak_bytes(function: Callable[[], object]) -> int:
     """Return the most that torch holds at once on the CPU while a function runs."""
+    return max(accumulate(_allocations(function), initial=0))
+
+
+def allocated_bytes(function: Callable[[], object]) -> int:
+    """Return all that torch takes on the CPU while a function runs, one by one."""
+    return sum(size for size in _allocations(function) if size > 0)
+
+
+def _allocations(function: Callable[[], object]) -> list[int]:
+    """Return the bytes taken while a function runs; given back, they are negative."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
         function()
     events = profile.profiler.kineto_results.events()
-    steps = (event.nbytes() for event in events if event.name() == "[memory]")
-    return max(accumulate(steps, initial=0))
+    return [event.nbytes() for event in events if event.name() == "[memory]"]

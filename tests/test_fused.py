@@ -24,6 +24,7 @@ CASES = [
     replace(BASE_3D, padding_mode="circular"),
 ]
 over_cases = pytest.mark.parametrize("case", CASES, ids=str)
+HALF = (torch.float16, torch.bfloat16)
 content_or_not = pytest.mark.parametrize("content", [False, True])
 
 
@@ -232,7 +233,7 @@ class TestHalfPrecision:
         return (expm1(2 * score_error) + 2 * rounding) * wide(x.double().abs())
 
     @content_or_not
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    @pytest.mark.parametrize("dtype", HALF, ids=str)
     @over_cases
     def test_is_within_its_rounding(
         self, case: Case, dtype: torch.dtype, content: bool
@@ -258,3 +259,17 @@ class TestHalfPrecision:
         assert (error <= self.allowed(layer, x, torch.bfloat16, 3)).all()
         found.sum().backward()
         assert all(p.grad.dtype == torch.float32 for p in layer.parameters())
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_many_heads_lose_no_digits_in_half_precision(dtype: torch.dtype) -> None:
+    """A hundred equal parts, added up in bfloat16, would lose many of the last."""
+    conv = nn.Conv2d(1, 1, 11, padding=5, padding_mode="replicate", dtype=dtype)
+    layer = ex.attention_from_conv(conv, alpha=1.0, strategy="fused")
+    with torch.no_grad():
+        layer.output_weight.fill_(0.7)
+        layer.bias.zero_()
+    expected = 121 * layer.output_weight[0, 0, 0, 0].item()
+    found = layer(torch.ones(1, 1, 12, 13, dtype=dtype)).detach().double()
+    # Half an ulp of each part, and of their sum.
+    assert (found - expected).abs().max() <= torch.finfo(dtype).eps * expected

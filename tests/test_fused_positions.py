@@ -163,6 +163,23 @@ class TestEveryTargetIsFound:
         best = torch.cat([(chunk @ key.mT).argmax(1) for chunk in chunks])
         assert torch.equal(best, targets_of(side, center))
 
+    @pytest.mark.parametrize("alpha", [0.37, 38.3])
+    def test_scores_lose_nothing_but_the_last_digits(
+        self, alpha: float, dtype: torch.dtype
+    ) -> None:
+        """Products of features are exact; what is left out of them is stated."""
+        side, center = 40, [-3.25, 2.5]
+        query, key = (f.double() for f in factors(side, alpha, center, dtype))
+        middle = torch.arange(side).double() - side // 2
+        keys = torch.cartesian_prod(middle, middle)
+        targets = keys + torch.tensor(center, dtype=torch.float64)
+        alpha = torch.tensor(alpha, dtype=dtype).item()
+        exact = -alpha * torch.cdist(targets, keys).square()
+        norms = [points.norm(dim=1) for points in (targets, keys)]
+        terms = alpha * (norms[0][:, None] + norms[1]).square()
+        left_out = 4 * 2.0 ** -(3 * min(TF32, BITS[dtype]))
+        assert ((query @ key.mT - exact).abs() <= left_out * terms + 1e-9).all()
+
     def test_features_survive_tf32(self, dtype: torch.dtype) -> None:
         bits = min(TF32, BITS[dtype])
         for feature in factors(128, 19.7, [-3.0, 2.0], dtype):

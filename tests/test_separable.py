@@ -1,4 +1,4 @@
-"""The separable strategy: groups, targets, the place of a smoothing, precision."""
+"""The separable strategy: groups of heads, targets, the place of a smoothing."""
 
 from dataclasses import replace
 from functools import reduce
@@ -20,8 +20,6 @@ from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.strategy import _parts
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, Case, cases
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class TestGroups:
@@ -228,62 +226,3 @@ class TestPlaceOfTheSmoothing:
             grid = Grid.of(attention.geometry, (9, 9))
             counts = {len(each.weights) for each in _parts(attention.heads(), grid)}
             assert counts == {stored}
-
-
-def scattered(case: Case, dtype: torch.dtype) -> nn.Module:
-    """Return a layer with soft heads on the grid and off it, both projections."""
-    attention = ex.attention_from_conv(case.conv(dtype), head_dim=3)
-    heads = torch.arange(attention.num_heads)
-    with torch.no_grad():
-        attention.alpha.copy_(0.3 + heads % 3)
-        attention.centers[::2] += 0.25
-    return attention
-
-
-def absolute(attention: nn.Module, x: Tensor) -> Tensor:
-    """Return the output with the sizes of all numbers: what roundings are parts of."""
-    positive = laws.with_strategy(attention, "dense").double()
-    with torch.no_grad():
-        for weight in (positive.value_weight, positive.output_weight, positive.bias):
-            weight.abs_()
-        return positive(x.double().abs())
-
-
-@pytest.mark.parametrize("recorded", [True, False])
-@pytest.mark.parametrize(
-    "case",
-    [
-        BASE,
-        replace(BASE, size=(30, 70), padding=0),
-        replace(BASE, stride=2, groups=2, padding_mode="reflect"),
-        replace(BASE_1D, size=(200,)),
-        replace(BASE_3D, padding_mode="replicate"),
-    ],
-    ids=str,
-)
-class TestHalfPrecision:
-    """Positions and softmax take float32; what passes between is rounded."""
-
-    @pytest.mark.parametrize("dtype", HALF, ids=str)
-    def test_rounds_tokens_values_and_outputs(
-        self, case: Case, dtype: torch.dtype, recorded: bool
-    ) -> None:
-        attention = scattered(case, dtype).requires_grad_(recorded)
-        x = case.input(dtype=dtype)
-        found = attention(x).detach()
-        assert found.dtype == dtype
-        expected = laws.with_strategy(attention, "dense").double()(x.double()).detach()
-        # Half an ulp each: smoothed tokens, composed kernels or values, the output
-        # of a head, the sum, the bias.
-        rounding = 3 * torch.finfo(dtype).eps * absolute(attention, x)
-        assert ((found.double() - expected).abs() <= rounding).all()
-
-    def test_autocast_rounds_weights_too(self, case: Case, recorded: bool) -> None:
-        attention = scattered(case, torch.float32).requires_grad_(recorded)
-        x = case.input(dtype=torch.float32)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = attention(x).detach()
-        assert found.dtype == torch.bfloat16
-        expected = laws.with_strategy(attention, "dense").double()(x.double()).detach()
-        rounding = 5 * torch.finfo(torch.bfloat16).eps * absolute(attention, x)
-        assert ((found.double() - expected).abs() <= rounding).all()
