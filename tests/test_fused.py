@@ -161,38 +161,31 @@ class TestWideValues:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 class TestForwardDerivatives:
-    def along_input(self, layer: nn.Module, x: Tensor) -> Tensor:
-        parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    @staticmethod
+    def along(name: str, layer: nn.Module, x: Tensor) -> Tensor:
+        """Return the derivative along a direction of ones of one argument."""
+        arguments = {key: p.detach() for key, p in layer.named_parameters()} | {"x": x}
 
-        def function(x: Tensor) -> Tensor:
-            return func.functional_call(layer, parameters, (x,))
+        def function(value: Tensor) -> Tensor:
+            changed = arguments | {name: value}
+            return func.functional_call(layer, changed, (changed.pop("x"),))
 
-        return func.jvp(function, (x,), (torch.ones_like(x),))[1]
+        value = arguments[name]
+        return func.jvp(function, (value,), (torch.ones_like(value),))[1]
 
-    def test_are_refused_with_the_reason(self) -> None:
-        layer, x = fused_layer(BASE, True), BASE.input()
+    @pytest.mark.parametrize("name", ["x", "alpha", "centers", "output_weight"])
+    def test_are_refused_with_the_reason(self, name: str) -> None:
+        layer = fused_layer(BASE, True)
         with pytest.raises(ex.errors.StrategyError, match=f"cannot run: {REASON}"):
-            self.along_input(layer, x)
-
-    @pytest.mark.parametrize("name", ["alpha", "centers", "output_weight"])
-    def test_of_parameters_are_refused_too(self, name: str) -> None:
-        layer, x = fused_layer(BASE, True), BASE.input()
-        parameters = {name: p.detach() for name, p in layer.named_parameters()}
-        value = parameters[name]
-        with pytest.raises(ex.errors.StrategyError, match=f"cannot run: {REASON}"):
-            func.jvp(
-                lambda v: func.functional_call(layer, parameters | {name: v}, (x,)),
-                (value,),
-                (torch.ones_like(value),),
-            )
+            self.along(name, layer, BASE.input())
 
     def test_are_left_to_dense(self) -> None:
         layer, x = fused_layer(BASE, True), BASE.input()
         layer.strategy = "auto"
         assert ex.explain(layer, x).chosen == "fused"
-        found = self.along_input(layer, x)
+        found = self.along("x", layer, x)
         layer.strategy = "dense"
-        assert torch.equal(found, self.along_input(layer, x))
+        assert torch.equal(found, self.along("x", layer, x))
         step = 1e-6
         slope = (layer(x + step) - layer(x - step)).detach() / (2 * step)
         torch.testing.assert_close(found, slope, rtol=0, atol=1e-7)
@@ -205,6 +198,35 @@ class TestForwardDerivatives:
             explanation = ex.explain(layer, dual)
         assert explanation.chosen == "dense"
         assert explanation.reasons["fused"] == REASON
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+@content_or_not
+class TestVmap:
+    """No kernel for attention has a rule for it: torch calls it once a sample."""
+
+    def test_takes_gradients_of_every_sample(self, content: bool) -> None:
+        layer, x = fused_layer(BASE, content), BASE.input(batch=3)
+        parameters = {name: p.detach() for name, p in layer.named_parameters()}
+
+        def loss(values: dict[str, Tensor], image: Tensor) -> Tensor:
+            return func.functional_call(layer, values, (image,)).square().sum()
+
+        found = func.vmap(func.grad(loss), in_dims=(None, 0))(parameters, x)
+        layer.strategy = "dense"
+        for sample, image in enumerate(x):
+            layer.zero_grad()
+            loss(dict(layer.named_parameters()), image).backward()
+            for name, parameter in layer.named_parameters():
+                torch.testing.assert_close(found[name][sample], parameter.grad)
+
+    def test_takes_a_stack_of_layers(self, content: bool) -> None:
+        layers = [fused_layer(BASE, content) for _ in range(3)]
+        x, (stacked, _) = BASE.input(), func.stack_module_state(layers)
+        found = func.vmap(lambda p: func.functional_call(layers[0], p, (x,)))(stacked)
+        for one, layer in zip(found, layers, strict=True):
+            expected = laws.with_strategy(layer, "dense")(x)
+            torch.testing.assert_close(one, expected, rtol=0, atol=1e-11)
 
 
 class TestHalfPrecision:
