@@ -134,7 +134,7 @@ class BandedMatrix:
             return self.blocks[0]
         like = self.blocks[0]
         identity = torch.eye(self.columns, dtype=like.dtype, device=like.device)
-        return self.apply(identity).mT
+        return self.apply(identity).mT.contiguous()
 
     def apply(
         self, x: Float[Tensor, "lead columns *trail"]
@@ -231,7 +231,9 @@ class _Banded(torch.autograd.Function):
                 along_x.narrow(1, start, block.shape[1]).add_(_times(block.mT, part))
             if ctx.needs_input_grad[2 + index]:
                 window = x.narrow(1, start, block.shape[1])
-                looked, asked = (t.movedim(1, 0).flatten(1) for t in (window, part))
+                looked, asked = (
+                    t.movedim(1, 0).reshape(t.shape[1], -1) for t in (window, part)
+                )
                 along_blocks[index] = asked @ looked.mT
         return None, along_x, *along_blocks
 

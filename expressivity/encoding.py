@@ -21,6 +21,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+_KEY_BITS = 12  # of the factors of keys
+
 
 def positions(points: range, device: torch.device) -> Int[Tensor, " points"]:
     """Return positions along an axis as a tensor.
@@ -189,14 +191,15 @@ def absolute_factors(
     places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
     places = places.reshape(-1, len(keys)).to(linear.dtype)
     reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
-    # Shared out between both factors, so that float16 holds them.
-    scale = 2 ** max(reach).bit_length()
-    squares = places.square().sum(-1, keepdim=True) / scale
-    ends = (quadratic * scale)[..., None], (constant / scale)[..., None]
-    asked = torch.cat([linear, *ends], -1)
-    looked = torch.cat([places, squares, torch.full_like(squares, scale)], -1)
-    # A whole number has no more digits than its bits fill.
     sizes = [*reach, sum(extent * extent for extent in reach), 1]
+    # Shared out between both, so that float16 holds them for α up to a thousand.
+    scales = [2.0 ** (_KEY_BITS - size.bit_length()) for size in sizes]
+    squares = places.square().sum(-1)
+    queries = [*linear.unbind(-1), quadratic, constant]
+    tokens = [*places.unbind(-1), squares, torch.ones_like(squares)]
+    asked = torch.stack([q / s for q, s in zip(queries, scales, strict=True)], -1)
+    looked = torch.stack([k * s for k, s in zip(tokens, scales, strict=True)], -1)
+    # A whole number has no more digits than its bits fill.
     filled = [min(levels, 1 + size.bit_length() // bits) for size in sizes]
     chosen = [
         (term + (level - place) * len(sizes), term + place * len(sizes))

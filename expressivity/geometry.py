@@ -83,10 +83,14 @@ class ConvGeometry:
             )
 
     def __hash__(self) -> int:
-        return self._hash  # grids are looked up by geometry on every call
+        return self._hash
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process would have another hash.
+        return {name: v for name, v in vars(self).items() if name != "_hash"}
 
     @cached_property
-    def _hash(self) -> int:
+    def _hash(self) -> int:  # grids are looked up by geometry on every call
         return hash(tuple(getattr(self, field.name) for field in fields(self)))
 
     @classmethod

@@ -58,10 +58,14 @@ class Grid:
         return _kept(geometry, tuple(size))
 
     def __hash__(self) -> int:
-        return self._hash  # plans are looked up by grid on every call
+        return self._hash
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process would have another hash.
+        return {name: v for name, v in vars(self).items() if name != "_hash"}
 
     @cached_property
-    def _hash(self) -> int:
+    def _hash(self) -> int:  # plans are looked up by grid on every call
         return hash((self.geometry, self.size))
 
     @property
@@ -120,7 +124,8 @@ def tokens_at(
 
 
 def _laid(geometry: ConvGeometry, size: tuple[int, ...]) -> Grid:
-    return Grid(geometry, size, geometry.canvas_size(size), geometry.queries(size))
+    queries = geometry.queries(size)  # checks the size
+    return Grid(geometry, size, geometry.canvas_size(size), queries)
 
 
 _kept = lru_cache(_KEPT)(_laid)

@@ -8,12 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, func
+from torch import Tensor, func, nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.autograd.functional import jacobian
 
+import expressivity as ex
 from expressivity import banded
 from expressivity.banded import AxisProduct, BandedMatrix, Windows
-from tests import oracles
+from tests import laws, oracles
+from tests.cases import BASE_1D
 
 # Forward-mode derivatives load parts of torch that it has deprecated itself.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
@@ -258,3 +261,46 @@ class TestAxisProduct:
         moved = product.to(torch.device("cpu"), torch.float32)
         assert {m.blocks[0].dtype for *_, m in moved.factors} == {torch.float32}
         torch.testing.assert_close(moved(canvas), product(canvas), rtol=0, atol=1e-4)
+
+
+def test_banded_product_has_batched_gradients() -> None:
+    def product(x: Tensor, *blocks: Tensor) -> Tensor:
+        return BandedMatrix(blocks, STARTS, COLUMNS).apply(x)
+
+    inputs = [random(2, COLUMNS, 2), *(random(*shape) for shape in SHAPES)]
+    recorded = [tensor.requires_grad_() for tensor in inputs]
+    assert gradcheck(product, recorded, check_batched_grad=True)
+
+
+def test_vectorised_jacobian_of_a_banded_layer() -> None:
+    layer = ex.attention_from_conv(BASE_1D.conv(), alpha=1.0)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def function(*values: Tensor) -> Tensor:
+        parameters = dict(zip(names, values, strict=True))
+        x = torch.ones(1, 4, 120, dtype=torch.float64)
+        return func.functional_call(layer, parameters, (x,)).sum(-1)
+
+    values = tuple(p.detach() for p in layer.parameters())
+    expected = jacobian(function, values)
+    for one, other in zip(
+        jacobian(function, values, vectorize=True), expected, strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize(
+    ("size", "kernel_size", "stride"),
+    [((60, 1), 3, 1), ((1, 60), 3, 1), ((8, 53), 1, 4)],
+    ids=str,
+)
+def test_small_canvases_with_one_long_axis(
+    size: tuple[int, int], kernel_size: int, stride: int, recorded: bool
+) -> None:
+    conv = nn.Conv2d(
+        2, 3, kernel_size, padding=kernel_size // 2, stride=stride, dtype=torch.float64
+    )
+    layer = ex.attention_from_conv(conv, alpha=30.0).requires_grad_(recorded)
+    x = torch.randn(2, 2, *size, dtype=torch.float64)
+    laws.assert_equals_convolution(layer, conv, x, alpha=30.0)

@@ -295,3 +295,32 @@ def test_many_heads_lose_no_digits_in_half_precision(dtype: torch.dtype) -> None
     found = layer(torch.ones(1, 1, 12, 13, dtype=dtype)).detach().double()
     # Half an ulp of each part, and of their sum.
     assert (found - expected).abs().max() <= torch.finfo(dtype).eps * expected
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize(
+    "name", ["query_weight", "key_weight", "position_weight", "content_bias"]
+)
+def test_forward_derivatives_of_content_terms_fall_back_to_dense(name: str) -> None:
+    layer = ex.attention_from_conv(BASE_1D.conv(), alpha=1.0).add_content_terms(2)
+    nn.init.normal_(layer.query_weight)
+    parameters = {key: p.detach() for key, p in layer.named_parameters()}
+    x, value = BASE_1D.input(), parameters[name]
+
+    def along(strategy: str) -> Tensor:
+        layer.strategy = strategy
+        return func.jvp(
+            lambda v: func.functional_call(layer, parameters | {name: v}, (x,)),
+            (value,),
+            (torch.ones_like(value),),
+        )[1]
+
+    assert torch.equal(along("auto"), along("dense"))
+
+
+@pytest.mark.parametrize("alpha", [400.0, 2000.0])
+def test_hard_heads_in_float16_do_not_overflow(alpha: float) -> None:
+    conv = nn.Conv1d(1, 1, 3, padding=1, dtype=torch.float16)
+    layer = ex.attention_from_conv(conv, alpha=alpha, strategy="fused")
+    x = torch.randn(1, 1, 400).half()
+    laws.assert_equals_convolution(layer, conv, x, alpha=alpha)

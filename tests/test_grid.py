@@ -1,7 +1,10 @@
 """The grid of one input size against torch's own padding."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from itertools import product
 
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+import expressivity as ex
 from expressivity import ConvGeometry
 from expressivity.errors import InputError
 from expressivity.grid import Grid, tokens_at
@@ -139,3 +143,27 @@ def test_refuses_what_the_geometry_refuses() -> None:
     for size, axis in [((2, 5), 0), ((5, 2), 1), ((0, 5), 0)]:
         with pytest.raises(InputError, match=f"axis {axis}: the padded input needs"):
             Grid.of(geometry, size)
+
+
+def test_grid_refuses_another_number_of_axes_with_its_own_error() -> None:
+    with pytest.raises(InputError, match="works over 2 axes"):
+        Grid.of(ex.ConvGeometry.create((3, 3)), (5,))
+
+
+def test_hash_of_an_unpickled_geometry_is_that_of_its_equals() -> None:
+    """The hash of a string differs between processes."""
+    make = "ConvGeometry.create((3,), padding=1)"
+    code = (
+        "import pickle, sys; from expressivity import ConvGeometry; "
+        f"geometry = {make}; hash(geometry); "
+        "sys.stdout.buffer.write(pickle.dumps(geometry))"
+    )
+    pickled = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONHASHSEED": "1"},
+        capture_output=True,
+        check=True,
+    ).stdout
+    here, there = ex.ConvGeometry.create((3,), padding=1), pickle.loads(pickled)
+    assert here == there
+    assert hash(here) == hash(there)

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 
@@ -124,3 +126,39 @@ class TestMemo:
     def test_values_record_no_gradients(self) -> None:
         weight = torch.ones(3, requires_grad=True)
         assert not Memo().get("doubled", [weight], lambda: 2 * weight).requires_grad
+
+
+def test_memo_sees_a_change_before_the_same_memory_is_wrapped_again() -> None:
+    memo, weight = Memo(), nn.Parameter(nn.Parameter(torch.ones(2)).data)
+
+    def total(source: Tensor) -> float:
+        return memo.get("total", [source], lambda: source.sum().item())
+
+    assert total(weight) == 2
+    with torch.no_grad():
+        weight.mul_(3)
+    assert total(nn.Parameter(weight.data, requires_grad=False)) == 6
+
+
+def test_memo_serves_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    memo, weight, errors = Memo(), torch.ones(2), []
+
+    def work(first: int) -> None:
+        try:
+            for step in range(4000):
+                key = (7 * first + step) % 40
+                assert memo.get(key, [weight], lambda key=key: key) == key
+        except Exception as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors

@@ -226,3 +226,32 @@ class TestPlaceOfTheSmoothing:
             grid = Grid.of(attention.geometry, (9, 9))
             counts = {len(each.weights) for each in _parts(attention.heads(), grid)}
             assert counts == {stored}
+
+
+def placed(centers: list[list[float]], alpha: float) -> nn.Module:
+    geometry = ex.ConvGeometry.create((3,) * len(centers[0]), padding=1)
+    layer = ex.RelativeSelfAttention(
+        4, 4, geometry, num_heads=len(centers), dtype=torch.float64
+    )
+    with torch.no_grad():
+        layer.centers.copy_(torch.tensor(centers))
+        layer.alpha.fill_(alpha)
+    return layer
+
+
+@pytest.mark.parametrize("alpha", [60.0, 1.0])
+def test_pixels_between_heads_far_apart_cost_nothing(alpha: float) -> None:
+    layer = placed([[0.0, 0.0], [500.0, 500.0]], alpha)
+    x = torch.randn(1, 4, 7, 7, dtype=torch.float64)
+    with torch.no_grad():
+        layer(x)
+        taken = oracles.peak_bytes(lambda: layer(x))
+    assert taken < 100 * x.numel() * x.element_size()
+
+
+@pytest.mark.parametrize("alpha", [60.0, 1.0])
+@pytest.mark.parametrize("centers", [[[0.0], [1e19]], [[1e19]], [[-1e19]]])
+def test_heads_at_any_finite_center(centers: list[list[float]], alpha: float) -> None:
+    layer, x = placed(centers, alpha), torch.randn(1, 4, 7, dtype=torch.float64)
+    with torch.no_grad():
+        assert layer(x).isfinite().all()

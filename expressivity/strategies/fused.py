@@ -3,7 +3,8 @@
 Quadratic scores are inner products of a vector of the query and one of the key (DESIGN
 2.7), and so are content scores. One behind the other they are what kernels for softmax
 attention take, which hold no score for longer than they need it: memory is linear in
-the number of tokens. Time is not.
+the number of tokens. Time is not. Kernels have first derivatives only: for second ones
+a layer has to be set to ``"dense"``.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,9 @@ class Fused:
         Returns:
             The reason, or ``None``.
         """
-        recorded = (x, heads.alpha, heads.centers, *heads.projections)
+        recorded = [x, heads.alpha, heads.centers, *heads.projections]
+        if heads.content is not None:
+            recorded += vars(heads.content).values()
         if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
             return "fused attention kernels have no forward-mode derivatives"
         return None

@@ -15,10 +15,23 @@ _MOST = 16
 
 @dataclass(frozen=True)
 class _Kept:
+    given: Hashable
     stamp: Stamp
     # Their memory is held, so that no later tensor can be mistaken for them.
     sources: tuple[Tensor, ...]
     value: Any
+
+    def is_of(self, stamp: Stamp, given: Hashable) -> bool:
+        """Whether the value was computed from this, and that has not changed since."""
+        # Another tensor may share the memory, with a count of versions of its own.
+        return (
+            self.given == given
+            and self.stamp == stamp
+            and all(
+                source._version == about[1]
+                for source, about in zip(self.sources, stamp, strict=True)
+            )
+        )
 
 
 class Memo:
@@ -42,14 +55,20 @@ class Memo:
         self._kept: dict[Hashable, _Kept] = {}
 
     def get(
-        self, key: Hashable, sources: Sequence[Tensor], compute: Callable[[], Value]
+        self,
+        key: Hashable,
+        sources: Sequence[Tensor],
+        compute: Callable[[], Value],
+        *,
+        given: Hashable = None,
     ) -> Value:
         """Return what was computed from these tensors, or compute it.
 
         Args:
-            key: What is computed, and everything it depends on but the tensors.
+            key: What is computed; one result is kept for each.
             sources: The tensors it depends on.
             compute: Called without arguments, and without recording gradients.
+            given: What else it depends on; a result for another is forgotten.
 
         Returns:
             The result; never to be changed.
@@ -58,16 +77,16 @@ class Memo:
         if stamp is None:
             return compute()
         kept = self._kept.get(key)
-        if kept is not None and kept.stamp == stamp:
+        if kept is not None and kept.is_of(stamp, given):
             return kept.value  # type: ignore[no-any-return]
         # What is made in inference mode could not be used for training later.
         with torch.inference_mode(mode=False), torch.no_grad():
             value = compute()
         self._kept.pop(key, None)
-        while len(self._kept) >= _MOST:
-            self._kept.pop(next(iter(self._kept)), None)
+        for oldest in tuple(self._kept)[: 1 - _MOST]:  # other threads may add some
+            self._kept.pop(oldest, None)
         held = tuple(source.detach() for source in sources)
-        self._kept[key] = _Kept(stamp, held, value)
+        self._kept[key] = _Kept(given, stamp, held, value)
         return value
 
     def clear(self) -> None:

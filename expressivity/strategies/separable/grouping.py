@@ -12,8 +12,11 @@ from expressivity.bounds import head_leaks
 from expressivity.strategies.base import Heads
 from expressivity.strategies.separable.lattice import Lattice
 
-# A lattice with more empty points per head than this is not worth one kernel.
+# A lattice with more points per head than this, or more targets per head and query, is
+# not worth one kernel.
 _SPARSEST = 4
+# Pixels; no canvas is so wide, and whole numbers end not far beyond.
+_FARTHEST = 2**24
 
 
 class Values(NamedTuple):
@@ -52,7 +55,8 @@ def known_values(heads: Heads) -> Values | None:
 
     Returns:
         The values; ``None`` while a graph is traced, which may later run with
-        others, and where there are none (meta, vmap) or some are not finite.
+        others, and where there are none (meta, vmap) or some are not finite or far
+        off every canvas.
     """
     if torch.compiler.is_compiling():
         return None
@@ -78,11 +82,14 @@ def groups_alone(heads: Heads) -> tuple[Group, ...]:
     )
 
 
-def groups_of(values: Values, dtype: torch.dtype, *, apart: bool) -> tuple[Group, ...]:
+def groups_of(
+    values: Values, queries: Sequence[range], dtype: torch.dtype, *, apart: bool
+) -> tuple[Group, ...]:
     """Return groups of heads that can share a smoothing and a kernel.
 
     Args:
         values: The numbers that α and Δ hold.
+        queries: Query positions along each axis.
         dtype: Dtype of the parameters; its rounding says which heads are saturated.
         apart: Whether heads that are not saturated must stay alone, so that each
             receives derivatives of its own.
@@ -111,12 +118,12 @@ def groups_of(values: Values, dtype: torch.dtype, *, apart: bool) -> tuple[Group
             saturated=not key,
         )
         for key, heads in sorted(alike.items(), key=lambda item: len(item[0]) > 0)
-        for origin, lattice in _lattices(values, heads, rounded=not key)
+        for origin, lattice in _lattices(values, heads, queries, rounded=not key)
     )
 
 
 def _lattices(
-    values: Values, heads: Sequence[int], *, rounded: bool
+    values: Values, heads: Sequence[int], queries: Sequence[range], *, rounded: bool
 ) -> Iterator[tuple[tuple[float, ...], Lattice]]:
     """Yield one lattice for all heads if it is worth a kernel, else one a head."""
     centers = {
@@ -129,7 +136,10 @@ def _lattices(
         for head in heads
     ]
     together = Lattice.spanned(heads, offsets)
-    if math.prod(together.counts) <= _SPARSEST * len(heads):
+    points = math.prod(together.counts)
+    targets = math.prod(map(len, together.targets(queries)))
+    alone = len(heads) * math.prod(map(len, queries))
+    if points <= _SPARSEST * len(heads) and targets <= _SPARSEST * alone:
         yield origin, together
     else:
         yield from ((centers[h], Lattice.point(h, len(origin))) for h in heads)
@@ -141,5 +151,7 @@ def _fetched(heads: Heads) -> Values | None:
     except RuntimeError:
         return None
     if not math.isfinite(sum(alphas) + sum(map(sum, centers))):
+        return None
+    if max(map(max, centers)) > _FARTHEST or min(map(min, centers)) < -_FARTHEST:
         return None
     return Values(tuple(alphas), tuple(map(tuple, centers)))

@@ -136,8 +136,19 @@ def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
     if len(lattice.heads) == 1 and rank * (outputs + channels) < outputs * channels:
         head = lattice.heads[0]
         return tuple(w[..., head].flatten(0, 1) for w in (value, output))
-    kernel = lattice.kernel(heads.matrices().movedim(0, -1).flatten(0, 1))
+    kernel = lattice.kernel(_matrices(heads))
     return (kernel.flatten(1) if lattice.is_point else kernel,)
+
+
+def _matrices(heads: Heads) -> Tensor:
+    """Return W_outᵀ W_valᵀ of every head, heads last; composed once for all grids."""
+
+    def compose() -> Tensor:
+        return heads.matrices().movedim(0, -1).flatten(0, 1).contiguous()
+
+    if are_recorded(heads.projections):
+        return compose()
+    return heads.memo.get("matrices", heads.projections, compose)
 
 
 def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) -> int:

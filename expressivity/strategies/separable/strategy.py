@@ -109,16 +109,17 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
         return [Part.of(step, heads) for step in steps]
 
     def plan(*, apart: bool) -> list[Step]:
-        groups = groups_of(values, alpha.dtype, apart=apart)
+        groups = groups_of(values, grid.queries, alpha.dtype, apart=apart)
         return [Step.of(g, grid, alpha, keep=not apart) for g in groups]
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in plan(apart=False)]
 
-    key = (grid, values, alpha.dtype, alpha.device)
+    memo, given = heads.memo, (values, alpha.dtype, alpha.device)
     if not are_recorded((alpha, heads.centers, *heads.projections)):
-        return heads.memo.get(("parts", *key), heads.projections, compose)
+        return memo.get(("parts", grid), heads.projections, compose, given=given)
     # Derivatives go through the projections: only the plan can be kept.
     apart = are_recorded((alpha, heads.centers))
-    steps = heads.memo.get(("plan", *key, apart), (), lambda: plan(apart=apart))
+    key = ("plan", grid, apart)
+    steps = memo.get(key, (), lambda: plan(apart=apart), given=given)
     return [Part.of(step, heads) for step in steps]
