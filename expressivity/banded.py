@@ -137,12 +137,13 @@ class BandedMatrix:
         return self.apply(identity).mT.contiguous()
 
     def apply(
-        self, x: Float[Tensor, "lead columns *trail"]
+        self, x: Float[Tensor, "lead columns *trail"], out: Tensor | None = None
     ) -> Float[Tensor, "lead rows *trail"]:
         """Multiply along the second dimension.
 
         Args:
             x: Two or three dimensions, in the dtype of the matrix.
+            out: Where to put the result, if nothing is recorded.
 
         Returns:
             Σ_k M(t, k) x_k.
@@ -150,16 +151,20 @@ class BandedMatrix:
         if len(self.blocks) == 1:
             (block,), (start,) = self.blocks, self.starts
             whole = block.shape[1] == self.columns
-            return _times(block, x if whole else x.narrow(1, start, block.shape[1]))
+            window = x if whole else x.narrow(1, start, block.shape[1])
+            return _times(block, window, out)
         recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
         if torch.is_grad_enabled() and recorded:
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
-        return _banded(self.starts, x, self.blocks)
+        return _banded(self.starts, x, self.blocks, out)
 
 
 def _banded(
-    starts: Sequence[int], x: Tensor, blocks: Sequence[Tensor | None]
+    starts: Sequence[int],
+    x: Tensor,
+    blocks: Sequence[Tensor | None],
+    out: Tensor | None = None,
 ) -> Tensor:
     """Multiply each block with its window of the second dimension."""
     parts = [
@@ -167,7 +172,7 @@ def _banded(
         for start, block in zip(starts, blocks, strict=True)
         if block is not None
     ]
-    return torch.cat(parts, 1)
+    return torch.cat(parts, 1, out=out)
 
 
 class _Context(Protocol):
@@ -238,6 +243,35 @@ class _Banded(torch.autograd.Function):
         return None, along_x, *along_blocks
 
 
+class Scratch:
+    """Memory that one product after the other may put its steps in.
+
+    Asking the system for the same memory again and again can take longer than the
+    products. Successive steps of a product take turns between two pieces.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._pieces: dict[tuple[int, ...], list[Tensor]] = {}
+
+    def like(self, step: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return memory that the given step does not lie in.
+
+        Args:
+            step: The step before.
+            shape: Shape of the next.
+
+        Returns:
+            An uninitialised tensor of its dtype and device.
+        """
+        pieces = self._pieces.setdefault(shape, [])
+        for piece in pieces:
+            if piece.data_ptr() != step.data_ptr():
+                return piece
+        pieces.append(step.new_empty(shape))
+        return pieces[-1]
+
+
 @dataclass(frozen=True)
 class AxisProduct:
     """A Kronecker product of one matrix an axis, applied without being formed.
@@ -293,7 +327,9 @@ class AxisProduct:
         return replace(self, factors=moved)
 
     def __call__(
-        self, canvas: Float[Tensor, "batch channels *size"]
+        self,
+        canvas: Float[Tensor, "batch channels *size"],
+        scratch: "Scratch | None" = None,
     ) -> Float[Tensor, "batch channels *rows_per_axis"]:
         """Return Σ_k M₁(t₁, k₁) ⋯ M_d(t_d, k_d) X_k for every t.
 
@@ -302,9 +338,10 @@ class AxisProduct:
 
         Args:
             canvas: Tokens on a grid.
+            scratch: Memory of earlier calls, to be used again if nothing is recorded.
 
         Returns:
-            The product.
+            The product, in the scratch memory if there is some.
         """
         with without_autocast(canvas.device):
             result = canvas.to(compute_dtype(canvas.dtype))
@@ -313,17 +350,22 @@ class AxisProduct:
                 start, stop = 2 + first, 2 + first + count
                 after = shape[stop:]
                 trail = (prod(after),) if after else ()
-                result = matrix.apply(result.reshape(-1, matrix.columns, *trail))
+                flat, out = result.reshape(-1, matrix.columns, *trail), None
+                if scratch is not None:
+                    out = scratch.like(flat, (flat.shape[0], matrix.rows, *trail))
+                result = matrix.apply(flat, out)
                 shape[start:stop] = self.rows[first : first + count]
             return result.reshape(shape).to(canvas.dtype)
 
 
 def _times(
-    block: Float[Tensor, "rows columns"], x: Float[Tensor, "lead columns *trail"]
+    block: Float[Tensor, "rows columns"],
+    x: Float[Tensor, "lead columns *trail"],
+    out: Tensor | None = None,
 ) -> Float[Tensor, "lead rows *trail"]:
     """Multiply along the second dimension, on the way that copies nothing."""
     if block.dtype != x.dtype:
         block = block.to(x.dtype)
     if x.dim() == 2:
-        return x @ block.mT
-    return torch.bmm(block.expand(x.shape[0], *block.shape), x)
+        return torch.mm(x, block.mT, out=out)
+    return torch.bmm(block.expand(x.shape[0], *block.shape), x, out=out)

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.banded import AxisProduct
+from expressivity.banded import AxisProduct, Scratch
 from expressivity.convolutions import convolve
 from expressivity.grid import Grid
 from expressivity.strategies.base import Heads, add_bias, are_recorded
@@ -57,6 +57,7 @@ class Part:
         tokens: Tensor,
         bias: Tensor | None,
         total: Tensor | None = None,
+        scratch: Scratch | None = None,
     ) -> Tensor:
         """Return the output of the group.
 
@@ -66,6 +67,7 @@ class Part:
             tokens: What :meth:`Grid.tokens` returns.
             bias: Added to every output.
             total: Instead of the bias: the output of other groups, to be added to.
+            scratch: Memory to use again; then the total is overwritten too.
 
         Returns:
             (batch, out_channels, *queries).
@@ -82,7 +84,7 @@ class Part:
                 # Rows that sum to one pass a constant on.
                 early = not grid.has_zero_tokens
                 return self._commuted(
-                    tokens, smoothing, heads.groups, bias, total, early=early
+                    tokens, smoothing, heads.groups, bias, total, scratch, early=early
                 )
             read, padding = smoothing(tokens), (0,) * len(grid.size)
         output = convolve(
@@ -103,6 +105,7 @@ class Part:
         groups: int,
         bias: Tensor | None,
         total: Tensor | None,
+        scratch: Scratch | None,
         *,
         early: bool,
     ) -> Tensor:
@@ -111,9 +114,10 @@ class Part:
         if before:
             passed = bias if early and not after else None
             tokens = _projected(tokens, before, groups, passed)
-        tokens = smoothing(tokens)
+        tokens = smoothing(tokens, scratch)
         if after:
-            return _projected(tokens, after, groups, bias, total)
+            reused = scratch is not None
+            return _projected(tokens, after, groups, bias, total, reused=reused)
         output = tokens if early else add_bias(tokens, bias)
         return output if total is None else total + output
 
@@ -174,12 +178,14 @@ def _projected(
     groups: int,
     bias: Tensor | None = None,
     total: Tensor | None = None,
+    *,
+    reused: bool = False,
 ) -> Tensor:
     """Pass every token through matrices; add a bias or a total to the last."""
     *others, last = matrices
     for matrix in others:
         tokens = _times(matrix, tokens, groups)
-    return _times(last, tokens, groups, bias, total)
+    return _times(last, tokens, groups, bias, total, reused=reused)
 
 
 def _times(
@@ -188,10 +194,12 @@ def _times(
     groups: int,
     bias: Tensor | None = None,
     total: Tensor | None = None,
+    *,
+    reused: bool = False,
 ) -> Tensor:
-    """Multiply every token by a matrix; add a bias or a total."""
+    """Multiply every token by a matrix; add a bias, or a total that may be reused."""
     if groups == 1 and _suits_a_product(tokens):
-        return _product(matrix, tokens, bias, total)
+        return _product(matrix, tokens, bias, total, reused=reused)
     ones = (1,) * (tokens.dim() - 2)
     kernel = matrix.reshape(*matrix.shape, *ones)
     output = convolve(tokens, kernel, bias, stride=ones, dilation=ones, groups=groups)
@@ -206,7 +214,12 @@ def _suits_a_product(tokens: Tensor) -> bool:
 
 
 def _product(
-    matrix: Tensor, tokens: Tensor, bias: Tensor | None, total: Tensor | None
+    matrix: Tensor,
+    tokens: Tensor,
+    bias: Tensor | None,
+    total: Tensor | None,
+    *,
+    reused: bool,
 ) -> Tensor:
     """Multiply every token by a matrix, and add a bias or a total."""
     flat = tokens.flatten(2)
@@ -214,7 +227,9 @@ def _product(
     if bias is not None:
         product = torch.baddbmm(bias[:, None], weights, flat)
     elif total is not None:
-        product = torch.baddbmm(total.flatten(2), weights, flat)
+        before = total.flatten(2)
+        out = before if reused else None
+        product = torch.baddbmm(before, weights, flat, out=out)
     else:
         product = torch.bmm(weights, flat)
     return product.reshape(tokens.shape[0], -1, *tokens.shape[2:])

@@ -16,9 +16,11 @@ respect to α and Δ are then taken for zero as well.
 from collections import Counter
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expressivity.banded import Scratch
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype
 from expressivity.strategies.base import Heads, are_recorded
@@ -91,14 +93,26 @@ class Separable:
             return output
         wide = compute_dtype(output.dtype)
         if wide == output.dtype:
+            scratch = Scratch() if _is_unobserved(heads, tokens) else None
             for part in others:
-                output = part.attend(heads, grid, tokens, None, output)
+                output = part.attend(heads, grid, tokens, None, output, scratch)
             return output
         # Half precision would lose digits with every head.
         total = output.to(wide)
         for part in others:
             total = total + part.attend(heads, grid, tokens, None).to(wide)
         return total.to(output.dtype)
+
+
+def _is_unobserved(heads: Heads, tokens: Tensor) -> bool:
+    """Whether nobody sees if memory is used again: no gradient, graph or transform."""
+    involved = (tokens, heads.alpha, heads.centers, *heads.projections)
+    if torch.compiler.is_compiling() or are_recorded(involved):
+        return False
+    try:
+        return all(tensor.data_ptr() for tensor in involved)
+    except RuntimeError:  # vmap
+        return False
 
 
 def _parts(heads: Heads, grid: Grid) -> list[Part]:
