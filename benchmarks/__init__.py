@@ -1,0 +1,1 @@
+"""Raw numbers of the benchmark, and what writes them into the README."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from expressivity.bench import Document, Target, read_document, targets
+from expressivity.bench.contenders import DENSE
+from expressivity.bench.suites import NINE_HEADS
 from expressivity.plots import plot_growth
 
 ROOT = Path(__file__).parents[1]
@@ -24,12 +26,16 @@ def table(document: Document) -> str:
     """Return the figures beside their targets, as Markdown."""
     about = document.environment
     lines = [
-        f"On a {about['processor']} with {about['vector_instructions']}, "
-        f"{about['threads']} threads, torch {about['torch']}, {document.dtype}:",
+        (
+            f"On a {about['processor']} with {about['vector_instructions']}, "
+            f"{about['threads']} threads, torch {about['torch']}, {document.dtype}:"
+        ),
         "",
         "| what | measured | target | |",
         "| --- | --- | --- | --- |",
         *map(_row, targets(document)),
+        "",
+        _limit(document),
     ]
     return "\n".join(lines)
 
@@ -37,6 +43,16 @@ def table(document: Document) -> str:
 def _row(target: Target) -> str:
     verdict = {True: "met", False: "**missed**", None: ""}[target.is_met]
     return f"| {target.statement} | {target.figure()} | {target.bound()} | {verdict} |"
+
+
+def _limit(document: Document) -> str:
+    """Return why nothing can be as much faster than dense as was hoped for."""
+    dense = next(document.of(NINE_HEADS, DENSE))
+    return (
+        f"On this machine `dense` takes {dense.ratio:.0f} times as long as `nn.Conv2d` "
+        "at 56×56×64: nothing that costs what the convolution costs can be faster than "
+        "it by more than that."
+    )
 
 
 def replaced(text: str, inside: str) -> str:
