@@ -7,9 +7,7 @@ Method:
   the machine for a while slows all of them. Reported is the median over the rounds
   and the quartiles beside it; the ratio is one of medians.
 - Each contender is called three times before anything is timed: kernels are chosen,
-  caches are filled. It is called once more right before every timed call, so that it
-  does not find the processor's caches as a contender left them that is a hundred
-  times larger. On a GPU the clock is read after synchronising.
+  caches are filled. On a GPU the clock is read after synchronising.
 - Inference is without gradients; training is forward, backward of the sum of squares,
   and nothing else.
 - Memory is the most that torch holds at once during one call beyond what it held

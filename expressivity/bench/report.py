@@ -53,7 +53,7 @@ class Target:
         """
         if self.found is None:
             return "not measured"
-        return f"{self.found:.3g} {self.unit}"
+        return f"{self.found:.3g} {self.unit}".rstrip()
 
 
 def targets(document: Document) -> list[Target]:

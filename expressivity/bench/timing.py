@@ -52,14 +52,13 @@ def race(
     first = {
         name: _warmed_up(function, device) for name, function in contenders.items()
     }
-    rounds = round(seconds / max(2 * sum(first.values()), 1e-9))
+    rounds = round(seconds / max(sum(first.values()), 1e-9))
     rounds = min(max(rounds, FEWEST), MOST)
     order, shuffle = list(contenders), random.Random(seed).shuffle
     taken: dict[str, list[float]] = {name: [] for name in order}
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            contenders[name]()  # each is to find the caches as it left them itself
             taken[name].append(_seconds(contenders[name], device))
     return {name: _times(taken[name]) for name in contenders}
 
