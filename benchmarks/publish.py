@@ -27,7 +27,7 @@ def table(document: Document) -> str:
     about = document.environment
     lines = [
         (
-            f"On a {about['processor']} with {about['vector_instructions']}, "
+            f"Measured on an {about['processor']} with {about['vector_instructions']}, "
             f"{about['threads']} threads, torch {about['torch']}, {document.dtype}:"
         ),
         "",

@@ -24,6 +24,7 @@ from expressivity.bench.document import BASELINE
 from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
 from expressivity.bench.suites import Setting
 from expressivity.bench.timing import peak_bytes, race
+from expressivity.plots import plot_growth
 
 CPU = torch.device("cpu")
 TINY = Setting(
@@ -170,6 +171,19 @@ class TestReport:
     def test_growth_is_the_slope_between_both_ends(self) -> None:
         assert growth_exponent(MADE_UP, of.SOFT) == pytest.approx(1.5)
         assert growth_exponent(MADE_UP, of.HARD) is None
+
+    def test_growth_is_drawn_against_the_tokens(self) -> None:
+        pytest.importorskip("matplotlib")
+        time, memory = plot_growth(MADE_UP).axes
+        assert time.get_ylabel().endswith("(s)")
+        drawn = {line.get_label(): line for line in memory.get_lines()}
+        (soft,) = (line for label, line in drawn.items() if "N^{1.50}" in label)
+        assert list(soft.get_xdata()) == [64**2, 1024**2]
+
+    def test_no_growth_no_picture(self) -> None:
+        pytest.importorskip("matplotlib")
+        with pytest.raises(ex.InputError, match="needs a growth curve, got none"):
+            plot_growth(replace(MADE_UP, measurements=()))
 
     def test_what_was_not_measured_is_neither_met_nor_missed(self) -> None:
         target = by_statement(MADE_UP, "forward and backward")

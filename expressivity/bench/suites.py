@@ -111,7 +111,7 @@ def run_suites(
     """Measure everything.
 
     Args:
-        setting: ``"quick"`` (half a minute) or ``"full"`` (a quarter of an hour).
+        setting: ``"quick"`` (a minute) or ``"full"`` (five minutes).
         device: ``"cpu"`` or ``"cuda"``.
         dtype: Dtype of weights and inputs.
         progress: Wraps the list of suites, as ``tqdm`` does; by default nothing.

@@ -40,7 +40,7 @@ _MILLI, _MIB = 1e3, 2**20
 
 def bench_command(
     setting: Annotated[
-        str, typer.Option(help="quick (a minute) or full (a quarter of an hour).")
+        str, typer.Option(help="quick (a minute) or full (five minutes).")
     ] = "quick",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[

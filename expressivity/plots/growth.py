@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MIB = 2**20
 _MARKER, _WIDTH = 4.5, 1.4
+_ROOM, _APART = 6.0, 1.5
 
 
 class _Line(NamedTuple):
@@ -66,30 +67,42 @@ def plot_growth(document: Document, *, figure: "Figure | None" = None) -> "Figur
     if not sides:
         raise InputError("the document needs a growth curve, got none: measure again")
     figure = new_figure(8.0, 3.4) if figure is None else figure
+    named = _apart(sides)
     time, memory = figure.subplots(1, 2)
     for name, line in _LINES.items():
         rows = list(document.of(GROWTH, name))
         tokens = [m.tokens for m in rows]
         exponent = growth_exponent(document, name)
-        power = "" if exponent is None else f"  $\\propto N^{{{exponent:.2f}}}$"
+        power = "" if exponent is None else f": time $\\propto N^{{{exponent:.2f}}}$"
         seconds = [m.seconds or 0.0 for m in rows]
-        _draw(time, line, tokens, seconds, line.label + power)
-        _draw(memory, line, tokens, [(m.bytes or 0) / _MIB for m in rows], line.label)
+        mebibytes = [(m.bytes or 0) / _MIB for m in rows]
+        _draw(time, line, tokens, seconds, line.label)
+        _draw(memory, line, tokens, mebibytes, line.label + power)
     time.set_ylabel("time of one call  (s)", fontsize=TEXT)
     memory.set_ylabel("memory of one call  (MiB)", fontsize=TEXT)
     for axes in (time, memory):
         axes.set_xscale("log")
         axes.set_yscale("log")
-        axes.set_xticks([side * side for side in sides])
-        axes.set_xticklabels([f"{side}²" for side in sides], rotation=45)
+        axes.set_xticks([side * side for side in named])
+        axes.set_xticklabels([f"{side}²" for side in named])
         axes.minorticks_off()
         axes.set_xlabel("tokens  (pixels)", fontsize=TEXT)
         axes.tick_params(labelsize=SMALL_TEXT)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    # Every curve rises to the right: the lower right is free.
-    time.legend(loc="lower right", fontsize=SMALL_TEXT - 1, frameon=False)
+    # Every curve rises to the right: the lower right is free, with some room made.
+    memory.set_ylim(bottom=memory.get_ylim()[0] / _ROOM)
+    memory.legend(loc="lower right", fontsize=SMALL_TEXT - 1, frameon=False)
     return figure
+
+
+def _apart(sides: list[int]) -> list[int]:
+    """Return the sizes whose names do not run into each other, from the largest."""
+    named: list[int] = []
+    for side in reversed(sides):
+        if not named or named[-1] >= _APART * side:
+            named.append(side)
+    return named[::-1]
 
 
 def _draw(
