@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
-per_strategy = pytest.mark.parametrize("strategy", ["separable", "dense"])
+per_strategy = pytest.mark.parametrize("strategy", ["separable", "fused", "dense"])
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="no C++ compiler"
 )
@@ -91,6 +91,13 @@ class TestCompile:
         for size in [(6, 5), (7, 4), (5, 9)]:
             x = replace(BASE, size=size).input()
             assert_all_close([compiled(x)], [layer(x)])
+
+    @pytest.mark.parametrize("head_dim", [1, 9])
+    @torch.no_grad()
+    def test_both_projections_compile(self, head_dim: int):
+        layer = ex.attention_from_conv(BASE.conv(), alpha=1.0, head_dim=head_dim)
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        assert_all_close([compiled(BASE.input())], [layer(BASE.input())])
 
     def test_content_terms_compile(self):
         layer = ex.attention_from_conv(BASE.conv(), alpha=1.0).add_content_terms(2)

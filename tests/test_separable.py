@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import expressivity as ex
 from expressivity.errors import StrategyError
 from expressivity.grid import Grid
+from expressivity.strategies import Heads
 from expressivity.strategies.separable import part
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
@@ -255,3 +256,16 @@ def test_heads_at_any_finite_center(centers: list[list[float]], alpha: float) ->
     layer, x = placed(centers, alpha), torch.randn(1, 4, 7, dtype=torch.float64)
     with torch.no_grad():
         assert layer(x).isfinite().all()
+
+
+def test_lone_heads_compose_their_own_projections_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With gradients recorded, and both projections as large as can be."""
+    conv = replace(BASE, in_channels=4, out_channels=4).conv()
+    layer = ex.attention_from_conv(conv, alpha=1.0).materialize_projections()
+    monkeypatch.setattr(Heads, "matrices", lambda _: pytest.fail("composed all heads"))
+    x = BASE.input()
+    found = layer(x)
+    layer.strategy = "dense"
+    torch.testing.assert_close(found, layer(x), rtol=0, atol=1e-12)

@@ -135,12 +135,14 @@ def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
     value, output = heads.value_weight, heads.output_weight
     if value is None or output is None:
         kernel = lattice.kernel(heads.projections[0].flatten(0, 1))
-        return (kernel.flatten(1) if lattice.is_point else kernel,)
-    (rank, channels), outputs = value.shape[1:3], output.shape[1]
-    if len(lattice.heads) == 1 and rank * (outputs + channels) < outputs * channels:
-        head = lattice.heads[0]
-        return tuple(w[..., head].flatten(0, 1) for w in (value, output))
-    kernel = lattice.kernel(_matrices(heads))
+    elif len(lattice.heads) == 1:
+        inner, outer = (weight[..., lattice.heads[0]] for weight in (value, output))
+        (rank, channels), outputs = inner.shape[1:], outer.shape[1]
+        if rank * (outputs + channels) < outputs * channels:
+            return inner.flatten(0, 1), outer.flatten(0, 1)
+        kernel = (outer @ inner).flatten(0, 1)
+    else:
+        kernel = lattice.kernel(_matrices(heads))
     return (kernel.flatten(1) if lattice.is_point else kernel,)
 
 

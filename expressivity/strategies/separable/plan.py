@@ -84,8 +84,7 @@ class Reading:
             )
             moved = tuple(index.to(device) for index in pixels)
             return cls(none, pixels=moved, every=sparse)
-        # With as many zeros on both sides the convolution may have outputs to spare,
-        # or none of its own, if it needs none.
+        # The convolution pads both sides alike: that fits unless it gave more outputs.
         if not point and all(
             first >= 0 and last <= first < last + step
             for first, last, step in zip(before, after, steps, strict=True)
