@@ -12,12 +12,12 @@ is below the rounding of the dtype, see :func:`expressivity.bounds.mass_beyond`.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from expressivity.banded import BandedMatrix, Windows
-from expressivity.encoding import axis_scores, positions
+from expressivity.encoding import positions
 
 # A band pays where the axis is longer than this many windows.
 _CROSSOVER = 1.5
@@ -69,26 +69,6 @@ class Band:
         return self.span + 2 * self.radius + 1
 
 
-def axis_smoothing(
-    targets: Shaped[Tensor, " targets"], keys: int, alpha: Float[Tensor, ""]
-) -> Float[Tensor, "targets keys"]:
-    """Return R(t, k) = softmax_k(−α (k − t)²) along one axis.
-
-    Args:
-        targets: Positions in pixels of the canvas, on or off it.
-        keys: Number of tokens of the axis.
-        alpha: Locality strength, 1/pixel².
-
-    Returns:
-        Rows of non-negative numbers that sum to one.
-
-    Example:
-        >>> axis_smoothing(torch.tensor([1]), 3, torch.tensor(0.0)).sum().item()
-        1.0
-    """
-    return axis_scores(targets, keys, alpha).softmax(-1)
-
-
 def smoothing_matrix(
     axis: Axis,
     targets: range,
@@ -137,7 +117,7 @@ def smoothing_matrix(
 def axis_limit(
     targets: Int[Tensor, " targets"], keys: int, dtype: torch.dtype
 ) -> Float[Tensor, "targets keys"]:
-    """Return the limit of :func:`axis_smoothing` as α grows.
+    """Return the limit of R along one axis of the canvas as α grows.
 
     Args:
         targets: Whole positions in pixels of the canvas, on or off it.

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expressivity.banded import AxisProduct, BandedMatrix
-from expressivity.smoothing import axis_smoothing
+from expressivity.smoothing import Axis, smoothing_matrix
+
+
+def smoothing_row(target: int, keys: int, alpha: torch.Tensor) -> torch.Tensor:
+    axis = Axis(keys, zeros_before=0, canvas=keys)
+    center = torch.zeros_like(alpha)
+    matrix = smoothing_matrix(axis, range(target, target + 1), center, alpha)
+    return matrix.dense()[0]
 
 
 def along_axes(matrices: list[torch.Tensor]) -> AxisProduct:
@@ -19,7 +26,7 @@ def along_axes(matrices: list[torch.Tensor]) -> AxisProduct:
 @given(st.integers(-6, 12), st.integers(1, 7), st.floats(0, 60))
 def test_a_row_is_a_normalised_gaussian(target: int, keys: int, alpha: float) -> None:
     strength = torch.tensor(alpha, dtype=torch.float64)
-    row = axis_smoothing(torch.tensor([target]), keys, strength)[0]
+    row = smoothing_row(target, keys, strength)
     nearest = min((k - target) ** 2 for k in range(keys))
     weights = [exp(-alpha * ((k - target) ** 2 - nearest)) for k in range(keys)]
     expected = torch.tensor(weights, dtype=torch.float64) / fsum(weights)
@@ -28,7 +35,7 @@ def test_a_row_is_a_normalised_gaussian(target: int, keys: int, alpha: float) ->
 
 @pytest.mark.parametrize("target", [-9, -1, 0, 4, 5, 30])
 def test_a_hard_row_is_the_nearest_pixel(target: int) -> None:
-    row = axis_smoothing(torch.tensor([target]), 5, torch.tensor(1000.0))[0]
+    row = smoothing_row(target, 5, torch.tensor(1000.0))
     nearest = torch.tensor(target).clamp(0, 4)
     assert torch.equal(row, torch.nn.functional.one_hot(nearest, 5).float())
 
