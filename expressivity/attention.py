@@ -415,7 +415,7 @@ def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
         ...     print(explain(layer, torch.ones(1, 1, 9)))
         strategy 'auto' runs separable
           * separable: one smoothing per group of heads, then a convolution
-              3 heads with alpha=1 smoothed within 4 pixels, neglecting 2.8e-11
+              3 heads with alpha=1 smoothed over the whole canvas, neglecting 0
           - fused: a fused attention kernel per head, on absolute positions
           - dense: every query against every key, materialised: the definition
     """

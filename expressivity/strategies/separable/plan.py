@@ -275,11 +275,9 @@ def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) ->
     axes = _axes(grid)
     sizes, total = [axis.tokens for axis in axes], 0
     for index in reversed(range(len(axes))):
-        band, axis = bands[index], axes[index]
-        banded = band is not None and band.pays(axis.canvas)
-        width = band.width if band is not None and banded else axis.tokens
+        band, tokens = bands[index], axes[index].tokens
         sizes[index] = len(targets[index])
-        total += prod(sizes) * min(width, axis.tokens)
+        total += prod(sizes) * (tokens if band is None else min(band.width, tokens))
     return total
 
 
@@ -296,8 +294,11 @@ def _spans(group: Group, grid: Grid) -> list[range]:
 def _band(
     alpha: float | None, center: float, largest: float, canvas: int, span: int
 ) -> Band | None:
-    """Return where targets look, if that is known and less than half of the axis."""
+    """Return where targets look, if that is known and a banded matrix pays."""
     if alpha is None:
         return None
     radius = radius_for(alpha, largest, most=canvas // 2, on_grid=center.is_integer())
-    return None if radius is None else Band(center, radius, span)
+    if radius is None:
+        return None
+    band = Band(center, radius, span)
+    return band if band.pays(canvas) else None
