@@ -193,6 +193,19 @@ def peak_bytes(function: Callable[[], object]) -> int:
     return max(accumulate(_allocations(function), initial=0))
 
 
+def peak_bytes_of_pass(layer: nn.Module, x: Tensor, *, trained: bool) -> int:
+    """Return the most held during a forward pass, and during the backward pass too."""
+    x.requires_grad_(trained)
+
+    def run() -> None:
+        with torch.set_grad_enabled(trained):
+            output = layer(x)
+        if trained:
+            output.sum().backward()
+
+    return peak_bytes(run)
+
+
 def allocated_bytes(function: Callable[[], object]) -> int:
     """Return all that torch takes on the CPU while a function runs, one by one."""
     return sum(size for size in _allocations(function) if size > 0)

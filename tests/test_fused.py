@@ -103,15 +103,8 @@ class TestChunks:
             """Return the most bytes held at once, in units of input and output."""
             case = replace(BASE, kernel_size=(1, 2), size=(side, side), padding=0)
             layer, x = fused_layer(case, content), case.input(1)
-            x.requires_grad_(trained)
-
-            def run() -> None:
-                with torch.set_grad_enabled(trained):
-                    output = layer(x)
-                if trained:
-                    output.sum().backward()
-
-            return oracles.peak_bytes(run) / (x.nbytes + case.conv()(x).nbytes)
+            taken = oracles.peak_bytes_of_pass(layer, x, trained=trained)
+            return taken / (x.nbytes + case.conv()(x).nbytes)
 
         small, large = held(12), held(48)
         assert max(small, large) < 80

@@ -34,15 +34,8 @@ def held(case: Case, strategy: str, heads: str, *, trained: bool) -> float:
     layer = ex.attention_from_conv(conv, strategy=strategy, **OPTIONS[heads])
     if heads == "content":
         torch.nn.init.normal_(layer.add_content_terms(4).query_weight, std=0.1)
-    x.requires_grad_(trained)
-
-    def run() -> None:
-        with torch.set_grad_enabled(trained):
-            output = layer(x)
-        if trained:
-            output.sum().backward()
-
-    return oracles.peak_bytes(run) / (x.nbytes + conv(x).nbytes)
+    taken = oracles.peak_bytes_of_pass(layer, x, trained=trained)
+    return taken / (x.nbytes + conv(x).nbytes)
 
 
 @each_pass
