@@ -43,6 +43,10 @@ def pytest_collection_modifyitems(
             "torch.compile does not mix with the shape checker: pytest -m compiled",
         ),
         "gpu": (not torch.cuda.is_available(), "needs CUDA"),
+        "mutants": (
+            config.option.markexpr != "mutants",
+            "every edit of every formula takes minutes: make mutants",
+        ),
     }
     for item in items:
         for marker, (skipped, reason) in skips.items():

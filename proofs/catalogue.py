@@ -1,0 +1,24 @@
+"""All statements, in reading order."""
+
+from importlib import import_module
+from pathlib import Path
+
+NAMES = (
+    "quadratic_identity",
+    "softmax_limit",
+    "separability",
+    "smoothing_identity",
+    "leak",
+    "first_order",
+    "worst_case",
+    "replicate_border",
+    "zero_padding",
+    "absolute_factorisation",
+    "head_rank",
+    "head_count",
+    "nonsingular_smoothing",
+    "saturation",
+)
+NAMES = tuple(n for n in NAMES if (Path(__file__).parent / f"{n}.py").exists())
+MODULES = tuple(import_module(f"proofs.{name}") for name in NAMES)
+STATEMENTS = tuple(module.STATEMENT for module in MODULES)
