@@ -11,6 +11,7 @@ from expressivity.bounds import (
     saturation_alpha,
     worst_case_error,
 )
+from expressivity.certificate import Certificate, certify
 from expressivity.comparison import Difference, measure_difference
 from expressivity.constructor import (
     NearestConvolution,
@@ -22,6 +23,7 @@ from expressivity.constructor import (
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import (
     ArgumentError,
+    CertificateError,
     ExpressivityError,
     FileError,
     InputError,
@@ -43,6 +45,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Certificate",
+    "CertificateError",
     "ConvGeometry",
     "Conversion",
     "Difference",
@@ -59,6 +63,7 @@ __all__ = [
     "UnsupportedModuleError",
     "alpha_for",
     "attention_from_conv",
+    "certify",
     "conv_from_attention",
     "conversion_error",
     "convert",

@@ -29,6 +29,10 @@ class NotOneHotError(ExpressivityError, ValueError):
     """An attention layer is too soft to be read back as a convolution."""
 
 
+class CertificateError(ExpressivityError, ValueError):
+    """A certificate cannot be given, or does not hold for what it is held against."""
+
+
 class FileError(ExpressivityError, OSError):
     """A file is missing, damaged, of the wrong kind, or cannot be written."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from expressivity.cli.files import check_targets, make_folder, written_together
+from expressivity.files import check_targets, make_folder, written_together
 from expressivity.errors import FileError
 
 
@@ -156,7 +156,7 @@ def test_no_permission_is_refused_before_any_work(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("expressivity.cli.files.TemporaryDirectory", refuse)
+    monkeypatch.setattr("expressivity.files.TemporaryDirectory", refuse)
     with pytest.raises(FileError, match="be writable: Permission denied"):
         check_targets(targets, force=False)
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expressivity.balls import leak_above
 from expressivity.errors import ArgumentError
 
 # Below this strength a head in two axes leaks 98 % of its attention.
@@ -54,23 +55,19 @@ def leak(alpha: float, axes: int) -> float:
         axes: Number of axes d.
 
     Returns:
-        λ in (0, 1), to full relative precision however small.
+        λ in (0, 1], rounded upward once: to full relative precision however small.
 
     Raises:
         ArgumentError: If ``alpha`` is not positive and finite.
 
     Reference:
-        DESIGN 2.4; Jacobi's identity θ₃(e^−α) = √(π/α) θ₃(e^−π²/α) for small α.
+        DESIGN 2.4.
 
     Example:
         >>> round(leak(18.0, axes=2) / (4 * math.exp(-18.0)), 6)
         1.0
     """
-    alpha = check_positive("alpha", alpha)
-    if alpha < math.pi:
-        theta = math.sqrt(math.pi / alpha) * (1 + _tail(math.pi**2 / alpha))
-        return -math.expm1(-axes * math.log(theta))
-    return -math.expm1(-axes * math.log1p(_tail(alpha)))
+    return leak_above(check_positive("alpha", alpha), (0.0,) * axes)
 
 
 def band_radius(alpha: float) -> int:
@@ -151,19 +148,16 @@ def head_leaks(
         centers: Attention centers in pixels, on the grid or off it.
 
     Returns:
-        The probability off that pixel, far from all borders, in float64: 1 for a
-        head with α below 1e−6. No canvas makes a head leak more.
+        The probability off that pixel, far from all borders, in float64, rounded
+        upward: 1 for a head with α below 1e−6. No canvas makes a head leak more.
     """
     alpha, centers = alpha.double(), centers.double()
-    local = alpha >= WIDEST_ALPHA
-    strength = alpha.clamp(min=WIDEST_ALPHA)[:, None, None]
-    reach = band_radius(float(strength.min()))
-    steps = torch.arange(-reach, reach + 1, device=alpha.device, dtype=alpha.dtype)
-    steps = steps[steps != 0]
-    # (n − f)² − f² = n² − 2nf for a target f off its nearest pixel.
-    fraction = (centers - centers.round())[..., None]
-    off = (-strength * (steps.square() - 2 * steps * fraction)).exp().sum(-1)
-    return torch.where(local, -torch.expm1(-off.log1p().sum(-1)), 1.0)
+    fractions = centers - centers.round()
+    leaks = [
+        leak_above(strength, tuple(off)) if strength >= WIDEST_ALPHA else 1.0
+        for strength, off in zip(alpha.tolist(), fractions.tolist(), strict=True)
+    ]
+    return torch.tensor(leaks, dtype=torch.float64, device=alpha.device)
 
 
 def alpha_for_leak(largest: float, axes: int) -> float:
@@ -234,8 +228,3 @@ def round_up(alpha: float, dtype: torch.dtype) -> float:
             "the layer to a wider dtype"
         )
     return stored.double().item()
-
-
-def _tail(alpha: float) -> float:
-    """Return θ₃(e^−α) − 1 = 2 Σ_{n ≥ 1} e^(−α n²) for α ≥ π."""
-    return 2 * math.fsum(math.exp(-alpha * n * n) for n in range(1, 8))

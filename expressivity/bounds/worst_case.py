@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expressivity.bounds.deviation import Deviation
 from expressivity.bounds.leak import (
     SMALLEST_ALPHA,
     alpha_for_leak,
     check_positive,
 )
-from expressivity.bounds.rows import largest_row_norms, row_norm_bound
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
@@ -34,7 +34,8 @@ def worst_case_error(
             by 1×1 kernels on large inputs.
 
     Returns:
-        One number per output channel, float64.
+        One number per output channel, float64, rounded upward: never below the true
+        worst case, and above it by rounding in float64 only.
 
     Raises:
         ArgumentError: If ``alpha`` is not positive and finite.
@@ -57,9 +58,8 @@ def worst_case_error(
     geometry = ConvGeometry.from_conv(conv)
     centers = geometry.centers().double()
     strengths = torch.full((len(centers),), alpha, dtype=torch.float64)
-    if size is None:
-        return row_norm_bound(strengths, centers, matrices, matrices, geometry)
-    return largest_row_norms(strengths, centers, matrices, matrices, geometry, size)
+    deviation = Deviation(strengths, centers, matrices, matrices, geometry)
+    return deviation.any_size() if size is None else deviation.largest(size).above
 
 
 def alpha_for(

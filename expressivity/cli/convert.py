@@ -18,7 +18,7 @@ from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import messages, to_json
 from expressivity.cli.factory import build_model
-from expressivity.cli.files import check_targets, written_together
+from expressivity.files import check_targets, written_together
 from expressivity.cli.options import (
     Alpha,
     AsJson,

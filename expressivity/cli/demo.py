@@ -12,7 +12,7 @@ from rich.table import Table
 from expressivity.attention import RelativeSelfAttention
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import messages, to_json, track
-from expressivity.cli.files import check_targets, make_folder, written_together
+from expressivity.files import check_targets, make_folder, written_together
 from expressivity.cli.options import Alpha, AsJson, Seed, Tolerance
 from expressivity.cli.verification import layer_errors
 from expressivity.comparison import Difference, measure_difference

@@ -16,7 +16,7 @@ from rich.table import Table
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
-from expressivity.cli.files import check_picture, written_together
+from expressivity.files import check_picture, written_together
 from expressivity.cli.layers import RandomConvolution, dtype_of, layer_of_model
 from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError

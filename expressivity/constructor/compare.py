@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.bounds import largest_row_norms, row_norm_bound
+from expressivity.bounds import Deviation
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry import ConvGeometry, Convolution
@@ -32,7 +32,7 @@ def conversion_error(
 
     Returns:
         The largest absolute difference per output channel over ‖x‖_∞ ≤ 1, in exact
-        arithmetic, float64. Biases are compared too.
+        arithmetic, rounded upward. Biases are compared too.
 
     Raises:
         ArgumentError: If the two do not have the same geometry and channels.
@@ -48,26 +48,67 @@ def conversion_error(
         True
     """
     conv = plain_convolution(conv)
+    difference = deviation(attention, conv)
+    if size is None:
+        error = difference.any_size()
+    else:
+        error = difference.largest(size).above
+    return error + bias_difference(attention, conv).abs()
+
+
+def deviation(attention: RelativeSelfAttention, conv: Convolution) -> Deviation:
+    """Return attention − convolution as an operator, biases left out.
+
+    Args:
+        attention: A layer without content terms.
+        conv: A plain convolution of the same geometry and channels.
+
+    Returns:
+        The operator, from the parameters as they are stored.
+
+    Raises:
+        ArgumentError: If the two do not have the same geometry and channels.
+        NotOneHotError: If the scores of the layer depend on the tokens.
+    """
     require_position_only(attention)
-    taps = tap_matrices(conv.weight.detach())
-    matrices = head_matrices(attention)
+    taps, heads = tap_matrices(conv.weight.detach()).cpu(), attention.heads()
+    matrices, doubt = _composed([w.detach().cpu() for w in heads.projections])
     same = attention.geometry == ConvGeometry.from_conv(conv)
     if not same or matrices.shape[1:] != taps.shape[1:]:
         raise ArgumentError(
             "the layer and the convolution need the same geometry and channels, got "
             f"{attention} and {conv}"
         )
-    alpha, centers = placement(attention)
-    operators = (alpha, centers, matrices.cpu(), taps.cpu(), attention.geometry)
-    if size is None:
-        error = row_norm_bound(*operators)
-    else:
-        error = largest_row_norms(*operators, size)
+    return Deviation(*placement(attention), matrices, taps, attention.geometry, doubt)
+
+
+def bias_difference(
+    attention: RelativeSelfAttention, conv: Convolution
+) -> Float[Tensor, "..."]:
+    """Return the difference of the biases, a missing one being zero.
+
+    Args:
+        attention: The layer.
+        conv: The convolution.
+
+    Returns:
+        (out_channels,) in float64, or one zero if there are none.
+    """
     biases = [
-        torch.zeros(()) if b is None else b.detach().double().cpu()
+        torch.zeros((), dtype=torch.float64) if b is None else b.detach().double().cpu()
         for b in (attention.bias, conv.bias)
     ]
-    return error + (biases[0] - biases[1]).abs()
+    return biases[0] - biases[1]
+
+
+def _composed(projections: list[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """Return W_outᵀ W_valᵀ of every head, and what rounding adds to their rows."""
+    if len(projections) == 1:  # a view of the parameter
+        return projections[0].movedim(-1, 0).flatten(1, 2), None
+    output, value = (weight.double().movedim(-1, 0) for weight in projections)
+    sizes = output.abs() @ value.abs().sum(-1, keepdim=True)
+    doubt = 2 * (output.shape[-1] + 1) * torch.finfo(torch.float64).eps * sizes
+    return (output @ value).flatten(1, 2), doubt.flatten(1)
 
 
 def placement(attention: RelativeSelfAttention) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import head_leaks
 from expressivity.bounds.leak import WIDEST_ALPHA, band_radius, check_positive
-from expressivity.bounds.rows import characteristic_size
 from expressivity.constructor.compare import (
     conversion_error,
+    deviation,
     head_matrices,
     placement,
     require_position_only,
@@ -80,7 +80,7 @@ def conv_from_attention(
         return _convolution(attention, _one_hot_kernel(attention))
     tolerance = check_positive("tolerance", tolerance)
     conv = _convolution(attention, _soft_kernel(attention))
-    size = characteristic_size(placement(attention)[0], attention.geometry)
+    size = deviation(attention, conv).characteristic_size()
     error = float(conversion_error(attention, conv, size=size).max())
     if error > tolerance:
         raise NotOneHotError(

@@ -4,6 +4,7 @@ from expressivity.strategies.base import ContentTerms, Heads, Strategy
 from expressivity.strategies.dense import attention_scores
 from expressivity.strategies.memo import Memo
 from expressivity.strategies.select import (
+    AUTO,
     STRATEGIES,
     Explanation,
     check_name,
@@ -12,6 +13,7 @@ from expressivity.strategies.select import (
 )
 
 __all__ = [
+    "AUTO",
     "STRATEGIES",
     "ContentTerms",
     "Explanation",

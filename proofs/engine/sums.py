@@ -148,6 +148,9 @@ def peeled(expression: Expr, variable: Symbol) -> Expr:
 
     Returns:
         The same as substituting n + 1, but in terms of the sums up to n.
+
+    Raises:
+        ValueError: If a sum does not grow by whole terms from n to n + 1.
     """
     if isinstance(expression, Sum):
         inner = peeled(expression.function, variable)

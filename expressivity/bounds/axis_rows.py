@@ -1,0 +1,192 @@
+"""What a query sees along one axis: attention less its limit, in ball arithmetic.
+
+The rows of attention − convolution are sums of products of these, one an axis. P − S
+is formed without cancellation, so that a leak of 1e−30 keeps all its digits, and from
+the very numbers that α and Δ hold: every entry is the true one, rounded once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from flint import arb
+from torch import Tensor, nn
+
+from expressivity.balls import above, in_balls
+from expressivity.geometry import ConvGeometry
+from expressivity.smoothing import axis_limit
+
+
+@dataclass(frozen=True)
+class AxisHeads:
+    """Where the heads attend along one axis, and where they ought to.
+
+    Attributes:
+        alpha: Locality strengths, 1/pixel².
+        centers: Attention centers, in pixels.
+        limits: The whole pixels that stand for them in the limit.
+        spots: Further whole pixels of interest.
+        band: Pixels around a limit outside of which attention is only bounded.
+    """
+
+    alpha: tuple[float, ...]
+    centers: tuple[float, ...]
+    limits: tuple[int, ...]
+    spots: tuple[int, ...]
+    band: int
+
+
+@dataclass(frozen=True)
+class AxisRows:
+    """What a query position sees along one axis; several may be stacked in front.
+
+    Attributes:
+        attention: P, (heads, pixels).
+        limit: S, (heads, pixels).
+        deviation: P − S, (heads, pixels).
+        exact: S at the spots, (spots, pixels).
+        beyond: Attention on tokens left out, per head, rounded upward, (heads, 1).
+        off_target: Σ|P − S| over the tokens, per head, (heads, 1).
+    """
+
+    attention: Tensor
+    limit: Tensor
+    deviation: Tensor
+    exact: Tensor
+    beyond: Tensor
+    off_target: Tensor
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One query position.
+
+    Attributes:
+        query: Its index along the axis.
+        pixels: The pixels of the input that the rows are about.
+        rows: What it sees.
+    """
+
+    query: int
+    pixels: tuple[int, ...]
+    rows: AxisRows
+
+
+def axis_rows(
+    heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int
+) -> Iterator[Seen]:
+    """Yield the rows of one axis: all those near a border, one of the interior.
+
+    Args:
+        heads: The heads.
+        geometry: Canvas and query grid.
+        size: Pixels per axis of the input.
+        axis: The axis.
+
+    Yields:
+        One query position; all others of the interior see the same.
+    """
+    before, interior_seen = geometry.token_padding[axis][0], False
+    reach = heads.limits + heads.spots
+    for index, query in enumerate(geometry.queries(size)[axis]):
+        low, high = query + min(reach) - heads.band, query + max(reach) + heads.band
+        interior = before <= low and high < before + size[axis]
+        if interior and interior_seen:
+            continue
+        interior_seen |= interior
+        yield seen_by(heads, geometry, size, axis, index)
+
+
+def seen_by(
+    heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int, index: int
+) -> Seen:
+    """Return what one query position sees.
+
+    Args:
+        heads: The heads.
+        geometry: Canvas and query grid.
+        size: Pixels per axis of the input.
+        axis: The axis.
+        index: Index of the query along it.
+
+    Returns:
+        Its rows, without the columns of tokens that hold zeros.
+    """
+    query, keys = geometry.queries(size)[axis][index], geometry.canvas_size(size)[axis]
+    reach = heads.limits + heads.spots
+    low, high = query + min(reach) - heads.band, query + max(reach) + heads.band
+    # A target off the canvas is within the band of the nearest pixel.
+    first = max(0, min(low, keys - 1 - heads.band))
+    last = min(keys - 1, max(high, heads.band))
+    each = list(zip(heads.alpha, heads.centers, heads.limits, strict=True))
+    known = {
+        head: _softmax(*head, query, range(first, last + 1), keys) for head in set(each)
+    }
+    attention, deviation = (
+        torch.tensor([known[head][part] for head in each], dtype=torch.float64)
+        for part in (0, 1)
+    )
+    beyond = torch.tensor([[known[head][2]] for head in each], dtype=torch.float64)
+    limit, exact = (
+        axis_limit(query + torch.tensor(spots, dtype=torch.long), keys, torch.float64)
+        for spots in (heads.limits, heads.spots)
+    )
+    pixels, fold = _fold(geometry.source(size, axis)[first : last + 1])
+    rows = AxisRows(
+        attention @ fold,
+        limit[:, first : last + 1] @ fold,
+        deviation @ fold,
+        exact[:, first : last + 1] @ fold,
+        beyond,
+        deviation.abs().sum(1, keepdim=True),
+    )
+    return Seen(index, pixels, rows)
+
+
+def stacked(rows: Sequence[AxisRows]) -> AxisRows:
+    """Stack what several query positions see, filled up with zeros.
+
+    Args:
+        rows: One a position.
+
+    Returns:
+        The same, with the positions in front.
+    """
+
+    def stack(name: str) -> Tensor:
+        parts = [getattr(row, name).mT for row in rows]
+        return nn.utils.rnn.pad_sequence(parts, batch_first=True).mT
+
+    return AxisRows(*(stack(field.name) for field in fields(AxisRows)))
+
+
+@in_balls
+def _softmax(
+    alpha: float, center: float, limit: int, query: int, window: range, keys: int
+) -> tuple[list[float], list[float], float]:
+    """Return P and P − S on a window of the canvas, and a bound of P elsewhere."""
+    strength, target = arb(alpha), query + arb(center)
+    nearest = min(max(query + limit, 0), keys - 1)
+
+    def weight(key: int) -> arb:  # 1 at the pixel of the limit
+        return (-strength * ((key - nearest) * (key + nearest - 2 * target))).exp()
+
+    weights = [weight(key) for key in window]
+    total = sum(weights, arb(0))
+    attention = [one / total for one in weights]
+    place = nearest - window.start
+    deviation = list(attention)
+    deviation[place] = -sum(attention[:place] + attention[place + 1 :], arb(0))
+    beyond = arb(0)
+    for next_key, step in ((window.start - 1, -1), (window.stop, 1)):
+        if 0 <= next_key < keys:  # each weight is at most this part of the one before
+            first = weight(next_key)
+            beyond += first / (1 - weight(next_key + step) / first)
+    return list(map(float, attention)), list(map(float, deviation)), above(beyond / total)
+
+
+def _fold(source: Tensor) -> tuple[tuple[int, ...], Tensor]:
+    """Return the input pixels behind some tokens, and the matrix that adds them up."""
+    pixels, index = source.unique(return_inverse=True)
+    matrix = nn.functional.one_hot(index, len(pixels)).double()
+    return tuple(pixels[pixels >= 0].tolist()), matrix[:, pixels >= 0]

@@ -1,0 +1,132 @@
+"""The model of floating-point arithmetic that certificates assume.
+
+* Every operation returns the exact result times 1 + δ with |δ| ≤ u (half an ulp of
+  one), or is off by at most the smallest normal number, so that flushing subnormal
+  numbers to zero is allowed.
+* Sums of products are accumulated in any order, in at least float32, with or without
+  fused multiply-add, but literally: neither by Winograd's or Strassen's scheme nor by
+  a Fourier transform. Adding y to x is then off by at most |y| as well, since x is a
+  number of the format: what is negligible cannot do more harm than its size.
+* The exponential is within 64 ulps, and exact at zero.
+
+Where a setting of torch breaks this, ``reduced_precision`` says so.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from expressivity.precision import autocast_is_on, compute_dtype
+
+EXP_ULPS = 64
+ASSUMPTIONS = (
+    "every operation rounds to nearest, or to zero below the smallest normal number",
+    "sums are accumulated in any order, in at least float32, term by term (no "
+    "Winograd, Strassen or Fourier transform)",
+    f"the exponential is within {EXP_ULPS} ulps",
+    "the layer runs eagerly, not compiled or transformed",
+)
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How a dtype rounds.
+
+    Attributes:
+        stored: u of what is written to a tensor of the dtype.
+        computed: u of what sums are accumulated in: at least float32.
+        stored_tiny: The smallest normal number of the dtype.
+        computed_tiny: That of the accumulator.
+    """
+
+    stored: float
+    computed: float
+    stored_tiny: float
+    computed_tiny: float
+
+    @classmethod
+    def of(cls, dtype: torch.dtype) -> Self:
+        """Return the rounding of a dtype.
+
+        Args:
+            dtype: A floating dtype.
+
+        Returns:
+            Its units.
+
+        Example:
+            >>> Arithmetic.of(torch.bfloat16).stored == 2**-8
+            True
+        """
+        stored, wide = torch.finfo(dtype), torch.finfo(compute_dtype(dtype))
+        return cls(stored.eps / 2, wide.eps / 2, stored.tiny, wide.tiny)
+
+    def growth(self, *, casts: int, terms: int) -> float:
+        """Return how much a quantity can change, relative to the sum of all sizes.
+
+        Args:
+            casts: How often it is written in the dtype, at most.
+            terms: How often it is rounded while sums are accumulated, at most.
+
+        Returns:
+            (1 + u)^casts (1 + u')^terms − 1.
+        """
+        return math.expm1(
+            casts * math.log1p(self.stored) + terms * math.log1p(self.computed)
+        )
+
+
+def reduced_precision(device: torch.device) -> str | None:
+    """Return which setting of torch computes in less than the model assumes.
+
+    Args:
+        device: Where the layer runs.
+
+    Returns:
+        The setting and how to change it; ``None`` if there is none.
+    """
+    if autocast_is_on(device):
+        return "autocast is on: certify outside of it"
+    if torch.get_float32_matmul_precision() != "highest":
+        return (
+            "float32 products may be rounded to fewer bits: call "
+            "torch.set_float32_matmul_precision('highest')"
+        )
+    if device.type == "cpu":
+        return None if _cpu_is_exact() else (
+            "oneDNN may round float32 to fewer bits: set the fp32_precision of "
+            "torch.backends.mkldnn, its matmul and its conv to 'ieee'"
+        )
+    if device.type != "cuda":
+        return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    for name, on in {
+        "torch.backends.cuda.matmul.allow_tf32": matmul.allow_tf32,
+        "torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction": (
+            matmul.allow_fp16_reduced_precision_reduction
+        ),
+        "torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction": (
+            matmul.allow_bf16_reduced_precision_reduction
+        ),
+        "torch.backends.cudnn.enabled": cudnn.enabled,
+    }.items():
+        if on:
+            reason = (
+                "cuDNN may convolve by Winograd's scheme"
+                if "cudnn" in name
+                else "products may be accumulated in fewer bits"
+            )
+            return f"{reason}: set {name} = False"
+    return None
+
+
+def _cpu_is_exact() -> bool:
+    """Whether oneDNN keeps float32 as it is."""
+    backend = torch.backends.mkldnn
+    settings = [backend, getattr(backend, "matmul", None), getattr(backend, "conv", None)]
+    return all(
+        getattr(setting, "fp32_precision", "ieee") in ("ieee", "none")
+        for setting in settings
+    )

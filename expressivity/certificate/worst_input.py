@@ -1,0 +1,89 @@
+"""The input that comes as close to a bound as any: the signs of the worst row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from expressivity.bounds import Deviation, WorstRows
+
+_SIGNS = "0+-"  # by sign, as an index
+
+
+@dataclass(frozen=True)
+class WorstInput:
+    """An input by its signs, where it is not zero.
+
+    Attributes:
+        size: Pixels per axis.
+        pixels: The pixels that are not zero, per axis.
+        signs: One word of ``+``, ``-`` and ``0`` a channel, over those pixels in
+            row-major order.
+        channel: The output channel that it is for.
+        output: The output position, per axis.
+        attained: |attention − conv| there, in exact arithmetic, rounded downward.
+    """
+
+    size: tuple[int, ...]
+    pixels: tuple[tuple[int, ...], ...]
+    signs: tuple[str, ...]
+    channel: int
+    output: tuple[int, ...]
+    attained: float
+
+    @classmethod
+    def of(
+        cls,
+        deviation: Deviation,
+        worst: WorstRows,
+        size: Sequence[int],
+        *,
+        offset: Tensor,
+        groups: int,
+        bound: float,
+    ) -> Self:
+        """Read the signs of the worst row.
+
+        Args:
+            deviation: The operator.
+            worst: Its worst rows on that size.
+            size: Pixels per axis.
+            offset: The difference of the biases, (out_channels,).
+            groups: Number of channel groups.
+            bound: Largest ‖x‖_∞.
+
+        Returns:
+            The input for the worst output channel.
+        """
+        channel = int((worst.above * bound + offset.abs()).argmax())
+        place = tuple(worst.places[channel].tolist())
+        row = deviation.row(size, place, channel)
+        signs = row.values.sign().long() * (-1 if offset[channel] < 0 else 1)
+        inner, group = len(signs), channel * groups // len(offset)
+        words = ["".join(_SIGNS[s] for s in c.flatten().tolist()) for c in signs]
+        every = ["0" * len(words[0])] * (inner * groups)
+        every[group * inner : (group + 1) * inner] = words
+        reached = float(worst.below[channel]) * bound + abs(float(offset[channel]))
+        attained = reached * (1 - 2.0**-48)
+        return cls(tuple(size), row.pixels, tuple(every), channel, place, attained)
+
+    def tensor(self, value: float, dtype: torch.dtype) -> Tensor:
+        """Return the input.
+
+        Args:
+            value: The size of its entries.
+            dtype: Dtype of the result; it has to hold the value.
+
+        Returns:
+            (1, in_channels, *size).
+        """
+        sign = {"0": 0.0, "+": 1.0, "-": -1.0}
+        words = [[sign[letter] for letter in word] for word in self.signs]
+        x = torch.zeros(len(words), *self.size, dtype=torch.float64)
+        places = torch.meshgrid(*map(torch.tensor, self.pixels), indexing="ij")
+        x[(slice(None), *places)] = torch.tensor(words, dtype=x.dtype).reshape(
+            len(words), *map(len, self.pixels)
+        )
+        return (value * x)[None].to(dtype)

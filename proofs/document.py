@@ -1,7 +1,0 @@
-"""Placeholder to be replaced."""
-
-FORMATS = ("markdown", "latex", "html")
-
-
-def write(outcomes, style):
-    raise NotImplementedError

@@ -1,0 +1,63 @@
+r"""How a claim was decided, in words with formulas between dollars."""
+
+import re
+
+from sympy import Symbol, latex
+
+from proofs.engine import Control, Equal, Verdict
+from proofs.engine.claims import ByInduction
+
+_NUMBER = r"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?:/\d+)?"
+_EXAMPLE = re.compile(rf"(?P<where>.*): (?P<value>{_NUMBER})")
+_EQUATION = re.compile(r"(?P<name>[^\s(=]+)(?P<arguments>\(.*\))? = (?P<number>.+)")
+_COMMA = re.compile(r", (?![^(]*\))")  # not between the arguments of a function
+
+
+def refutation(control: Control, verdict: Verdict) -> str:
+    r"""Say where a control fails.
+
+    Args:
+        control: The control.
+        verdict: What became of it: a refutation.
+
+    Returns:
+        A sentence.
+
+    Example:
+        >>> from sympy.abc import x
+        >>> control = Control("A square.", Equal(x**2, x))
+        >>> refutation(control, control.claim.decide())
+        'at $x = 2$: the two sides differ by $2$.'
+    """
+    found = _EXAMPLE.fullmatch(verdict.evidence)
+    equations = found and [_equation(p) for p in _COMMA.split(found["where"])]
+    if not found or not equations or None in equations:
+        return f"{verdict.evidence}."
+    where = ", ".join(f"${equation}$" for equation in equations if equation)
+    value = found["value"]
+    if isinstance(control.claim, Equal | ByInduction):
+        result = f"the two sides differ by {_rounded(value.lstrip('-'))}."
+    else:
+        result = f"the left-hand side is {_rounded(value)}."
+    return f"at {where}: {result}" if where else result
+
+
+def _equation(text: str) -> str | None:
+    if text == "always":
+        return ""
+    found = _EQUATION.fullmatch(text)
+    if not found:
+        return None
+    name = latex(Symbol(found["name"])) + (found["arguments"] or "")
+    return f"{name} = {found['number']}"
+
+
+def _rounded(value: str) -> str:
+    """Write a number of which only the first six digits are known."""
+    if "." not in value:
+        return f"${value}$"
+    known, short = float(value), f"{float(value):.4g}"
+    about = "" if known == float(short) else "about "
+    mantissa, _, exponent = short.partition("e")
+    power = rf" \cdot 10^{{{int(exponent)}}}" if exponent else ""
+    return f"{about}${mantissa}{power}$"

@@ -1,0 +1,175 @@
+r"""Formulas as sympy prints them, made fit to be read.
+
+``tidy`` removes what is there for sympy's sake. ``displayed`` breaks what is too wide
+for a page at its relations, and then at its plus and minus signs.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from proofs.document.plain import GREEK, plain
+
+WIDE = 64
+_SHORT = WIDE // 3
+_TINY = 8
+_TIDY = (
+    # A name of a letter that sympy took for a word, such as lambda'.
+    (rf"(?<![\\A-Za-z])({'|'.join(GREEK)})(?![A-Za-z])", r"\\\1"),
+    # What has braces of its own: the argument of a function, the base of an index.
+    (r"\{\(([^{}]*?) *\)\}", r"(\1)"),
+    (r"\|\{([^{}|]*)\}\|", r"|\1|"),
+    (r"\{(\\[A-Za-z]+|\w)\}_\{", r"\1_{"),
+    (r"\\operatorname\{(max|min|det|exp|log)\}", r"\\\1"),
+    # A sign in front, and spaces before a bracket.
+    (r"([({^_]) *- ", r"\1-"),
+    (r"((?:^|=|<|>|\\[lg]e) *)- ", r"\1-"),
+    (r" +\)", ")"),
+)
+_TALL = re.compile(r"\\(left|begin|frac|sum|prod|lim|max|min|int|binom|substack)")
+_RELATION = re.compile(r"[=<>]|\\(le|ge|leq|geq|ne|neq|lt|gt|approx|to)")
+_TOKEN = re.compile(
+    r"(?P<open>\\left(?![A-Za-z])\s*(?:\\[A-Za-z]+|\\?.)|\\begin\{\w+\}|\\\{|[{(\[])"
+    r"|(?P<close>\\right(?![A-Za-z])\s*(?:\\[A-Za-z]+|\\?.)|\\end\{\w+\}|\\\}|[})\]])"
+    r"|\\[A-Za-z]+|\\.|."
+)
+
+
+def tidy(latex: str) -> str:
+    r"""Remove what sympy writes for its own sake.
+
+    Args:
+        latex: As sympy prints it.
+
+    Returns:
+        The same formula.
+
+    Example:
+        >>> tidy(r"- {\delta}_{i} s{\left(k \right)} + e^{- \alpha}")
+        '-\\delta_{i} s(k) + e^{-\\alpha}'
+    """
+    latex = _with_small_brackets(latex)
+    for pattern, replacement in _TIDY:
+        latex = re.sub(pattern, replacement, latex)
+    return latex
+
+
+def _with_small_brackets(latex: str) -> str:
+    """Let brackets grow around what is tall only."""
+    pieces: list[str] = []
+    opened: list[int] = []
+    for token in _TOKEN.finditer(latex):
+        pieces.append(token[0])
+        if (token["open"] or "").startswith(r"\left"):
+            opened.append(len(pieces) - 1)
+        elif (token["close"] or "").startswith(r"\right"):
+            start = opened.pop()
+            left, right = pieces[start][5:].strip(), pieces[-1][6:].strip()
+            if "." not in (left, right) and not _TALL.search(
+                "".join(pieces[start + 1 :])
+            ):
+                pieces[start], pieces[-1] = left, right
+    return "".join(pieces)
+
+
+def displayed(latex: str) -> str:
+    r"""Break a formula that is too wide.
+
+    Args:
+        latex: A formula.
+
+    Returns:
+        The formula, tidied, in several aligned rows if it needs them.
+
+    Example:
+        >>> displayed("x = y")
+        'x = y'
+        >>> print(displayed("x = " + " + ".join(["long"] * 8) + r" \ge " + "y" * 60))
+        \begin{aligned}
+        x &= long + long + long + long + long + long + long + long \\
+        &\ge yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy
+        \end{aligned}
+    """
+    formula = tidy(latex).strip()
+    if width(formula) <= WIDE or r"\begin{aligned}" in formula:
+        return formula
+    parts = [
+        _split(re.sub(r"^\s*\\q?quad\s*(?!\()", "", part).strip(), _is_relation)
+        for part in _split(formula, _is_gap)
+    ]
+    aligned = all(len(part) > 1 and width(part[0]) <= _SHORT for part in parts)
+    rows = [row for part in parts for row in _rows(part, aligned=aligned)]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+
+def width(latex: str) -> int:
+    """Estimate how wide a formula is.
+
+    Args:
+        latex: A formula.
+
+    Returns:
+        A number of letters.
+    """
+    return len(plain(latex, fraction=lambda above, below: max(above, below, key=len)))
+
+
+def _rows(sides: list[str], *, aligned: bool) -> Iterator[str]:
+    """Set one formula, cut at its relations, in rows that fit."""
+    first, *others = (side.strip() for side in sides)
+    if aligned:
+        first, *others = f"{first} &{others[0]}", *others[1:]
+    else:
+        first = f"&{first}"
+    row = first
+    for side in others:
+        if width(row + side) <= WIDE and (not aligned or width(side) < _TINY):
+            row += f" {side}"
+        else:
+            yield from _sums(row)
+            row = f"&{side}" if aligned else rf"&\quad {side}"
+    yield from _sums(row)
+
+
+def _sums(row: str) -> Iterator[str]:
+    """Break a row that is still too wide before a plus or a minus."""
+    line = ""
+    for term in _split(row, _is_sign):
+        if line and width(line + term) > WIDE:
+            yield line.strip()
+            line = rf"&\qquad {term}"
+        else:
+            line += term
+    yield line.strip()
+
+
+def _split(latex: str, begins: Callable[[str, str], bool]) -> list[str]:
+    """Cut a formula where something begins, but inside no brackets.
+
+    Args:
+        latex: The formula.
+        begins: Whether a token is the first of a piece, given the text before it.
+
+    Returns:
+        The pieces.
+    """
+    depth, pieces = 0, [""]
+    for token in _TOKEN.finditer(latex):
+        depth -= token["close"] is not None
+        if depth == 0 and begins(token[0], pieces[-1].strip()):
+            pieces.append("")
+        depth += token["open"] is not None
+        pieces[-1] += token[0]
+    return pieces
+
+
+def _is_gap(token: str, before: str) -> bool:
+    return token in (r"\quad", r"\qquad") and bool(before)
+
+
+def _is_relation(token: str, before: str) -> bool:
+    return bool(before and _RELATION.fullmatch(token))
+
+
+def _is_sign(token: str, before: str) -> bool:
+    signed = re.search(r"(^|[=<>&(,+-]|\\(le|ge|leq|geq|quad|cdot|times))$", before)
+    return token in ("+", "-") and not signed

@@ -1,0 +1,271 @@
+"""From which strength on a dtype sees a one-hot softmax, and exact zeros."""
+
+from collections.abc import Mapping
+
+from sympy import Expr, Integer, Rational, diff, exp, log, symbols
+
+from proofs.engine import (
+    Below,
+    Control,
+    Equal,
+    Formula,
+    Nonnegative,
+    Statement,
+    Step,
+    Tends,
+)
+
+e, u, n = symbols("varepsilon u n", positive=True)
+d = symbols("d", integer=True, positive=True)
+s, t, r, x = symbols("s t r x", nonnegative=True)
+
+# Significant bits, and the exponent of the smallest normal number.
+FORMATS = {
+    "float32": (24, -126),
+    "float64": (53, -1022),
+    "bfloat16": (8, -126),
+    "float16": (11, -14),
+}
+# Hundredths between which the thresholds lie.
+SATURATED = {"float32": 1802, "float64": 3812, "bfloat16": 693, "float16": 901}
+VANISHED = {"float32": 10397, "float64": 74513, "bfloat16": 9288, "float16": 1732}
+
+FORMULAS = {
+    "saturation": Formula(
+        (d, u), log(2 * d / u), "a strength at which the leak is at most half an ulp"
+    ),
+    "earliest": Formula(
+        (d, u), log(2 * d * (1 - u) / u), "no smaller strength has such a leak"
+    ),
+    "latest": Formula(
+        (d, u), log(2 * d * (1 + u) / u), "from here on the normaliser rounds to one"
+    ),
+    "underflow": Formula((n, u), -log(n * u), "from here on all other weights vanish"),
+}
+
+
+def _hundredths(constant: Expr, low: int, name: str) -> tuple[Below, str]:
+    """Claim that a constant lies between a number of hundredths and the next."""
+    shown = f"{low / 100:.2f} < {name} < {(low + 1) / 100:.2f}"
+    return Below((200 * constant - 2 * low - 1) ** 2, Integer(1)), shown
+
+
+def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
+    """Derive the statement from its formulas.
+
+    Args:
+        formulas: Those of this file, or others to be put to the test.
+
+    Returns:
+        The statement.
+    """
+    saturation, earliest, latest, underflow = (
+        formulas[name].expression for name in FORMULAS
+    )
+    unit = {name: Rational(1, 2**bits) for name, (bits, _) in FORMATS.items()}
+    normal = {name: Rational(1, 2**-low) for name, (_, low) in FORMATS.items()}
+    vanished = {
+        name: underflow.subs({n: normal[name], u: unit[name]}) for name in FORMATS
+    }
+    weight = 2 * d * exp(-earliest)
+    width = diff(latest - earliest, u)
+    paper = exp(Integer(-46))
+    return Statement(
+        name="saturation",
+        title="Saturation",
+        source="This project, from the leak; IEEE 754 for the formats",
+        words="From the logarithm of twice the number of axes over half an ulp on, the "
+        "leak is at most half an ulp, and the computed softmax is one-hot up to "
+        "rounding. That is sharp: between the first such strength and the one from "
+        "which the normaliser rounds to one there is less than two ulps. Exact zeros, "
+        "by underflow, come much later.",
+        formula=r"\alpha \ge \ln\frac{2d}{u} \implies \lambda(\alpha) \le u, \qquad "
+        r"\lambda(\alpha) \le u \implies \alpha \ge \ln\frac{2d\,(1 - u)}{u}, \qquad "
+        r"e^{-\alpha} \mapsto 0 \iff \alpha \ge -\ln(n u)",
+        hypotheses=(
+            (
+                "A binary format with $p$ significant bits rounds to the nearest "
+                "number, ties to even. Half an ulp of one is $u = 2^{-p}$: next to one "
+                r"are $1 + 2u$ and $1 - u$. $0 < u \le 1/2$."
+            ),
+            (
+                "$n$ is the smallest normal number. Below it the spacing is $2nu$, so "
+                "$2nu$ is the smallest number above zero."
+            ),
+            (
+                r"$\varepsilon = e^{-\alpha}$, $d$ axes. Scores are taken relative to "
+                r"the largest: the target weighs $1$, all else $s \le \theta_3"
+                r"(\varepsilon)^d - 1$, with equality far from all borders, in the limit "
+                r"of a large canvas. $\lambda = s/(1 + s) \le 2d\varepsilon$ (the leak)."
+            ),
+            (
+                "Exponential and normaliser are rounded once: their exact value goes "
+                "to the nearest number."
+            ),
+        ),
+        steps=(
+            Step(
+                "Between one and the next number the middle is $1 + u$, and the tie "
+                r"goes to one, which is even: $1 + s$ rounds to $1$ if and only if "
+                r"$0 \le s \le u$.",
+                Equal((1 + (1 + 2 * u)) / 2, 1 + u),
+                shown=r"\tfrac12 \bigl(1 + (1 + 2u)\bigr) = 1 + u",
+            ),
+            Step(
+                r"In terms of the leak $\lambda = s/(1 + s)$ that is $\lambda \le "
+                r"u/(1 + u)$: the signs of $\lambda - u/(1 + u)$ and $s - u$ agree.",
+                Equal(s / (1 + s) - u / (1 + u), (s - u) / ((1 + s) * (1 + u))),
+            ),
+            Step(
+                r"$\lambda \le 2d\varepsilon$, and at $\ln(2d/u)$ that is $u$. From "
+                "there on the leak is at most half an ulp.",
+                Equal(2 * d * exp(-saturation), u),
+                shown=r"2d\,e^{-\ln(2d/u)} = u",
+            ),
+            Step(
+                r"From $\ln(2d(1 + u)/u)$ on it is at most $u/(1 + u)$, and the "
+                "normaliser rounds to one.",
+                Equal(2 * d * exp(-latest), u / (1 + u)),
+                shown=r"2d\,e^{-\ln(2d(1 + u)/u)} = \frac{u}{1 + u}",
+            ),
+            Step(
+                r"Both are sharp. $\theta_3 \ge 1 + 2\varepsilon$, and $(1 + x)^d \ge "
+                r"1 + dx$ by induction, so $s \ge 2d\varepsilon$ far from all borders, "
+                r"and below $\ln(2d/u)$ the normaliser does not round to one.",
+                Nonnegative((1 + d * x) * (1 + x) - (1 + (d + 1) * x), d * x**2),
+            ),
+            Step(
+                r"The leak grows with $s = 2d\varepsilon + r$, so it is at least "
+                r"$2d\varepsilon/(1 + 2d\varepsilon)$.",
+                Nonnegative(
+                    (2 * d * e + r) / (1 + 2 * d * e + r) - 2 * d * e / (1 + 2 * d * e),
+                    r / ((1 + 2 * d * e + r) * (1 + 2 * d * e)),
+                ),
+            ),
+            Step(
+                r"At $\ln(2d(1 - u)/u)$ that is $u$: at any smaller strength the leak "
+                "is above half an ulp.",
+                Equal(weight / (1 + weight), u),
+                shown=r"\frac{2d\varepsilon}{1 + 2d\varepsilon} = u \quad\text{at}\quad "
+                r"\varepsilon = \frac{u}{2d\,(1 - u)}",
+            ),
+            Step(
+                r"All three lie close together: their width is zero at $u = 0$,",
+                Tends(latest - earliest, u, Integer(0), Integer(0)),
+                shown=r"\lim_{u \to 0} \ln\frac{1 + u}{1 - u} = 0",
+            ),
+            Step(
+                r"and grows at most three times as fast as $u = 1/(2 + t)$, $t \ge 0$. "
+                r"So $\ln(2d/u)$ is right within $3u$.",
+                Nonnegative((3 - width).subs(u, 1 / (2 + t))),
+                shown=r"3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln\frac{1 + u}{1 - u} = 3 - "
+                r"\frac{2}{1 - u^2} \ge 0 \quad (0 < u \le \tfrac12)",
+            ),
+            *(
+                Step(
+                    f"Two axes, {name}.",
+                    *_hundredths(
+                        saturation.subs({d: 2, u: unit[name]}),
+                        low,
+                        rf"\ln(4 \cdot 2^{{{FORMATS[name][0]}}})",
+                    ),
+                )
+                for name, low in SATURATED.items()
+            ),
+            Step(
+                r"A probability $1 - \lambda$ that is rounded afterwards, as from a "
+                "wider format, is another matter: below one the spacing is $u$, the "
+                r"middle $1 - u/2$, and $\lambda \le u/2$ is needed: $\ln 2$ later.",
+                Equal(saturation.subs(u, u / 2) - saturation, log(2)),
+                shown=r"\ln\frac{4d}{u} - \ln\frac{2d}{u} = \ln 2",
+            ),
+            Step(
+                "Exact zeros. Between zero and the smallest number the middle is $nu$, "
+                r"and the tie goes to zero, which is even. $e^{-\alpha}$ falls to $nu$ "
+                "at",
+                Equal(exp(-underflow), n * u),
+                shown=r"\alpha = -\ln(nu)",
+            ),
+            *(
+                Step(
+                    f"{name}: smallest normal number $2^{{{FORMATS[name][1]}}}$, smallest "
+                    f"number $2^{{{FORMATS[name][1] - FORMATS[name][0] + 1}}}$.",
+                    *_hundredths(
+                        vanished[name],
+                        low,
+                        rf"{FORMATS[name][0] - FORMATS[name][1]} \ln 2",
+                    ),
+                )
+                for name, low in VANISHED.items()
+            ),
+            Step(
+                "Where numbers below $n$ are flushed to zero, as on some devices, "
+                r"$-\ln n$ suffices; float32 and bfloat16.",
+                *_hundredths(-log(normal["float32"]), 8733, r"126 \ln 2"),
+            ),
+            Step(
+                r"Saturation comes first, by $-\ln(2dn)$ whatever $u$, if $2dn < 1$: for "
+                r"all $d$ of practice. In two axes of float32 by $124 \ln 2$, nearly 86.",
+                Equal(exp(saturation - underflow), 2 * d * n),
+                shown=r"\ln\frac{2d}{u} - \bigl(-\ln(nu)\bigr) = \ln(2dn)",
+            ),
+            Step(
+                r"$\alpha = 46$ is no underflow of float32: $e^{-46}$ is above $2^{-67}$, "
+                "a normal number,",
+                Below(Rational(1, 2**67), paper),
+                shown=r"2^{-67} < e^{-46}",
+            ),
+            Step(
+                r"but it is below $2^{-66}$ and thus far below half an ulp, of float64 "
+                "too.",
+                Below(paper, Rational(1, 2**66)),
+                shown=r"e^{-46} < 2^{-66}",
+            ),
+            Step(
+                r"To base ten it would be: the smallest number of float32 is close to "
+                r"$10^{-45}$.",
+                Below(vanished["float32"], 46 * log(Integer(10))),
+                shown=r"150 \ln 2 < 46 \ln 10",
+            ),
+        ),
+        controls=(
+            Control(
+                r"$e^{-46}$ underflows in float32.",
+                Below(paper, normal["float32"] * unit["float32"]),
+            ),
+            Control(
+                r"$d$ for $2d$: at $\ln(d/u)$ the leak is at least $2u/(1 + 2u)$.",
+                Nonnegative(u - (2 * u) / (1 + 2 * u)),
+            ),
+            Control(
+                r"The normaliser rounds to one from $\ln(2d/u)$ on, two axes.",
+                Nonnegative(u - ((1 + 2 * u / 4) ** 2 - 1)),
+            ),
+            Control(
+                "Half of the smallest number of float32 is $2^{-149}$.",
+                Equal(normal["float32"] * unit["float32"], Rational(1, 2**149)),
+            ),
+            Control(
+                "float32 is saturated at 18 in two axes.",
+                Below(earliest.subs({d: 2, u: unit["float32"]}), Integer(18)),
+            ),
+        ),
+        scope=r"Any number of axes, every canvas; every binary format with gradual "
+        "underflow. Numbers: two axes, four formats.",
+        formulas=formulas,
+        remarks=(
+            "The saturation strengths 18.1, 38.2, 7 and 9.1 are true, not tight.",
+            (
+                "Weights that are added to one in turn are absorbed one by one, so that "
+                "a computed normaliser can be one earlier; a library's exponential may "
+                "be off by an ulp."
+            ),
+            (
+                "For a softmax in half precision that is computed in float32, the "
+                "thresholds of float32 hold for zeros."
+            ),
+        ),
+    )
+
+
+STATEMENT = build()
