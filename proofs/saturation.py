@@ -67,8 +67,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     vanished = {
         name: underflow.subs({n: normal[name], u: unit[name]}) for name in FORMATS
     }
-    weight = 2 * d * exp(-earliest)
-    width = diff(latest - earliest, u)
+    near = 2 * d * e  # the weight of all neighbours
+    soon = near.subs(e, exp(-earliest))
+    parting = diff(latest - earliest, u)
     paper = exp(Integer(-46))
     return Statement(
         name="saturation",
@@ -77,11 +78,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         words="From the logarithm of twice the number of axes over half an ulp on, the "
         "leak is at most half an ulp, and the computed softmax is one-hot up to "
         "rounding. That is sharp: between the first such strength and the one from "
-        "which the normaliser rounds to one there is less than two ulps. Exact zeros, "
-        "by underflow, come much later.",
-        formula=r"\alpha \ge \ln\frac{2d}{u} \implies \lambda(\alpha) \le u, \qquad "
-        r"\lambda(\alpha) \le u \implies \alpha \ge \ln\frac{2d\,(1 - u)}{u}, \qquad "
-        r"e^{-\alpha} \mapsto 0 \iff \alpha \ge -\ln(n u)",
+        "which the normaliser rounds to one there are less than two ulps of one. Exact "
+        "zeros, by underflow, come much later.",
+        formula=r"\alpha \ge \ln(2d/u) \implies \lambda(\alpha) \le u, \qquad "
+        r"\lambda(\alpha) \le u \implies \alpha \ge \ln(2d\,(1 - u)/u), \qquad "
+        r"e^{-\alpha} \mapsto 0 \iff \alpha \ge -\ln(nu)",
         hypotheses=(
             (
                 "A binary format with $p$ significant bits rounds to the nearest "
@@ -93,23 +94,23 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "$2nu$ is the smallest number above zero."
             ),
             (
-                r"$\varepsilon = e^{-\alpha}$, $d$ axes. Scores are taken relative to "
-                r"the largest: the target weighs $1$, all else $s \le \theta_3"
-                r"(\varepsilon)^d - 1$, with equality far from all borders, in the limit "
-                r"of a large canvas. $\lambda = s/(1 + s) \le 2d\varepsilon$ (the leak)."
+                r"$\varepsilon = e^{-\alpha}$, $d$ axes. The scores are taken relative "
+                "to the largest: the target weighs $1$, every other pixel at most "
+                r"$\varepsilon$, all of them together $s$. The leak is $\lambda = s/(1 "
+                r"+ s)$, at most $2d\varepsilon$ on every canvas: see the leak."
             ),
             (
-                "Exponential and normaliser are rounded once: their exact value goes "
-                "to the nearest number."
+                "Every exponential and the normaliser are rounded once: their exact "
+                "value goes to the nearest number."
             ),
         ),
         steps=(
             Step(
                 "Between one and the next number the middle is $1 + u$, and the tie "
-                r"goes to one, which is even: $1 + s$ rounds to $1$ if and only if "
-                r"$0 \le s \le u$.",
+                r"goes to one, which is even: $1 + s$ rounds to $1$, and so does "
+                r"the target's probability, if and only if $0 \le s \le u$.",
                 Equal((1 + (1 + 2 * u)) / 2, 1 + u),
-                shown=r"\tfrac12 \bigl(1 + (1 + 2u)\bigr) = 1 + u",
+                shown=r"\frac{1 + (1 + 2u)}{2} = 1 + u",
             ),
             Step(
                 r"In terms of the leak $\lambda = s/(1 + s)$ that is $\lambda \le "
@@ -129,74 +130,73 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"2d\,e^{-\ln(2d(1 + u)/u)} = \frac{u}{1 + u}",
             ),
             Step(
-                r"Both are sharp. $\theta_3 \ge 1 + 2\varepsilon$, and $(1 + x)^d \ge "
-                r"1 + dx$ by induction, so $s \ge 2d\varepsilon$ far from all borders, "
-                r"and below $\ln(2d/u)$ the normaliser does not round to one.",
+                "Both are sharp where the target has all $2d$ neighbours: there $s "
+                r"\ge (1 + 2\varepsilon)^d - 1$, and $(1 + x)^d \ge 1 + dx$ by "
+                r"induction. So $s \ge 2d\varepsilon$, and below $\ln(2d/u)$ the "
+                "normaliser does not round to one.",
                 Nonnegative((1 + d * x) * (1 + x) - (1 + (d + 1) * x), d * x**2),
             ),
             Step(
-                r"The leak grows with $s = 2d\varepsilon + r$, so it is at least "
+                r"The leak grows with $s = 2d\varepsilon + r$: it is at least "
                 r"$2d\varepsilon/(1 + 2d\varepsilon)$.",
                 Nonnegative(
-                    (2 * d * e + r) / (1 + 2 * d * e + r) - 2 * d * e / (1 + 2 * d * e),
-                    r / ((1 + 2 * d * e + r) * (1 + 2 * d * e)),
+                    (near + r) / (1 + near + r) - near / (1 + near),
+                    r / ((1 + near + r) * (1 + near)),
                 ),
             ),
             Step(
                 r"At $\ln(2d(1 - u)/u)$ that is $u$: at any smaller strength the leak "
                 "is above half an ulp.",
-                Equal(weight / (1 + weight), u),
-                shown=r"\frac{2d\varepsilon}{1 + 2d\varepsilon} = u \quad\text{at}\quad "
-                r"\varepsilon = \frac{u}{2d\,(1 - u)}",
+                Equal(soon / (1 + soon), u),
+                shown=r"\frac{2d\varepsilon}{1 + 2d\varepsilon} = u \quad "
+                r"\text{at}\quad \varepsilon = \frac{u}{2d\,(1 - u)}",
             ),
             Step(
-                r"All three lie close together: their width is zero at $u = 0$,",
-                Tends(latest - earliest, u, Integer(0), Integer(0)),
-                shown=r"\lim_{u \to 0} \ln\frac{1 + u}{1 - u} = 0",
+                "The three strengths lie close together: their gap tends to zero with "
+                "$u$,",
+                Tends(latest - earliest, u, 0, 0),
+                shown=r"\lim_{u \to 0} \ln((1 + u)/(1 - u)) = 0",
             ),
             Step(
-                r"and grows at most three times as fast as $u = 1/(2 + t)$, $t \ge 0$. "
-                r"So $\ln(2d/u)$ is right within $3u$.",
-                Nonnegative((3 - width).subs(u, 1 / (2 + t))),
-                shown=r"3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln\frac{1 + u}{1 - u} = 3 - "
-                r"\frac{2}{1 - u^2} \ge 0 \quad (0 < u \le \tfrac12)",
+                "and grows at most three times as fast as $u$, which is $1/(2 + t)$ "
+                r"with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$.",
+                Nonnegative((3 - parting).subs(u, 1 / (2 + t))),
+                shown=r"3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln((1 + u)/(1 - u)) = 3 "
+                r"- \frac{2}{1 - u^2} \ge 0 \quad (0 < u \le 1/2)",
             ),
             *(
                 Step(
                     f"Two axes, {name}.",
                     *_hundredths(
                         saturation.subs({d: 2, u: unit[name]}),
-                        low,
-                        rf"\ln(4 \cdot 2^{{{FORMATS[name][0]}}})",
+                        SATURATED[name],
+                        rf"\ln(4 \cdot 2^{{{bits}}})",
                     ),
                 )
-                for name, low in SATURATED.items()
+                for name, (bits, _) in FORMATS.items()
             ),
             Step(
                 r"A probability $1 - \lambda$ that is rounded afterwards, as from a "
                 "wider format, is another matter: below one the spacing is $u$, the "
                 r"middle $1 - u/2$, and $\lambda \le u/2$ is needed: $\ln 2$ later.",
                 Equal(saturation.subs(u, u / 2) - saturation, log(2)),
-                shown=r"\ln\frac{4d}{u} - \ln\frac{2d}{u} = \ln 2",
+                shown=r"\ln(4d/u) - \ln(2d/u) = \ln 2",
             ),
             Step(
                 "Exact zeros. Between zero and the smallest number the middle is $nu$, "
-                r"and the tie goes to zero, which is even. $e^{-\alpha}$ falls to $nu$ "
-                "at",
+                r"and the tie goes to zero, which is even. $\varepsilon$, and with it "
+                "every other weight, rounds to zero from here on:",
                 Equal(exp(-underflow), n * u),
                 shown=r"\alpha = -\ln(nu)",
             ),
             *(
                 Step(
-                    f"{name}: smallest normal number $2^{{{FORMATS[name][1]}}}$, smallest "
-                    f"number $2^{{{FORMATS[name][1] - FORMATS[name][0] + 1}}}$.",
+                    f"{name}: $n = 2^{{{least}}}$ and $u = 2^{{-{bits}}}$.",
                     *_hundredths(
-                        vanished[name],
-                        low,
-                        rf"{FORMATS[name][0] - FORMATS[name][1]} \ln 2",
+                        vanished[name], VANISHED[name], rf"{bits - least} \ln 2"
                     ),
                 )
-                for name, low in VANISHED.items()
+                for name, (bits, least) in FORMATS.items()
             ),
             Step(
                 "Where numbers below $n$ are flushed to zero, as on some devices, "
@@ -204,26 +204,25 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 *_hundredths(-log(normal["float32"]), 8733, r"126 \ln 2"),
             ),
             Step(
-                r"Saturation comes first, by $-\ln(2dn)$ whatever $u$, if $2dn < 1$: for "
-                r"all $d$ of practice. In two axes of float32 by $124 \ln 2$, nearly 86.",
+                r"Saturation comes first whenever $2dn < 1$, by $-\ln(2dn)$ whatever "
+                r"$u$: in two axes of float32 by $124 \ln 2$, nearly 86.",
                 Equal(exp(saturation - underflow), 2 * d * n),
-                shown=r"\ln\frac{2d}{u} - \bigl(-\ln(nu)\bigr) = \ln(2dn)",
+                shown=r"\ln(2d/u) - (-\ln(nu)) = \ln(2dn)",
             ),
             Step(
-                r"$\alpha = 46$ is no underflow of float32: $e^{-46}$ is above $2^{-67}$, "
-                "a normal number,",
+                r"$\alpha = 46$ is quoted as where float32 underflows. It does not: "
+                "$e^{-46}$ is a normal number,",
                 Below(Rational(1, 2**67), paper),
                 shown=r"2^{-67} < e^{-46}",
             ),
             Step(
-                r"but it is below $2^{-66}$ and thus far below half an ulp, of float64 "
-                "too.",
+                "though far below half an ulp, of float64 too.",
                 Below(paper, Rational(1, 2**66)),
                 shown=r"e^{-46} < 2^{-66}",
             ),
             Step(
-                r"To base ten it would be: the smallest number of float32 is close to "
-                r"$10^{-45}$.",
+                "To base ten it would: the smallest number of float32 is near "
+                "$10^{-45}$.",
                 Below(vanished["float32"], 46 * log(Integer(10))),
                 shown=r"150 \ln 2 < 46 \ln 10",
             ),
@@ -234,12 +233,12 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Below(paper, normal["float32"] * unit["float32"]),
             ),
             Control(
-                r"$d$ for $2d$: at $\ln(d/u)$ the leak is at least $2u/(1 + 2u)$.",
-                Nonnegative(u - (2 * u) / (1 + 2 * u)),
+                r"$d$ for $2d$: at $\ln(d/u)$ the leak is $2u/(1 + 2u)$ or more.",
+                Nonnegative((u - 2 * u / (1 + 2 * u)).subs(u, 1 / (2 + t))),
             ),
             Control(
                 r"The normaliser rounds to one from $\ln(2d/u)$ on, two axes.",
-                Nonnegative(u - ((1 + 2 * u / 4) ** 2 - 1)),
+                Nonnegative((u - ((1 + u / 2) ** 2 - 1)).subs(u, 1 / (2 + t))),
             ),
             Control(
                 "Half of the smallest number of float32 is $2^{-149}$.",
@@ -250,19 +249,19 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Below(earliest.subs({d: 2, u: unit["float32"]}), Integer(18)),
             ),
         ),
-        scope=r"Any number of axes, every canvas; every binary format with gradual "
-        "underflow. Numbers: two axes, four formats.",
+        scope="Any number of axes, every binary format with gradual underflow; enough "
+        "on every canvas, needed where a target has all neighbours.",
         formulas=formulas,
         remarks=(
             "The saturation strengths 18.1, 38.2, 7 and 9.1 are true, not tight.",
             (
-                "Weights that are added to one in turn are absorbed one by one, so that "
-                "a computed normaliser can be one earlier; a library's exponential may "
-                "be off by an ulp."
+                "Weights that are added to one in turn are absorbed one by one, so "
+                "that a computed normaliser can be one earlier; a library's "
+                "exponential may be off by an ulp."
             ),
             (
-                "For a softmax in half precision that is computed in float32, the "
-                "thresholds of float32 hold for zeros."
+                "Where a layer in half precision computes its softmax in float32 and "
+                "keeps it there, zeros are those of float32."
             ),
         ),
     )

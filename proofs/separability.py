@@ -105,11 +105,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(exp(a(k1) + b(k2)) / all_pixels, joint_of_sums),
             ),
             Step(
-                "Each of them sums to one.",
-                Equal(rows(softmax_a.subs(k1, i)), 1),
-            ),
-            Step(
-                "So each is what the softmax gives to a whole row, or column, of "
+                "Each of them is what the softmax gives to a whole row, or column, of "
                 "pixels.",
                 Equal(columns(exp(a(k1) + b(j)) / all_pixels), softmax_a),
             ),
@@ -128,6 +124,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"Quadratic scores are sums over the axes, $a(i) = -\alpha (i - "
                 r"t_1)^2$ and $b(j) = -\alpha (j - t_2)^2$, for every target $t$.",
                 Equal(joint, factor(t1, k1, H) * factor(t2, k2, W)),
+            ),
+            Step(
+                "Each factor sums to one: it is a probability along its axis.",
+                Equal(rows(factor(t1, i, H)), 1),
             ),
             Step(
                 "So the weighted mean of any values $X$ can be taken along one axis "
@@ -152,8 +152,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Pixels of the canvas have probabilities above zero, others have "
                 "none. So whatever the scores, with two opposite corners the other "
                 "two are on the canvas as well: it is a set of rows times a set of "
-                "columns. For scores $s$ on such a canvas, the balance is a "
-                "condition on them.",
+                "columns. There, scores $s$ balance if and only if the exponent "
+                "below is zero for all corners. Hold $k'$ fixed: then $s$ is a sum "
+                "over the axes.",
                 Equal(
                     exp(s(k1, k2)) * exp(s(far1, far2)) / Z**2,
                     exp(minor(s)) * exp(s(k1, far2)) * exp(s(far1, k2)) / Z**2,
@@ -200,7 +201,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
             ),
         ),
-        scope="All sizes, any number of axes, every target.",
+        scope="All sizes, any number of axes, every target. The converse: two axes.",
         formulas=formulas,
     )
 

@@ -7,7 +7,7 @@ from sympy import Expr, Function, KroneckerDelta, S, Sum, exp, symbols
 from proofs.engine import ByInduction, Control, Equal, Formula, Statement, Step
 
 alpha, *strengths = symbols("alpha alpha_1 alpha_2", positive=True)
-t, phi = symbols("t phi", real=True)
+t, phi = symbols("t varphi", real=True)
 N, A, H, C, D, J = symbols("N A H C D J", integer=True, positive=True)
 n, u, a, g = symbols("n u a g", integer=True, nonnegative=True)
 s, d = symbols("s d", integer=True, positive=True)
@@ -64,23 +64,19 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     def row(position: Expr) -> Expr:  # the softmax of a head with this target
         return _softmax(-alpha * (k - position) ** 2, S.Zero, N - 1)
 
-    def heads_and_channels(term: Expr) -> Sum:
-        return Sum(term, (c, 1, C), (h, 1, H))
-
     def keys(term: Expr) -> Sum:
         return Sum(term, (k, 1, N))
+
+    def attended(matrix: Expr, *position: Expr) -> Expr:  # by one head
+        return keys(G(*position, k) * Sum(matrix * X(k, c), (c, 1, C)))
+
+    def convolved(matrix: Expr, *position: Expr) -> Expr:
+        return Sum(matrix * keys(G(*position, k) * X(k, c)), (c, 1, C), (h, 1, H))
 
     def spot(position: Expr) -> list[Expr]:  # three axes
         return [_of_head(position, S(axis)) for axis in (1, 2, 3)]
 
-    def attended(position: Expr) -> Expr:
-        mixed = Sum(W(h, c) * X(k, c), (c, 1, C))
-        return Sum(keys(G(*spot(position), k) * mixed), (h, 1, H))
-
-    def smoothed(*position: Expr) -> Expr:
-        return keys(G(*position, k) * X(k, c))
-
-    convolved = heads_and_channels(W(h, c) * smoothed(*spot(target)))
+    moved = (query + center).subs(u, h)
     shared = Sum(W(c) * Y(g * C + c), (c, 1, C))
     everyone = Sum(W(c) * Y(group * C + c), (c, 1, C))
     canvas = before + N + after
@@ -135,6 +131,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "So, along one axis, the softmax of a head depends on query and head "
                 "through the target alone, and is a row of $G$.",
                 Equal(row(query + center), gaussian.subs(t, target)),
+                shown=r"\frac{e^{-\alpha\,((k - q) - \Delta)^2}}{\sum_{l=0}^{N-1} "
+                r"e^{-\alpha\,((l - q) - \Delta)^2}} = \frac{e^{-\alpha\,(k - "
+                r"t)^2}}{\sum_{l=0}^{N-1} e^{-\alpha\,(l - t)^2}} = G(t, k), \qquad t "
+                "= o + s n + d u",
             ),
             Step(
                 "The same over any number $A$ of axes, with the $N$ keys of the canvas "
@@ -168,7 +168,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Here for three axes, keys and heads numbered through; fewer axes "
                 "are axes of one pixel and one tap, and more change nothing but the "
                 "list of coordinates in $t$.",
-                Equal(attended(query + center), convolved),
+                Equal(
+                    Sum(attended(W(h, c), *spot(query + center)), (h, 1, H)),
+                    convolved(W(h, c), *spot(target)),
+                ),
                 shown=r"\sum_h \sum_k P_h(q_n, k) \sum_c W_{h,c}\, X_{k,c} = "
                 r"\sum_h \sum_c W_{h,c}\, (G_\alpha X)_{t, c}, \qquad "
                 "t = o + s n + d u_h",
@@ -191,18 +194,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Each class is a convolution of its own smoothed canvas, and they "
                 "add up.",
                 Equal(
-                    Sum(
-                        keys(
-                            G(j, (query + center).subs(u, h), k)
-                            * Sum(W(j, h, c) * X(k, c), (c, 1, C))
-                        ),
-                        (h, 1, H),
-                        (j, 1, J),
-                    ),
-                    Sum(
-                        heads_and_channels(W(j, h, c) * smoothed(j, target.subs(u, h))),
-                        (j, 1, J),
-                    ),
+                    Sum(attended(W(j, h, c), j, moved), (h, 1, H), (j, 1, J)),
+                    Sum(convolved(W(j, h, c), j, target.subs(u, h)), (j, 1, J)),
                 ),
                 shown=r"\sum_j \sum_h \sum_k G_j(t_h, k) \sum_c W_{j,h,c}\, X_{k,c} = "
                 r"\sum_j \sum_h \sum_c W_{j,h,c}\, (G_j X)_{t_h, c}",
@@ -215,6 +208,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     row(query + center + phi),
                     gaussian.subs(t, t + phi).subs(t, target),
                 ),
+                shown=r"\frac{e^{-\alpha_j\,((k - q) - \Delta)^2}}"
+                r"{\sum_{l=0}^{N-1} e^{-\alpha_j\,((l - q) - \Delta)^2}} = "
+                r"G(t + \varphi, k)",
             ),
             Step(
                 "Zero padding is tokens that are zero, $p$ before the $N$ pixels of "

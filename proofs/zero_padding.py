@@ -77,12 +77,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     return Statement(
         name="zero_padding",
         title="Zero padding needs zero tokens",
-        source="Rows of a softmax sum to one; layer of Cordonnier, Loukas, Jaggi (2020)",
-        words="On a canvas without zero-valued tokens softmax attention maps a constant "
-        "image to the same output at every query, whatever its scores. A zero-padded "
-        "convolution does so only if its kernel is a single tap at the center, so "
-        "every such layer errs by half the difference of two of the outputs, or more. "
-        "With zero tokens on the canvas the layer tends to the convolution.",
+        source="The layer of Cordonnier, Loukas, Jaggi (2020); rows of a softmax",
+        words="On a canvas without zero-valued tokens softmax attention maps a "
+        "constant image to the same output at every query, whatever its scores. A "
+        "zero-padded convolution does so only if its kernel is a single tap at the "
+        "center, so every such layer errs by half the difference of two of the "
+        "outputs, or more. With zero tokens on the canvas the layer tends to the "
+        "convolution.",
         formula=r"\max_q |y - c_q| \ge \tfrac12 \max_{q', q''} |c_{q'} - c_{q''}|",
         hypotheses=(
             (
@@ -119,7 +120,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "A zero-padded convolution adds up the taps that stay inside the "
-                r"image, $A$ of them, and loses the $C$ others, which add up to $\ell$.",
+                r"image, $A$ of them, and loses the $C$ others, whose sum is $\ell$.",
                 Equal(taps * x + beta, border.subs({total: taps + gone, left: gone})),
                 shown=r"x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta, \quad "
                 r"T = \sum_{i=1}^{A} w_i + \ell, \quad \ell = \sum_{i=1}^{C} v_i",
@@ -130,8 +131,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(constant.subs(M, total) - border, left * x),
             ),
             Step(
-                "Is anything lost that does not cancel? Number the taps of an axis from "
-                "the far end. One pixel further from the border one more tap is "
+                "Is anything lost that does not cancel? Number the taps of an axis "
+                "from the far end. One pixel further from the border one more tap is "
                 "inside, so neighbouring outputs differ by a single tap.",
                 ByInduction(
                     Sum(inside(i), (i, 0, p)),
@@ -157,13 +158,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "One output $y$ for two that should be $a$ and $b$. If $b = a + 2g$ "
-                "with $g \\ge 0$ and $y = a + g + t$ with $t \\ge 0$, then $y - a$ is at "
-                "least half of the difference.",
+                r"with $g \ge 0$ and $y = a + g + t$ with $t \ge 0$, then $y - a$ is "
+                "at least half of the difference.",
                 Nonnegative(half + more - bound.subs(b, a + 2 * half), more),
                 shown=r"(a + g + t) - a - \tfrac12\,|a - b| = t \ge 0",
             ),
             Step(
-                "If $y = a + g - t$, then $b - y$ is.",
+                "If $y = a + g - t$, then $b - y$ is. Every $y$ is one or the other.",
                 Nonnegative(
                     (b - (a + half - more) - bound).subs(b, a + 2 * half), more
                 ),
@@ -175,8 +176,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"\tfrac12\,|b - a| = \tfrac12\,|a - b|",
             ),
             Step(
-                "In the middle between $a$ and $b$ both errors are as small as that: no "
-                "better bound follows from two outputs.",
+                "In the middle between $a$ and $b$ both errors are as small as that, "
+                "so no better bound follows from two outputs.",
                 Equal(Abs((a + b) / 2 - a), bound),
             ),
             Step(
@@ -236,8 +237,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Positive(Abs(left * x).subs({left: v + u, x: 1})),
             ),
             Control(
-                "A head with zero tokens maps constants to constants: it does not "
-                "where the masses differ.",
+                "With zero tokens, too, constants map to constants: not where what is "
+                "lost differs.",
                 Equal(border.subs(left, G), border.subs(left, Z)),
             ),
         ),
@@ -246,14 +247,14 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         formulas=formulas,
         remarks=(
             (
-                "Content terms do not help: on a constant image, too, every row sums to "
+                "Content terms do not help: whatever the scores, every row sums to "
                 "one. Other normalisers might; so might a bias that depends on the "
                 "query."
             ),
             (
                 "With a larger stride fewer outputs are compared, and taps off the "
-                "center may go unnoticed: with stride two, those at $-1$ and $-2$ leave "
-                "together, and cancel if their weights are opposite."
+                "center may go unnoticed: with stride two, those at $-1$ and $-2$ "
+                "leave together, and cancel if their weights are opposite."
             ),
         ),
     )

@@ -182,7 +182,11 @@ def _softmax(
         if 0 <= next_key < keys:  # each weight is at most this part of the one before
             first = weight(next_key)
             beyond += first / (1 - weight(next_key + step) / first)
-    return list(map(float, attention)), list(map(float, deviation)), above(beyond / total)
+    return (
+        list(map(float, attention)),
+        list(map(float, deviation)),
+        above(beyond / total),
+    )
 
 
 def _fold(source: Tensor) -> tuple[tuple[int, ...], Tensor]:

@@ -216,10 +216,14 @@ class Deviation:
         return spots, torch.cat([matrices, spare]).movedim(0, -1), lost
 
     def _axis_heads(self, spots: Tensor, canvas: int) -> list[AxisHeads]:
-        band, alpha = _band_within(self.alpha, canvas), tuple(self.alpha.tolist())
-        places = (self.centers, self._limits, spots)
         return [
-            AxisHeads(alpha, *(tuple(p[:, axis].tolist()) for p in places), band)
+            AxisHeads(
+                tuple(self.alpha.tolist()),
+                tuple(self.centers[:, axis].tolist()),
+                tuple(self._limits[:, axis].tolist()),
+                tuple(spots[:, axis].tolist()),
+                _band_within(self.alpha, canvas),
+            )
             for axis in range(self.geometry.axes)
         ]
 
@@ -229,8 +233,10 @@ class Deviation:
         """Return how far a computed norm can be from the true one, per output."""
         heads, axes = len(self.alpha), len(along)
         sizes = weights.abs().sum(1)  # Σ_c |W_h|, (outputs, heads and spots)
-        off = sum(rows.off_target.amax(0) for rows in along).squeeze(1)
-        beyond = sum(rows.beyond.amax(0) for rows in along).squeeze(1)
+        off, beyond = (
+            torch.cat([getattr(rows, name).amax(0) for rows in along], 1).sum(1)
+            for name in ("off_target", "beyond")
+        )
         window = max(rows.attention.shape[-1] for rows in along)
         pixels = torch.Size([rows.attention.shape[-1] for rows in along]).numel()
         # Of one entry: vectors rounded and folded, products of them, heads added up.

@@ -23,8 +23,10 @@ from expressivity.precision import autocast_is_on, compute_dtype
 EXP_ULPS = 64
 ASSUMPTIONS = (
     "every operation rounds to nearest, or to zero below the smallest normal number",
-    "sums are accumulated in any order, in at least float32, term by term (no "
-    "Winograd, Strassen or Fourier transform)",
+    (
+        "sums are accumulated in any order, in at least float32, term by term (no "
+        "Winograd, Strassen or Fourier transform)"
+    ),
     f"the exponential is within {EXP_ULPS} ulps",
     "the layer runs eagerly, not compiled or transformed",
 )
@@ -95,9 +97,13 @@ def reduced_precision(device: torch.device) -> str | None:
             "torch.set_float32_matmul_precision('highest')"
         )
     if device.type == "cpu":
-        return None if _cpu_is_exact() else (
-            "oneDNN may round float32 to fewer bits: set the fp32_precision of "
-            "torch.backends.mkldnn, its matmul and its conv to 'ieee'"
+        return (
+            None
+            if _cpu_is_exact()
+            else (
+                "oneDNN may round float32 to fewer bits: set the fp32_precision of "
+                "torch.backends.mkldnn, its matmul and its conv to 'ieee'"
+            )
         )
     if device.type != "cuda":
         return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
@@ -125,7 +131,11 @@ def reduced_precision(device: torch.device) -> str | None:
 def _cpu_is_exact() -> bool:
     """Whether oneDNN keeps float32 as it is."""
     backend = torch.backends.mkldnn
-    settings = [backend, getattr(backend, "matmul", None), getattr(backend, "conv", None)]
+    settings = [
+        backend,
+        getattr(backend, "matmul", None),
+        getattr(backend, "conv", None),
+    ]
     return all(
         getattr(setting, "fp32_precision", "ieee") in ("ieee", "none")
         for setting in settings

@@ -70,9 +70,11 @@ def attention_error(
     flat = 2 * scores.absolute + 2 * EXP_ULPS * unit + 4 * unit
     tokens = math.prod(axis.tokens for axis in axes)
     if alpha < WIDEST_ALPHA:  # no pixel is special
-        reach = abs(alpha) * sum((axis.tokens + axis.farthest) ** 2 for axis in axes)
-        worst = flat + 4 * (scores.relative + unit) * reach
-        worst += sum(_of_positions(abs(alpha), a, a.farthest, scores, unit) for a in axes)
+        worst = flat
+        for axis in axes:
+            gap = torch.tensor(axis.tokens + axis.farthest, dtype=torch.float64)
+            worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap) ** 2
+            worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
         return _capped(2 * math.expm1(min(worst, 1.0)) + 2 * (tokens + 4) * unit)
     beside, grown = [], []
     outside: list[Tensor] = []
@@ -105,12 +107,12 @@ def attention_error(
 
 
 def _of_positions(
-    alpha: float, axis: Axis, gaps: Tensor | float, scores: ScoreError, unit: float
-) -> Tensor | float:
+    alpha: float, axis: Axis, gaps: Tensor, scores: ScoreError, unit: float
+) -> Tensor:
     """Return what rounding q + Δ does to the scores of an axis."""
     whole = axis.fraction == 0 and axis.farthest * unit < 1
     if whole or not scores.of_positions:
-        return 0.0 * gaps
+        return torch.zeros_like(gaps)
     off = 2 * unit * (axis.farthest + gaps)
     return alpha * (2 * gaps + off) * off
 

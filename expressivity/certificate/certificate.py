@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import ROUND_CEILING, Decimal, localcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -112,21 +112,20 @@ class Certificate:
         return self.worst.tensor(value.double().item(), dtype)
 
     def __str__(self) -> str:
-        channel, size = int(self.bound.argmax()), self.size
-        where = "of any size" if size is None else f"of {'×'.join(map(str, size))} pixels"
-        attains = self.attained / float(self.exact_part[self.worst.channel] or 1)
+        size, worst = self.size, self.worst
+        inputs = "any size" if size is None else f"{'×'.join(map(str, size))} pixels"
+        exact = float(self.exact_part[worst.channel])
+        part = f"{self.attained / exact:.4%} of it" if exact else "it"
         return (
-            f"For every input x {where} with ‖x‖_∞ ≤ {self.input_bound:g}, "
+            f"For every input x of {inputs} with ‖x‖_∞ ≤ {self.input_bound:g}, "
             f"{self.layer} and {self.convolution}, in {self.dtype} and evaluated by "
-            f"{self.strategy!r}, differ by at most {_up(self.bound[channel])} in any "
-            f"output. In exact arithmetic it is at most {_up(self.exact_part.max())}"
-            + (
-                f" (the worst input that it carries attains {_percent(attains)} of it, "
-                f"in channel {self.worst.channel} at output {self.worst.output})"
-            )
-            + f"; rounding adds at most {_up(self.layer_rounding.max())} to the layer and "
-            f"{_up(self.convolution_rounding.max())} to the convolution, provided that "
-            f"{'; '.join(self.assumptions)}. Parameters: sha256 {self.fingerprint[:16]}…"
+            f"{self.strategy!r}, differ by at most {_up(self.bound)} in any output. In "
+            f"exact arithmetic it is at most {_up(self.exact_part)} (the worst input "
+            f"that was found attains {part}, in channel {worst.channel} at output "
+            f"{worst.output}); rounding adds at most {_up(self.layer_rounding)} to the "
+            f"layer and {_up(self.convolution_rounding)} to the convolution, provided "
+            f"that {'; '.join(self.assumptions)}. Parameters: sha256 "
+            f"{self.fingerprint[:16]}…"
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -136,7 +135,9 @@ class Certificate:
             Numbers, strings, lists and dictionaries only.
         """
         fields = {
-            name: value for name, value in vars(self).items() if not name.startswith("_")
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_")
         }
         for name in _PARTS:
             fields[name] = fields[name].tolist()
@@ -170,7 +171,9 @@ class Certificate:
             if fields["size"] is not None:
                 fields["size"] = tuple(fields["size"])
             fields["assumptions"] = tuple(fields["assumptions"])
-            worst = {k: _tuples(v) for k, v in fields["worst"].items()}
+            worst: dict[str, Any] = {
+                name: _tuples(value) for name, value in fields["worst"].items()
+            }
             return cls(**{**fields, "worst": WorstInput(**worst)})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FileError(
@@ -237,9 +240,7 @@ class Certificate:
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
-        again = _certified(
-            attention, conv, self.input_bound, self.size, self.strategy
-        )
+        again = _certified(attention, conv, self.input_bound, self.size, self.strategy)
         for name in _PARTS:
             stated, found = getattr(self, name), getattr(again, name)
             if stated.shape != found.shape or not bool((found <= stated * _UP).all()):
@@ -353,11 +354,11 @@ def _require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None
             "bound holds for all of them"
         )
     parameters = [*attention.parameters(), *conv.parameters()]
-    kinds = {(p.dtype, p.device.type) for p in parameters}
+    kinds = sorted({f"{p.dtype} on {p.device.type}" for p in parameters})
     if len(kinds) != 1:
         raise CertificateError(
-            "the layer and the convolution need one dtype and device, got "
-            f"{', '.join(f'{dtype} on {device}' for dtype, device in sorted(map(str, kinds)))}"
+            "the layer and the convolution need one dtype and one device, got "
+            f"{', '.join(kinds)}"
         )
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise CertificateError("all parameters need to be finite, got NaN or infinity")
@@ -385,19 +386,12 @@ def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
     return digest.hexdigest()
 
 
-def _tuples(value: Any) -> Any:
+def _tuples(value: object) -> object:
     """Turn lists into tuples, as JSON does not know them."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _up(number: Tensor | float) -> str:
-    """Write a bound in three digits, not below what it is."""
-    value = float(number)
-    if value == 0:
-        return "0"
-    step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return f"{math.ceil(value / step) * step:.2e}"
-
-
-def _percent(part: float) -> str:
-    return f"{100 * min(part, 1.0):.4g} %"
+def _up(numbers: Tensor) -> str:
+    """Write the largest of some bounds in three digits, rounded upward."""
+    with localcontext(prec=3, rounding=ROUND_CEILING):
+        return f"{+Decimal(float(numbers.max())):.3g}"

@@ -11,7 +11,7 @@ as well. The counts below are those of the strategies' own code, at their larges
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +74,10 @@ class Setting:
         return [
             _axis(tokens, query, center)
             for tokens, query, center in zip(
-                self.grid.canvas_size, self.grid.queries, self.centers[head], strict=True
+                self.grid.canvas_size,
+                self.grid.queries,
+                self.centers[head],
+                strict=True,
             )
         ]
 
@@ -106,9 +109,7 @@ def of_dense(setting: Setting) -> Counts:
     heads, arithmetic = setting.heads, setting.arithmetic
     terms = _inner(heads) + heads.value_width * len(heads.alpha) + 2
     lost = (
-        attention_error(
-            alpha, setting.axes(head), _quadratic(setting), arithmetic
-        )
+        attention_error(alpha, setting.axes(head), _quadratic(setting), arithmetic)
         for head, alpha in enumerate(setting.alpha)
     )
     return Counts(3, terms, tuple(lost))
@@ -234,7 +235,12 @@ def layer_rounding(
     counts, sizes = MODELS[strategy](setting), _sizes(heads) * bound
     lost = torch.tensor(counts.lost, dtype=torch.float64)
     return _rounded(
-        sizes @ (1 + lost), sizes @ lost, _gain(heads, bound), attention.bias, counts, dtype
+        sizes @ (1 + lost),
+        sizes @ lost,
+        _gain(heads, bound),
+        attention.bias,
+        counts,
+        dtype,
     )
 
 
@@ -279,7 +285,9 @@ def _rounded(
         )
     growth = arithmetic.growth(casts=counts.casts, terms=counts.terms)
     # What underflows is off by a tiny number, and is then multiplied like the rest.
-    tiny = counts.casts * arithmetic.stored_tiny + counts.terms * arithmetic.computed_tiny
+    tiny = (
+        counts.casts * arithmetic.stored_tiny + counts.terms * arithmetic.computed_tiny
+    )
     return (sizes * growth + lost + tiny * gain) * (1 + 1e-9)
 
 

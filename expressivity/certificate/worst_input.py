@@ -83,7 +83,7 @@ class WorstInput:
         words = [[sign[letter] for letter in word] for word in self.signs]
         x = torch.zeros(len(words), *self.size, dtype=torch.float64)
         places = torch.meshgrid(*map(torch.tensor, self.pixels), indexing="ij")
-        x[(slice(None), *places)] = torch.tensor(words, dtype=x.dtype).reshape(
-            len(words), *map(len, self.pixels)
-        )
+        every: tuple[slice | Tensor, ...] = (slice(None), *places)
+        block = torch.tensor(words, dtype=x.dtype)
+        x[every] = block.reshape(len(words), *map(len, self.pixels))
         return (value * x)[None].to(dtype)

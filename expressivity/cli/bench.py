@@ -16,10 +16,10 @@ from expressivity.bench import (
 from expressivity.bench.suites import CONTENT, NINE_HEADS
 from expressivity.cli.claims import Claim, conclude
 from expressivity.cli.console import to_json, track
-from expressivity.files import check_picture, check_targets, written_together
 from expressivity.cli.layers import dtype_of
 from expressivity.cli.options import AsJson, Force
 from expressivity.errors import ArgumentError
+from expressivity.files import check_picture, check_targets, written_together
 from expressivity.plots import plot_growth
 
 EXAMPLES = """

@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from safetensors import SafetensorError
 from safetensors.torch import save_model
@@ -16,16 +15,19 @@ from torch import nn
 
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
-from expressivity.cli.console import messages, to_json
+from expressivity.cli.console import to_json
+from expressivity.cli.conversion import ConversionOptions, converted, dtype_of_model
 from expressivity.cli.factory import build_model
-from expressivity.files import check_targets, written_together
 from expressivity.cli.options import (
     Alpha,
     AsJson,
     Force,
+    HeadDim,
     Seed,
+    Strategy,
     Tolerance,
     Weights,
+    Where,
     parse_size,
 )
 from expressivity.cli.verification import (
@@ -37,10 +39,8 @@ from expressivity.cli.verification import (
 )
 from expressivity.cli.weights import load_weights
 from expressivity.constructor.build import check_options
-from expressivity.errors import ArgumentError, FileError, UnsupportedModuleError
-from expressivity.strategies.select import STRATEGIES
-from expressivity.surgery import Conversion
-from expressivity.surgery import convert as convert_model
+from expressivity.errors import ArgumentError, FileError
+from expressivity.files import check_targets, written_together
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -51,35 +51,6 @@ expressivity convert my_models:build --weights model.safetensors
 expressivity convert my_models:build --weights model.pt --input 8x3x64x64
 --inputs images.npy --where 'layer3.*' --output attention.safetensors
 """
-
-
-@dataclass(frozen=True)
-class ConversionOptions:
-    """The options of :func:`expressivity.convert`.
-
-    Attributes:
-        alpha: Locality strength of all heads, 1/pixel².
-        tolerance: Largest absolute error of a layer for inputs within ±1.
-        head_dim: Dimension of a head's values.
-        where: Names or patterns of the layers to convert.
-        strategy: How the attention is evaluated.
-    """
-
-    alpha: float | None
-    tolerance: float | None
-    head_dim: int | None
-    where: list[str] | None
-    strategy: str
-
-    def structural(self) -> list[tuple[str, object]]:
-        """Return the options that decide more than values of parameters.
-
-        Returns:
-            Names and values of those that differ from the default.
-        """
-        kept = {"head_dim": None, "where": None, "strategy": "auto"}
-        given = asdict(self)
-        return [(key, given[key]) for key in kept if given[key] != kept[key]]
 
 
 def convert_command(
@@ -113,29 +84,11 @@ def convert_command(
             "safetensors or torch file.",
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Convert only layers of this name, such as 'layer3.*'. Repeatable.",
-        ),
-    ] = None,
+    where: Where = None,
     alpha: Alpha = None,
     tolerance: Tolerance = None,
-    head_dim: Annotated[
-        int | None,
-        typer.Option(
-            help="Dimension of the values of a head. By default the smallest that is "
-            "always exact."
-        ),
-    ] = None,
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="How to evaluate: auto, "
-            f"{', '.join(strategy.name for strategy in STRATEGIES)}."
-        ),
-    ] = "auto",
+    head_dim: HeadDim = None,
+    strategy: Strategy = "auto",
     max_difference: Annotated[
         float,
         typer.Option(
@@ -159,9 +112,9 @@ def convert_command(
         model = build_model(factory)
         if weights is not None:
             load_weights(model, weights)
-        sets = input_sets(shape, _dtype(model), seed, inputs)
+        sets = input_sets(shape, dtype_of_model(model), seed, inputs)
         check_model_runs(model, sets)
-        conversion = _convert(model, options)
+        conversion = converted(model, options)
         agreements = compare(model, conversion.model, sets)
     claim = _claim(agreements, max_difference)
     loading = loading_lines(factory, options, output)
@@ -223,28 +176,6 @@ def _targets(output: Path) -> list[Path]:
             f"--output needs a name that ends in .safetensors, got {str(output)!r}"
         )
     return [output, output.with_suffix(".json")]
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    """Return the dtype that the model computes in, so far as it shows."""
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            return parameter.dtype
-    return torch.get_default_dtype()
-
-
-def _convert(model: nn.Module, options: ConversionOptions) -> Conversion:
-    with messages().status("converting"):
-        conversion = convert_model(model, **asdict(options))
-    if not conversion.converted:
-        reasons = "; ".join(
-            f"{layer.name}: {layer.reason}" for layer in conversion.kept
-        )
-        raise UnsupportedModuleError(
-            "the model needs at least one convolution that can be converted, got "
-            f"{reasons or 'none at all (calls of torch.nn.functional are not seen)'}"
-        )
-    return conversion
 
 
 def _claim(agreements: Sequence[Agreement], max_difference: float) -> Claim:

@@ -12,7 +12,6 @@ from rich.table import Table
 from expressivity.attention import RelativeSelfAttention
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import messages, to_json, track
-from expressivity.files import check_targets, make_folder, written_together
 from expressivity.cli.options import Alpha, AsJson, Seed, Tolerance
 from expressivity.cli.verification import layer_errors
 from expressivity.comparison import Difference, measure_difference
@@ -24,6 +23,7 @@ from expressivity.digits import (
     load_digit_images,
     train,
 )
+from expressivity.files import check_targets, make_folder, written_together
 from expressivity.geometry import Convolution
 from expressivity.plots import plot_attention_maps, plot_error_vs_alpha, plot_overview
 from expressivity.surgery import Conversion, LayerRecord, convert

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from expressivity.errors import ArgumentError
+from expressivity.strategies import STRATEGIES
 
 Weights = Annotated[
     Path | None,
@@ -28,6 +29,26 @@ Tolerance = Annotated[
     typer.Option(
         help="Instead of --alpha: the largest absolute error allowed in each layer, "
         "for any input of that layer within ±1."
+    ),
+]
+HeadDim = Annotated[
+    int | None,
+    typer.Option(
+        help="Dimension of the values of a head. By default the smallest that is "
+        "always exact."
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Convert only layers of this name, such as 'layer3.*'. Repeatable.",
+    ),
+]
+Strategy = Annotated[
+    str,
+    typer.Option(
+        help=f"How to evaluate: auto, {', '.join(s.name for s in STRATEGIES)}."
     ),
 ]
 Seed = Annotated[

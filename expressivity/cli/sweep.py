@@ -16,10 +16,10 @@ from rich.table import Table
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
-from expressivity.files import check_picture, written_together
 from expressivity.cli.layers import RandomConvolution, dtype_of, layer_of_model
 from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
+from expressivity.files import check_picture, written_together
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.plots import plot_error_vs_alpha
 from expressivity.sweep import (

@@ -49,11 +49,8 @@ def conversion_error(
     """
     conv = plain_convolution(conv)
     difference = deviation(attention, conv)
-    if size is None:
-        error = difference.any_size()
-    else:
-        error = difference.largest(size).above
-    return error + bias_difference(attention, conv).abs()
+    error = difference.any_size() if size is None else difference.largest(size).above
+    return (error + bias_difference(attention, conv).abs()) * (1 + 2.0**-50)
 
 
 def deviation(attention: RelativeSelfAttention, conv: Convolution) -> Deviation:

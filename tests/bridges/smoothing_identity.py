@@ -88,12 +88,12 @@ def _convolved(
         smoothed = tokens
         for axis, places in enumerate(geometry.targets(x.shape[2:])):
             skipped = geometry.token_padding[axis][0] if zeros else 0
-            keys = np.arange(tokens.shape[2 + axis]) + skipped
+            keys = range(skipped, skipped + tokens.shape[2 + axis])
             canvas = geometry.canvas_size(x.shape[2:])[axis]
-            with np.errstate(over="raise", invalid="raise"):
-                matrix = weight(alpha, np.array(places)[:, None], keys, canvas)
-            moved = smoothed.movedim(2 + axis, -1) @ torch.from_numpy(matrix).mT
-            smoothed = moved.movedim(-1, 2 + axis)
+            matrix = _matrix(weight, alpha, places, keys, canvas)
+            smoothed = (smoothed.movedim(2 + axis, -1) @ matrix.mT).movedim(
+                -1, 2 + axis
+            )
         taps = torch.zeros_like(conv.weight).flatten(2)
         taps[..., first::2] = conv.weight.flatten(2)[..., first::2]
         total = total + convolution[geometry.axes - 1](
@@ -106,6 +106,17 @@ def _convolved(
             conv.groups,
         )
     return total
+
+
+def _matrix(
+    weight: Callable, alpha: float, places: range, keys: range, canvas: int
+) -> Tensor:
+    """Return what each place takes from each key, along one axis."""
+    with np.errstate(over="raise", invalid="raise"):
+        entries = weight(alpha, np.array(places)[:, None], np.array(keys), canvas)
+    # An edited formula may depend on neither.
+    entries = np.broadcast_to(entries, (len(places), len(keys)))
+    return torch.tensor(entries, dtype=torch.float64)
 
 
 def _origin(geometry: ConvGeometry, axis: int) -> int:

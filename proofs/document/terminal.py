@@ -1,0 +1,112 @@
+"""The verdicts as a table, and a derivation step by step, in a terminal."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
+
+from proofs.document.evidence import refutation
+from proofs.document.plain import plain, words
+from proofs.engine import Outcome
+
+_WIDEST = 100
+_ALARM = "bold reverse"
+
+
+def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print one line a statement, and one for all of them.
+
+    Args:
+        outcomes: Statements, and what became of them.
+        console: Where to.
+    """
+    steps = [[verdict.proved for verdict in outcome.steps] for outcome in outcomes]
+    controls = [[verdict.refuted for verdict in o.controls] for o in outcomes]
+    table = Table(
+        Column("Statement", no_wrap=True),
+        Column("Steps", justify="right", no_wrap=True),
+        Column("Controls", justify="right", no_wrap=True),
+        Column("Seconds", justify="right", no_wrap=True),
+        Column("Proved for", ratio=1),
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for outcome, decided, refuted in zip(outcomes, steps, controls, strict=True):
+        held = outcome.proved and outcome.controlled
+        table.add_row(
+            outcome.statement.name,
+            _count(decided),
+            _count(refuted),
+            f"{outcome.seconds:.2f}",
+            Text(words(outcome.statement.scope))
+            if held
+            else Text("NOT PROVED", _ALARM),
+        )
+    table.add_section()
+    table.add_row(
+        "total",
+        _count([*chain(*steps)]),
+        _count([*chain(*controls)]),
+        f"{sum(outcome.seconds for outcome in outcomes):.2f}",
+        f"{sum(o.proved and o.controlled for o in outcomes)} of {len(outcomes)} proved",
+    )
+    console.print(table)
+
+
+def _count(held: Sequence[bool]) -> Text:
+    return Text(f"{sum(held)}/{len(held)}", "" if all(held) else _ALARM)
+
+
+def show_derivation(outcome: Outcome, console: Console) -> None:
+    """Print a statement, what it assumes, its steps and its controls.
+
+    Args:
+        outcome: A statement, and what became of it.
+        console: Where to.
+    """
+    statement = outcome.statement
+    width = min(console.width, _WIDEST)
+    page = Table.grid(padding=(0, 1))
+    page.add_column(justify="right", min_width=3)
+    page.add_column(ratio=1)
+    _heading(page, words(statement.title))
+    page.add_row("", Text(words(statement.words)))
+    page.add_row("", _formula(statement.formula))
+    page.add_row("", Text(f"Source: {words(statement.source)}"))
+    page.add_row("", Text(f"Proved for: {words(statement.scope)}"))
+    _heading(page, "Hypotheses")
+    for hypothesis in statement.hypotheses:
+        page.add_row("·", Text(words(hypothesis)))
+    _heading(page, "Derivation")
+    steps = zip(statement.steps, outcome.steps, strict=True)
+    for number, (step, verdict) in enumerate(steps, start=1):
+        reason, claim = Text(words(step.reason)), _formula(step.latex())
+        mark = _mark("decided", words(verdict.evidence), held=verdict.proved)
+        page.add_row(f"{number}.", Group(reason, claim, mark, ""))
+    _heading(page, "Negative controls")
+    controls = zip(statement.controls, outcome.controls, strict=True)
+    for number, (control, verdict) in enumerate(controls, start=1):
+        wrong, claim = Text(words(control.wrong)), _formula(control.claim.latex())
+        found = words(refutation(control, verdict)).rstrip(".")
+        mark = _mark("refuted", found, held=verdict.refuted)
+        page.add_row(f"{number}.", Group(wrong, claim, mark, ""))
+    console.print(page, width=width)
+
+
+def _heading(page: Table, text: str) -> None:
+    page.add_row("", "")
+    page.add_row("", Text(text, "bold"))
+
+
+def _formula(latex: str) -> RenderableType:
+    return Padding(Text(plain(latex), "cyan"), (0, 0, 0, 4))
+
+
+def _mark(what: str, evidence: str, *, held: bool) -> Text:
+    if held:
+        return Text(f"{what}: {evidence}", "dim")
+    return Text(f"NOT {what.upper()}: {evidence}", _ALARM)
