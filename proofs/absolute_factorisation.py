@@ -16,13 +16,13 @@ from proofs.engine import (
 )
 
 alpha, u, D = symbols("alpha u D", positive=True)
-p, o = symbols("p o", real=True)
+p = symbols("p", real=True)
 d, n, m, b, c, L, j = symbols("d n m b c L j", integer=True, positive=True)
 N, whole = symbols("N K", integer=True, nonnegative=True)
 i, l = symbols("i l", integer=True)
 g, r = symbols("g r", nonnegative=True)
 t, q, s, x, y = symbols("t q s x y", real=True)
-K, T, Q, S = (Function(name, real=True) for name in ("k", "t", "q", "s"))
+K, T, Q, S, O = (Function(name, real=True) for name in ("k", "t", "q", "s", "o"))
 score, shift = Function("z", real=True), symbols("C", real=True)
 digit_of, rest = Function("y", real=True), Function("rho", real=True)
 left_of_y = symbols("sigma", real=True)
@@ -129,12 +129,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Only differences of positions count: the origin may be the middle of "
                 "the canvas, where the numbers are smallest.",
                 Equal(
-                    -alpha * over_axes(((K(i) - o) - (T(i) - o)) ** 2), quadratic_score
+                    -alpha * over_axes(((K(i) - O(i)) - (T(i) - O(i))) ** 2),
+                    quadratic_score,
                 ),
+                shown=r"-\alpha \sum_{i=1}^{d} ((k_i - o_i) - (t_i - o_i))^2 "
+                r"= -\alpha \sum_{i=1}^{d} (k_i - t_i)^2",
             ),
             Step(
-                r"A term $p\,\|k - q\|^2 + s \cdot (k - q)$ of the content of the query "
-                "is of the same form.",
+                r"A term $p\,\|k - q\|^2 + s \cdot (k - q)$ of the content of the "
+                "query is of the same form.",
                 Equal(quadratic_score + content, inner_product(query)),
             ),
             Step(
@@ -161,16 +164,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "By induction $c$ digits leave at most the part $2^{-bc}$: without a "
-                "digit all is left, and each digit takes the same part of what is left.",
+                "digit all is left, and of that each digit leaves at most the same "
+                "part.",
                 Equal(left(Integer(0)), 1),
                 shown="2^{-b \\cdot 0} = 1",
             ),
             Step("The step.", Equal(left(c) * left(Integer(1)), left(c + 1))),
             Step(
-                "Whole numbers. Below $2^b$ they are their own digit, and from there on "
-                "digits are multiples of a power of two that is at least one: what is "
-                "left is a whole number. Of a number below $2^{bc}$, that is of "
-                "$2^{bc} - j$, it is less than one, so it is zero.",
+                "Whole numbers. Below $2^b$ they are their own digit, and from there "
+                "on digits are multiples of a power of two that is at least one, so "
+                "what is left is a whole number. Of a number below $2^{bc}$, that is "
+                "of $2^{bc} - j$, it is less than one, so it is zero.",
                 Positive(1 - (2 ** (b * c) - j) * left(c), j * 2 ** (-b * c)),
             ),
             Step(
@@ -179,8 +183,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Positive((whole + j) ** 2 - whole**2, j * (2 * whole + j)),
             ),
             Step(
-                r"So $\|k\|^2 \le d\,2^{2m}$ over $d$ axes, and it takes $c$ digits with "
-                r"$2^{bc} > d\,2^{2m}$; along one axis $bc \ge 2m + 1$ is enough.",
+                r"So $\|k\|^2 \le d\,2^{2m}$ over $d$ axes, and $c$ digits with "
+                r"$2^{bc} > d\,2^{2m}$ hold it; along one axis $bc \ge 2m + 1$ is "
+                "enough.",
                 Positive(2 ** (2 * m + 1) - 2 ** (2 * m), 2 ** (2 * m)),
             ),
             Step(
@@ -199,9 +204,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 for bits, name in ((8, "bfloat16"), (11, "float16 and TF32"))
             ),
             Step(
-                r"Of $x y$ only products of digits $x_i y_j$ with $i + j < L$ are kept: "
-                r"for each $j$ the sum of the first $L - j$ digits of $x$, which leaves "
-                r"$\rho_{L-j}$. With $\sigma$ what the digits of $y$ leave, the rest is",
+                r"Of $x y$ only products of digits $x_i y_j$ with $i + j < L$ are "
+                "kept: for each $j$ the sum of the first $L - j$ digits of $x$, which "
+                r"leaves $\rho_{L-j}$. With $\sigma$ what the digits of $y$ leave, "
+                "this is left out:",
                 Equal(
                     x * (Sum(digit_of(i), (i, 0, L - 1)) + left_of_y)
                     - Sum(digit_of(i) * (x - rest(L - i)), (i, 0, L - 1)),
@@ -230,8 +236,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"An example, $b = 8$ and $\alpha = 1$: the target $51$ and its "
-                "neighbour $50$. Two digits hold the squares, $2601 = 2608 - 7$ and "
-                "$2500 = 2496 + 4$, one each the other factors, and the target wins.",
+                "neighbour $50$. Two digits hold each square, $2601 = 2608 - 7$ and "
+                "$2500 = 2496 + 4$, and the other factors have no more than 8 bits. "
+                "The target wins.",
                 Positive((rounded_score(51) + 7) - (rounded_score(50) - 4)),
                 shown=r"(2 \cdot 51 \cdot 51 - 2608 + 7) "
                 r"- (2 \cdot 51 \cdot 50 - 2496 - 4) = 1 > 0",

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from itertools import product
 
 from sympy import (
+    Expr,
     Function,
     Integer,
     KroneckerDelta,
     Matrix,
-    MatrixSymbol,
     Min,
     Sum,
     eye,
@@ -21,9 +21,10 @@ from proofs.engine import Control, Equal, Formula, Nonnegative, Statement, Step
 C, O, D, r, m = symbols("C O D r m", integer=True, positive=True)
 before, after = symbols("a b", integer=True, nonnegative=True)
 i, j, k, l = symbols("i j k l", integer=True)
-x, y, v, o, w, M, W = (Function(name, real=True) for name in "x y v o w M W".split())
+x, y, z, u, v, w = (Function(name, real=True) for name in "xyzuvw")
+value, output, M = (Function(name, real=True) for name in ("W_val", "W_out", "M"))
 sigma = Function("sigma", nonnegative=True)
-excess, z = Function("g", nonnegative=True), Function("z", real=True)
+excess = Function("g", nonnegative=True)
 cut = symbols("sigma", nonnegative=True)  # σ_{D+1}
 
 FORMULAS = {
@@ -40,7 +41,16 @@ FORMULAS = {
 }
 
 # Output j is channel j one, none or minus one pixel to the right.
-SHIFTS = [Matrix(3, 3, lambda row, column, t=t: int(row == column == t)) for t in range(3)]
+SHIFTS = [
+    Matrix(3, 3, lambda row, column, t=t: int(row == column == t)) for t in range(3)
+]
+
+
+def _minor(dimension: int, size: int) -> Expr:
+    """Return the leading minor of the product of two general projections."""
+    left = Matrix(size, dimension, symbols(f"v_1:{size * dimension + 1}"))
+    right = Matrix(dimension, size, symbols(f"o_1:{size * dimension + 1}"))
+    return (left * right).det(method="berkowitz")
 
 
 def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
@@ -56,25 +66,22 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     sizes = list(product(range(1, 4), repeat=3))
     ranks = [(eye(c, d) * eye(d, out)).rank() for d, c, out in sizes]
     stated = [rank.subs(dict(zip((D, C, O), size, strict=True))) for size in sizes]
-    through = Sum(v(i, l) * o(l, j), (l, 1, D))
+    through = Sum(value(i, l) * output(l, j), (l, 1, D))
     taps = Sum(KroneckerDelta(k, before + 1) * M(k), (k, 1, before + after + 1))
     vector = [Sum(y(index) * w(index, j), (index, 1, r)) for index in (i, k)]
     gram = Sum(w(i, j) * w(k, j), (j, 1, O))
     weighted = ((cut + excess(i)) ** 2 - cut**2) * z(i) ** 2
     rest = tail.subs(r, D + m)
     grown = Sum((sigma(D + i) + excess(i)) ** 2, (i, 1, m))
-    minors = [
-        (MatrixSymbol("V", d + 1, d).as_explicit() * MatrixSymbol("U", d, d + 1)).det()
-        for d in (1, 2)
-    ]
+    minors = [_minor(d, d + 1) for d in (1, 2)]
     return Statement(
         name="head_rank",
         title="The dimension of a head",
         source="Cordonnier, Loukas, Jaggi (2020), Theorem 1; Eckart and Young (1936); "
         "Weyl (1912)",
-        words="A head carries a matrix of rank at most its dimension. So one-hot heads, "
-        "one a tap, compute a convolution exactly if and only if no tap has a larger "
-        "rank; a smaller dimension costs the singular values that it cuts off, "
+        words="A head carries a matrix of rank at most its dimension. So one-hot "
+        "heads, one a tap, compute a convolution exactly if and only if no tap has a "
+        "larger rank; a smaller dimension costs the singular values that it cuts off, "
         "and no other choice of the projections costs less.",
         formula=r"\min_{\operatorname{rank} M \le D} \|W - M\|_F^2 = "
         r"\sum_{i > D} \sigma_i(W)^2, \qquad "
@@ -87,7 +94,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             (
                 "Heads are one-hot at pixels of the canvas, one a tap (the limit of "
-                "large strengths)."
+                "large strengths), and every tap reads a pixel of the image at some "
+                "query."
             ),
             (
                 r"Every matrix has singular values $\sigma_1 \ge \sigma_2 \ge \dots$: "
@@ -100,12 +108,12 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         steps=(
             Step(
-                r"A head sees $x$ through the $D$ numbers $x W_{val}$ only. So $xM$ lies "
-                r"in the span of the $D$ rows of $W_{out}$, and "
+                r"A head sees $x$ through the $D$ numbers $x W_{val}$ only. So $xM$ "
+                r"lies in the span of the $D$ rows of $W_{out}$, and "
                 r"$\operatorname{rank} M \le \min(D, C, O)$.",
                 Equal(
                     Sum(x(i) * through, (i, 1, C)),
-                    Sum(Sum(x(i) * v(i, l), (i, 1, C)) * o(l, j), (l, 1, D)),
+                    Sum(Sum(x(i) * value(i, l), (i, 1, C)) * output(l, j), (l, 1, D)),
                 ),
             ),
             Step(
@@ -122,10 +130,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"$\sqrt{\sigma_i}\,v_i$ as rows of $W_{out}$, the others zero.",
                 Equal(
                     Sum(
-                        sqrt(sigma(l)) * v(l, i) * (sqrt(sigma(l)) * w(l, j)), (l, 1, D)
+                        sqrt(sigma(l)) * u(l, i) * (sqrt(sigma(l)) * v(l, j)), (l, 1, D)
                     ),
-                    Sum(sigma(l) * v(l, i) * w(l, j), (l, 1, D)),
+                    Sum(sigma(l) * u(l, i) * v(l, j), (l, 1, D)),
                 ),
+                shown=r"\sum_{l=1}^{D} \left(\sqrt{\sigma_l}\, u_{l,i}\right) "
+                r"\left(\sqrt{\sigma_l}\, v_{l,j}\right) = "
+                r"\sum_{l=1}^{D} \sigma_l\, u_{l,i}\, v_{l,j}",
             ),
             Step(
                 r"An input that is zero but for the pixel of one tap $\Delta$ reaches "
@@ -147,19 +158,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"\min(O + a, C, O) = \min(C + a, C, O) = \min(C, O)",
             ),
             Step(
-                "No head dimension below that fits every convolution: a tap with "
-                r"$\min(C, O)$ ones on the diagonal has too large a rank, for "
-                "$C + a$ channels and $C + b$ outputs by one or more.",
-                Nonnegative(
-                    C - rank.subs({D: C - 1, O: C + after, C: C + before}) - 1,
-                    Integer(0),
-                ),
-                shown=r"\min(C - 1,\, C + a,\, C + b) \le C - 1",
+                "No smaller dimension fits every convolution: with more than $D$ "
+                "channels and outputs, $D + 1 + a$ and $D + 1 + b$, a head still "
+                "carries rank $D$, and a tap with ones on the diagonal has rank "
+                "$D + 1$ or more.",
+                Equal(rank.subs({C: D + 1 + before, O: D + 1 + after}), D),
+                shown=r"\min(D,\, D + 1 + a,\, D + 1 + b) = D",
             ),
             Step(
-                r"But few outputs are not necessary. The convolution that moves each of "
-                "three channels its own way has three outputs, taps of rank one and a "
-                "kernel of rank three: heads of dimension one compute it.",
+                "But few outputs are not necessary. The convolution that moves each "
+                "of three channels its own way has three outputs, taps of rank one and "
+                "a kernel of rank three: heads of dimension one compute it.",
                 Equal(
                     Matrix([*(t.rank() for t in SHIFTS), Matrix([SHIFTS]).rank()]),
                     Matrix([1, 1, 1, 3]),
@@ -170,9 +179,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 r"Squared lengths: $\|\sum_i y_i w_i\|^2 = \sum_{i,k} y_i y_k\, "
                 r"w_i \cdot w_k$, and that is $\sum_i y_i^2$ for orthonormal $w_i$. So "
-                r"$\|zW\|^2 = \sum_i \sigma_i^2 z_i^2$ for $z = \sum_i z_i u_i$; and, as "
-                r"the matrices $u_i^T v_i$ are orthonormal too, cutting $W$ off after "
-                r"$\sigma_D$ costs $\sum_{i > D} \sigma_i^2$ in the Frobenius norm.",
+                r"$\|zW\|^2 = \sum_i \sigma_i^2 z_i^2$ for $z = \sum_i z_i u_i$; "
+                r"and, as the matrices $u_i^T v_i$ are orthonormal too, cutting $W$ "
+                r"off after $\sigma_D$ costs $\sum_{i > D} \sigma_i^2$ in the squared "
+                "Frobenius norm.",
                 Equal(
                     Sum(vector[0] * vector[1], (j, 1, O)),
                     Sum(Sum(y(i) * y(k) * gram, (i, 1, r)), (k, 1, r)),
@@ -219,20 +229,14 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         controls=(
             Control(
                 "Minors of size $D$ vanish too.",
-                Equal(
-                    Matrix(2, 2, symbols("v_1:5")).multiply(
-                        Matrix(2, 2, symbols("u_1:5"))
-                    ).det(),
-                    Integer(0),
-                ),
+                Equal(_minor(2, 2), Integer(0)),
             ),
             Control(
                 "Heads need a dimension as large as the number of outputs.",
                 Equal(Integer(max(tap.rank() for tap in SHIFTS)), Integer(3)),
             ),
             Control(
-                "Any input of unit length, not one that the head is blind to: the bound "
-                r"would be $\sigma_1$.",
+                r"The largest singular value instead of $\sigma_{D+1}$.",
                 Nonnegative(
                     Sum(
                         ((cut - excess(i)) ** 2 - cut**2) * z(i) ** 2,

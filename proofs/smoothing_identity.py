@@ -88,7 +88,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         score.subs(k, before + N + k) * 0, (k, 0, after - 1)
     )
     seen = Sum(on_pixels * X(k), (k, 0, N - 1))
-    pair = {N: 2, t: 0, k: 0}
+
+    def small(position: int, key: int) -> Expr:  # on two tokens
+        return gaussian.subs({N: 2, t: position, k: key}).doit()
+
     return Statement(
         name="smoothing_identity",
         title="The smoothing identity",
@@ -259,15 +262,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
             ),
             Control(
-                "The smoothing after the convolution.",
+                "The smoothing after the convolution: two taps on two tokens have one "
+                "output, whose smoothing is itself.",
                 Equal(
-                    Sum(W(h) * Sum(G(n + h, k) * X(k), (k, 0, N - 1)), (h, 0, 1)),
-                    Sum(G(n, k) * Sum(W(h) * X(k + h), (h, 0, 1)), (k, 0, N - 1)),
+                    sum(W(p) * small(p, q) * X(q) for p in (0, 1) for q in (0, 1)),
+                    sum(W(p) * X(p) for p in (0, 1)),
                 ),
             ),
             Control(
                 "One smoothing for heads of different strengths: not on two tokens.",
-                Equal(*(gaussian.subs({**pair, alpha: b}).doit() for b in strengths)),
+                Equal(*(small(0, 0).subs(alpha, strength) for strength in strengths)),
             ),
             Control(
                 "All groups read by all outputs.",

@@ -169,7 +169,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step("All other keys together tend to zero.", Tends(missed, alpha, oo, 0)),
             Step(
                 r"How strong is enough: the bound on what is missed is $\tau$ at this "
-                r"$\alpha$ (if that is positive), and it falls.",
+                r"$\alpha$, if that is positive, and smaller from there on.",
                 Equal(missed.subs(alpha, log(others / (m * tau)) / gamma), tau),
                 shown=r"\frac{r}{m}\,e^{-\alpha\gamma} = \tau \quad\text{at}\quad "
                 r"\alpha = \frac{1}{\gamma} \log\frac{r}{m\,\tau}",
@@ -181,8 +181,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Nonnegative(hit**2 - 1, (hit - 1) * (hit + 1)),
             ),
             Step(
-                r"A target half a pixel off along an axis, at $t = n + \frac12$: "
-                "pixels $n - j$ and $n + 1 + j$ tie.",
+                r"A target half a pixel off along an axis, at $t = n + \frac{1}{2}$ "
+                "between two pixels of the canvas: pixels $n - j$ and $n + 1 + j$ tie.",
                 Equal((n - j - target) ** 2, (n + 1 + j - target) ** 2),
                 shown=r"(n - j - t)^2 = (n + 1 + j - t)^2",
             ),

@@ -201,8 +201,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
             ),
             Step(
-                r"One tap $w$ alone attains it: on $n$ pixels in one axis the target "
-                r"$t$ has the part $1 / \sum_k \varepsilon^{(k-t)^2}$.",
+                "One tap $w$ alone leaves nothing to cancel. On $n$ pixels in one axis "
+                r"its target $t$ keeps $1 / \sum_k \varepsilon^{(k-t)^2}$; the worst "
+                "case of all outputs is the largest over $t$.",
                 Equal(Abs(w) * row_norm(1 - 1 / near), formulas["one_tap"].expression),
             ),
             Step(

@@ -84,7 +84,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         "center, so every such layer errs by half the difference of two of the "
         "outputs, or more. With zero tokens on the canvas the layer tends to the "
         "convolution.",
-        formula=r"\max_q |y - c_q| \ge \tfrac12 \max_{q', q''} |c_{q'} - c_{q''}|",
+        formula=r"\max_q |y - c_q| \ge \tfrac{1}{2} \max_{q', q''} |c_{q'} - c_{q''}|",
         hypotheses=(
             (
                 "The scores $s$ are any real numbers: they may depend on the head, the "
@@ -161,19 +161,19 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"with $g \ge 0$ and $y = a + g + t$ with $t \ge 0$, then $y - a$ is "
                 "at least half of the difference.",
                 Nonnegative(half + more - bound.subs(b, a + 2 * half), more),
-                shown=r"(a + g + t) - a - \tfrac12\,|a - b| = t \ge 0",
+                shown=r"(a + g + t) - a - \tfrac{1}{2}\,|a - b| = t \ge 0",
             ),
             Step(
                 "If $y = a + g - t$, then $b - y$ is. Every $y$ is one or the other.",
                 Nonnegative(
                     (b - (a + half - more) - bound).subs(b, a + 2 * half), more
                 ),
-                shown=r"b - (a + g - t) - \tfrac12\,|a - b| = t \ge 0",
+                shown=r"b - (a + g - t) - \tfrac{1}{2}\,|a - b| = t \ge 0",
             ),
             Step(
                 "If $b$ is less than $a$, they change places.",
                 Equal(bound.subs({a: b, b: a}, simultaneous=True), bound),
-                shown=r"\tfrac12\,|b - a| = \tfrac12\,|a - b|",
+                shown=r"\tfrac{1}{2}\,|b - a| = \tfrac{1}{2}\,|a - b|",
             ),
             Step(
                 "In the middle between $a$ and $b$ both errors are as small as that, "
@@ -191,7 +191,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     }),
                     Abs(constant.subs({M: w / 2, beta: 0})),
                 ),
-                shown=r"\tfrac12\,|0 - w x| = \left|\tfrac{w}{2}\,x\right|",
+                shown=r"\tfrac{1}{2}\,|0 - w x| = \left|\tfrac{w}{2}\,x\right|",
             ),
             Step(
                 "Now put zero tokens on the canvas, with weights $z_k$ beside the "

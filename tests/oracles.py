@@ -4,9 +4,10 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
-from math import exp, fsum
+from math import exp, fsum, prod
 
 import torch
+from mpmath import mp
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -186,6 +187,115 @@ def brute_force_worst_case(
     """Return the largest ℓ₁ norm of a row of first − second, per output channel."""
     rows = operator(first, channels, size) - operator(second, channels, size)
     return rows.abs().sum(0).amax(1)
+
+
+def exact_row_norms(attention: nn.Module, conv: nn.Module, size: Sequence[int]) -> list:
+    """Return the largest ℓ₁ norm of a row of attention − conv, per output channel.
+
+    In 60 digits, from the parameters as they are stored.
+    """
+    literal = LiteralAttention(conv, [], [], torch.empty(0))
+    queries = list(product(*literal._queries(size)))
+    sources = literal._canvas(
+        torch.arange(1.0, 1 + prod(size), dtype=torch.float64).reshape(1, 1, *size)
+    )[0, 0]
+    keys = list(product(*map(range, sources.shape)))
+    parts = attention.heads().matrices().shape
+    value, output = (
+        None if w is None else w.detach().double()
+        for w in (attention.value_weight, attention.output_weight)
+    )
+    with mp.workdps(60):
+        heads = [_composed(value, output, head, parts[1:]) for head in range(parts[0])]
+        taps = conv.weight.detach().double()
+        largest = [mp.mpf(0)] * len(taps)
+        for query in queries:
+            row = _attention_row(attention, query, keys)
+            corner = [
+                q - (d * (k - 1)) // 2
+                for q, d, k in zip(query, conv.dilation, conv.kernel_size, strict=True)
+            ]
+            for channel in range(len(taps)):
+                entries = _row(
+                    channel, row, heads, taps[channel], corner, conv, sources
+                )
+                norm = mp.fsum(abs(entry) for entry in entries.values())
+                largest[channel] = max(largest[channel], norm)
+        return largest
+
+
+def _composed(
+    value: Tensor | None, output: Tensor | None, head: int, shape: Sequence[int]
+) -> list[list[object]]:
+    """Return W_outᵀ W_valᵀ of a head, (out_channels, channels of a group)."""
+    groups, outputs, channels = shape
+    rows = []
+    for group, out in product(range(groups), range(outputs)):
+        if value is None:
+            rows.append([mp.mpf(w) for w in output[group, out, :, head].tolist()])
+        elif output is None:
+            rows.append([mp.mpf(w) for w in value[group, out, :, head].tolist()])
+        else:
+            outer = [mp.mpf(w) for w in output[group, out, :, head].tolist()]
+            inner = value[group, :, :, head].tolist()
+            rows.append([
+                mp.fsum(o * mp.mpf(row[c]) for o, row in zip(outer, inner, strict=True))
+                for c in range(channels)
+            ])
+    return rows
+
+
+def _attention_row(
+    attention: nn.Module, query: Sequence[int], keys: Sequence[Sequence[int]]
+) -> list[list[object]]:
+    """Return the softmax over all keys for one query, per head."""
+    rows = []
+    for alpha, center in zip(
+        attention.alpha.tolist(), attention.centers.tolist(), strict=True
+    ):
+        target = [q + mp.mpf(c) for q, c in zip(query, center, strict=True)]
+        scores = [
+            -mp.mpf(alpha)
+            * mp.fsum((k - t) ** 2 for k, t in zip(key, target, strict=True))
+            for key in keys
+        ]
+        largest = max(scores)
+        weights = [mp.exp(score - largest) for score in scores]
+        total = mp.fsum(weights)
+        rows.append([weight / total for weight in weights])
+    return rows
+
+
+def _row(
+    channel: int,
+    attended: list[list[object]],
+    heads: list[list[list[object]]],
+    taps: Tensor,
+    corner: Sequence[int],
+    conv: nn.Module,
+    sources: Tensor,
+) -> dict[tuple[int, int], object]:
+    """Return attention − conv of one output, by input channel and pixel."""
+    entries: dict[tuple[int, int], object] = {}
+
+    def add(inner: int, source: int, weight: object) -> None:
+        if source > 0:  # 0 is a token that holds zeros
+            entries[inner, source] = entries.get((inner, source), mp.mpf(0)) + weight
+
+    pixels = [int(s) for s in sources.flatten().tolist()]
+    for inner in range(taps.shape[0]):
+        for row, matrix in zip(attended, heads, strict=True):
+            for source, probability in zip(pixels, row, strict=True):
+                add(inner, source, matrix[channel][inner] * probability)
+        for tap in product(*map(range, conv.kernel_size)):
+            place = [
+                min(max(c + d * t, 0), tokens - 1)  # off the canvas: replicated
+                for c, d, t, tokens in zip(
+                    corner, conv.dilation, tap, sources.shape, strict=True
+                )
+            ]
+            add(inner, int(sources[tuple(place)]), -mp.mpf(float(taps[(inner, *tap)])))
+    return entries
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

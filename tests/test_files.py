@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from expressivity.files import check_targets, make_folder, written_together
 from expressivity.errors import FileError
+from expressivity.files import check_targets, make_folder, written_together
 
 
 @pytest.fixture

@@ -91,52 +91,51 @@ def reduced_precision(device: torch.device) -> str | None:
     """
     if autocast_is_on(device):
         return "autocast is on: certify outside of it"
-    if torch.get_float32_matmul_precision() != "highest":
+    if device.type not in ("cpu", "cuda"):
+        return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
+    for name, setting in _settings(device).items():
+        if getattr(setting, "fp32_precision", "ieee") not in ("ieee", "none"):
+            return (
+                "float32 may be rounded to fewer bits on the way: set "
+                f"{name}.fp32_precision = 'ieee'"
+            )
+    if not hasattr(torch.backends, "fp32_precision") and (
+        torch.get_float32_matmul_precision() != "highest"
+    ):
         return (
             "float32 products may be rounded to fewer bits: call "
             "torch.set_float32_matmul_precision('highest')"
         )
-    if device.type == "cpu":
-        return (
-            None
-            if _cpu_is_exact()
-            else (
-                "oneDNN may round float32 to fewer bits: set the fp32_precision of "
-                "torch.backends.mkldnn, its matmul and its conv to 'ieee'"
-            )
-        )
-    if device.type != "cuda":
-        return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
+    return _reduced_by_cuda() if device.type == "cuda" else None
+
+
+def _settings(device: torch.device) -> dict[str, object]:
+    """Return where torch says how many bits of float32 are used."""
+    library = "mkldnn" if device.type == "cpu" else "cuda"
+    backend = getattr(torch.backends, library)
+    prefix = f"torch.backends.{library}"
+    return {
+        "torch.backends": torch.backends,
+        prefix: backend,
+        f"{prefix}.matmul": getattr(backend, "matmul", None),
+        f"{prefix}.conv": getattr(backend, "conv", None),
+    }
+
+
+def _reduced_by_cuda() -> str | None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    for name, on in {
-        "torch.backends.cuda.matmul.allow_tf32": matmul.allow_tf32,
-        "torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction": (
-            matmul.allow_fp16_reduced_precision_reduction
-        ),
-        "torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction": (
-            matmul.allow_bf16_reduced_precision_reduction
-        ),
-        "torch.backends.cudnn.enabled": cudnn.enabled,
-    }.items():
-        if on:
-            reason = (
-                "cuDNN may convolve by Winograd's scheme"
-                if "cudnn" in name
-                else "products may be accumulated in fewer bits"
+    if matmul.allow_tf32:
+        return "float32 products may be rounded to TF32: disallow that"
+    for kind in ("fp16", "bf16"):
+        name = f"allow_{kind}_reduced_precision_reduction"
+        if getattr(matmul, name):
+            return (
+                "products may be accumulated in fewer bits than float32 has: set "
+                f"torch.backends.cuda.matmul.{name} = False"
             )
-            return f"{reason}: set {name} = False"
+    if cudnn.enabled:
+        return (
+            "cuDNN may convolve by Winograd's scheme, or in TF32: set "
+            "torch.backends.cudnn.enabled = False"
+        )
     return None
-
-
-def _cpu_is_exact() -> bool:
-    """Whether oneDNN keeps float32 as it is."""
-    backend = torch.backends.mkldnn
-    settings = [
-        backend,
-        getattr(backend, "matmul", None),
-        getattr(backend, "conv", None),
-    ]
-    return all(
-        getattr(setting, "fp32_precision", "ieee") in ("ieee", "none")
-        for setting in settings
-    )

@@ -63,6 +63,7 @@ class Certified:
     Attributes:
         name: Its name in the model.
         certificate: The certificate; ``None`` where there cannot be one.
+        alpha: Locality strength of its softest head, 1/pixel².
         measured: The largest error of any output on the worst input and on random
             ones, absolute.
         reason: Why there is no certificate.
@@ -70,6 +71,7 @@ class Certified:
 
     name: str
     certificate: Certificate | None
+    alpha: float
     measured: float = 0.0
     reason: str = ""
 
@@ -90,6 +92,7 @@ class Certified:
         return {
             "name": self.name,
             "reason": self.reason,
+            "alpha": self.alpha,
             "measured": self.measured,
             "certificate": document,
         }
@@ -220,13 +223,14 @@ def _certified(
     for name, size in track(wanted, "certifying"):
         attention = cast("RelativeSelfAttention", conversion.model.get_submodule(name))
         conv = cast("Convolution", model.get_submodule(name))
+        softest = float(attention.alpha.detach().min())
         try:
             certificate = certify(attention, conv, bound, size=size)
         except CertificateError as error:
-            layers.append(Certified(name, None, reason=str(error)))
+            layers.append(Certified(name, None, softest, reason=str(error)))
             continue
         measured = _measured(attention, conv, certificate, seed)
-        layers.append(Certified(name, certificate, measured))
+        layers.append(Certified(name, certificate, softest, measured))
     if all(layer.certificate is None for layer in layers):
         raise CertificateError(
             "nothing can be certified: "
@@ -265,19 +269,12 @@ def _table(layers: Sequence[Certified], bound: float) -> Table:
     table = Table(
         title=f"|attention(x) − conv(x)| for every x with ‖x‖∞ ≤ {bound:g}",
         title_justify="left",
-        caption="attained: what the worst input found comes to, of the exact part; "
-        "measured: on it and on random inputs",
+        caption="certified: exact part and rounding; attained: what the worst input "
+        "found comes to, of the exact part; measured: on it and on random inputs",
         caption_justify="left",
     )
     table.add_column("layer", overflow="fold")
-    for column in (
-        "size",
-        "certified",
-        "exact part",
-        "attained",
-        "rounding",
-        "measured",
-    ):
+    for column in ("size", "α", "certified", "exact part", "attained", "measured"):
         table.add_column(column, justify="right", no_wrap=True)
     for layer in layers:
         if layer.certificate is not None:
@@ -292,9 +289,9 @@ def _cells(certificate: Certificate, layer: Certified) -> list[str]:
     exact = float(certificate.exact_part[certificate.worst.channel])
     return [
         "any" if size is None else "×".join(map(str, size)),
+        f"{layer.alpha:.3g}",
         f"{float(certificate.bound.max()):.2e}",
         f"{float(certificate.exact_part.max()):.2e}",
-        f"{certificate.attained / exact:.2%}" if exact else "",
-        f"{float(certificate.rounding_part.max()):.2e}",
+        f"{certificate.attained / exact:.1%}" if exact else "",
         f"{layer.measured:.2e}",
     ]

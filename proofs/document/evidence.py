@@ -4,8 +4,7 @@ import re
 
 from sympy import Symbol, latex
 
-from proofs.engine import Control, Equal, Verdict
-from proofs.engine.claims import ByInduction
+from proofs.engine import ByInduction, Claim, Equal, Verdict
 
 _NUMBER = r"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?:/\d+)?"
 _EXAMPLE = re.compile(rf"(?P<where>.*): (?P<value>{_NUMBER})")
@@ -13,11 +12,11 @@ _EQUATION = re.compile(r"(?P<name>[^\s(=]+)(?P<arguments>\(.*\))? = (?P<number>.
 _COMMA = re.compile(r", (?![^(]*\))")  # not between the arguments of a function
 
 
-def refutation(control: Control, verdict: Verdict) -> str:
-    r"""Say where a control fails.
+def refutation(claim: Claim, verdict: Verdict) -> str:
+    r"""Say where a claim fails.
 
     Args:
-        control: The control.
+        claim: The claim.
         verdict: What became of it: a refutation.
 
     Returns:
@@ -25,8 +24,7 @@ def refutation(control: Control, verdict: Verdict) -> str:
 
     Example:
         >>> from sympy.abc import x
-        >>> control = Control("A square.", Equal(x**2, x))
-        >>> refutation(control, control.claim.decide())
+        >>> refutation(Equal(x**2, x), Equal(x**2, x).decide())
         'at $x = 2$: the two sides differ by $2$.'
     """
     found = _EXAMPLE.fullmatch(verdict.evidence)
@@ -35,7 +33,7 @@ def refutation(control: Control, verdict: Verdict) -> str:
         return f"{verdict.evidence}."
     where = ", ".join(f"${equation}$" for equation in equations if equation)
     value = found["value"]
-    if isinstance(control.claim, Equal | ByInduction):
+    if isinstance(claim, Equal | ByInduction):
         result = f"the two sides differ by {_rounded(value.lstrip('-'))}."
     else:
         result = f"the left-hand side is {_rounded(value)}."

@@ -7,16 +7,13 @@ for a page at its relations, and then at its plus and minus signs.
 import re
 from collections.abc import Callable, Iterator
 
-from proofs.document.plain import GREEK, plain
+from proofs.document.plain import plain
 
-WIDE = 64
+WIDE = 68
 _SHORT = WIDE // 3
 _TINY = 8
 _TIDY = (
-    # A name of a letter that sympy took for a word, such as lambda'.
-    (rf"(?<![\\A-Za-z])({'|'.join(GREEK)})(?![A-Za-z])", r"\\\1"),
-    # What has braces of its own: the argument of a function, the base of an index.
-    (r"\{\(([^{}]*?) *\)\}", r"(\1)"),
+    # Braces around what is one letter.
     (r"\|\{([^{}|]*)\}\|", r"|\1|"),
     (r"\{(\\[A-Za-z]+|\w)\}_\{", r"\1_{"),
     (r"\\operatorname\{(max|min|det|exp|log)\}", r"\\\1"),
@@ -45,7 +42,7 @@ def tidy(latex: str) -> str:
 
     Example:
         >>> tidy(r"- {\delta}_{i} s{\left(k \right)} + e^{- \alpha}")
-        '-\\delta_{i} s(k) + e^{-\\alpha}'
+        '-\\delta_{i} s{(k)} + e^{-\\alpha}'
     """
     latex = _with_small_brackets(latex)
     for pattern, replacement in _TIDY:
@@ -93,11 +90,17 @@ def displayed(latex: str) -> str:
     if width(formula) <= WIDE or r"\begin{aligned}" in formula:
         return formula
     parts = [
-        _split(re.sub(r"^\s*\\q?quad\s*(?!\()", "", part).strip(), _is_relation)
+        _split(re.sub(r"^\\q?quad\s*", "", part.strip()), _is_relation)
         for part in _split(formula, _is_gap)
     ]
     aligned = all(len(part) > 1 and width(part[0]) <= _SHORT for part in parts)
-    rows = [row for part in parts for row in _rows(part, aligned=aligned)]
+    rows: list[str] = []
+    for part in parts:
+        is_range = len(part) == 1 and part[0].startswith("(")
+        if is_range and rows and width(rows[-1] + part[0]) <= WIDE:
+            rows[-1] += rf"\quad {part[0]}"
+        else:
+            rows += _rows(part, aligned=aligned)
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
@@ -110,7 +113,8 @@ def width(latex: str) -> int:
     Returns:
         A number of letters.
     """
-    return len(plain(latex, fraction=lambda above, below: max(above, below, key=len)))
+    text = plain(latex, fraction=lambda above, below: max(above, below, key=len))
+    return len(re.sub(r"[^\w\s]?\[[^]]*…[^]]*\]", "Σ ", text))
 
 
 def _rows(sides: list[str], *, aligned: bool) -> Iterator[str]:
@@ -131,14 +135,23 @@ def _rows(sides: list[str], *, aligned: bool) -> Iterator[str]:
 
 
 def _sums(row: str) -> Iterator[str]:
-    """Break a row that is still too wide before a plus or a minus."""
+    """Break a row that is still too wide before its terms, then before its factors."""
+    terms = _packed(_split(row, _is_sign))
+    first, *others = (
+        line for term in terms for line in _packed(_split(term, _is_factor))
+    )
+    yield first
+    yield from (rf"&\qquad {line}" for line in others)
+
+
+def _packed(pieces: list[str]) -> Iterator[str]:
+    """Join pieces as long as they fit."""
     line = ""
-    for term in _split(row, _is_sign):
-        if line and width(line + term) > WIDE:
+    for piece in pieces:
+        if line and width(line + piece) > WIDE:
             yield line.strip()
-            line = rf"&\qquad {term}"
-        else:
-            line += term
+            line = ""
+        line += piece
     yield line.strip()
 
 
@@ -173,3 +186,7 @@ def _is_relation(token: str, before: str) -> bool:
 def _is_sign(token: str, before: str) -> bool:
     signed = re.search(r"(^|[=<>&(,+-]|\\(le|ge|leq|geq|quad|cdot|times))$", before)
     return token in ("+", "-") and not signed
+
+
+def _is_factor(token: str, before: str) -> bool:
+    return token in ("(", r"\left(") and before.endswith(")")

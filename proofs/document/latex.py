@@ -5,7 +5,7 @@ import re
 from markdown_it.tree import SyntaxTreeNode
 
 from proofs.document.parsing import ALERT, parser
-from proofs.document.plain import GREEK, SIGNS
+from proofs.document.plain import GREEK, SCRIPTS, SIGNS
 
 _ESCAPED = {character: rf"\{character}" for character in "%&#_${}"}
 _ESCAPED |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -16,9 +16,17 @@ _ESCAPED |= {
     for name, sign in (*SIGNS.items(), *GREEK.items())
     if not sign.strip().isascii()
 }
+_ESCAPED |= {
+    chr(small): rf"\ensuremath{{{mark}{{{chr(normal)}}}}}"
+    for mark, letters in SCRIPTS.items()
+    for normal, small in letters.items()
+    if chr(normal).isascii()
+}
 _LISTS = {"bullet_list": "itemize", "ordered_list": "enumerate"}
 _MARKS = {"strong": "textbf", "em": "emph"}
-_SHORT, _LONGEST = 20, 120
+# Table columns, in letters, and what a letter and a gap take of a line.
+_SHORT, _LONGEST = 20, 90
+_LETTER, _PADDING = 0.013, 0.03
 _PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
@@ -43,6 +51,7 @@ def to_latex(markdown: str) -> str:
         LaTeX for pdflatex, with packages that every installation has.
     """
     body = _blocks(SyntaxTreeNode(parser().parse(markdown)))
+    body = body.replace("\n\n\\[", "\n\\[")  # a formula is part of its paragraph
     return f"{_PREAMBLE}\\begin{{document}}\n\n{body}\n\\end{{document}}\n"
 
 
@@ -61,7 +70,8 @@ def _block(node: SyntaxTreeNode) -> str:
             items = "".join(f"\\item {_blocks(entry)}" for entry in node.children)
             return f"\\begin{{{name}}}\n{items}\\end{{{name}}}\n"
         case "math_block":
-            return f"\\[\n{node.content.strip()}\n\\]\n"
+            lines = (line.strip() for line in node.content.strip().splitlines())
+            return "\n".join(("\\[", *lines, "\\]\n"))
         case "table":
             return _table(node)
         case _:
@@ -129,12 +139,14 @@ def _columns(rows: list[SyntaxTreeNode]) -> str:
     """Give long texts a share of the line, as they need it; numbers go to the right."""
     columns = list(zip(*(row.children for row in rows), strict=True))
     lengths = [max(len(cell.children[0].content) for cell in c) for c in columns]
-    long = [min(length, _LONGEST) if length > _SHORT else 0 for length in lengths]
+    long = [min(length, _LONGEST) for length in lengths if length > _SHORT]
+    left = 1 - sum(_PADDING + _LETTER * n for n in lengths if n <= _SHORT)
     kinds = []
-    for column, length in zip(columns, long, strict=True):
-        if length:
-            share = (1 - 0.1 * long.count(0)) * length / sum(long)
-            kinds.append(rf">{{\raggedright\arraybackslash}}p{{{share:.2f}\linewidth}}")
+    for column, length in zip(columns, lengths, strict=True):
+        if length > _SHORT:
+            share = left * min(length, _LONGEST) / sum(long)
+            size = rf"\dimexpr{share:.3f}\linewidth-2\tabcolsep"
+            kinds.append(rf">{{\raggedright\arraybackslash}}p{{{size}}}")
         else:
             kinds.append("r" if "right" in str(column[0].attrs.get("style")) else "l")
     return f"@{{}}{''.join(kinds)}@{{}}"

@@ -20,7 +20,7 @@ from proofs.document.syntax import (
     sentence,
     table,
 )
-from proofs.engine import Outcome, Verdict
+from proofs.engine import Outcome, Step, Verdict
 
 
 def write_markdown(outcomes: Sequence[Outcome]) -> str:
@@ -71,7 +71,7 @@ def _seconds(outcomes: Sequence[Outcome]) -> float:
 def _contents(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield heading("contents", "Contents")
     yield table(
-        {"": RIGHT, "Statement": LEFT, "Proved for": LEFT, "Verdict": LEFT},
+        {"": RIGHT, "Statement": LEFT, "Scope": LEFT, "Verdict": LEFT},
         [
             (str(number), _title(o), prose(o.statement.scope), _verdict(o))
             for number, o in enumerate(outcomes, start=1)
@@ -97,7 +97,7 @@ def _section(number: int, outcome: Outcome) -> Iterator[str]:
     yield quote(
         f"**Statement {number} ({title}).** {prose(statement.words)}",
         formula(statement.formula),
-        f"*Proved for:* {prose(statement.scope)}",
+        f"*Scope:* {prose(statement.scope)}",
     )
     yield f"*Source:* {sentence(statement.source)}"
     yield "### Hypotheses"
@@ -126,9 +126,9 @@ def _missing(outcome: Outcome) -> Iterator[str]:
     steps = _failed([verdict.proved for verdict in outcome.steps])
     controls = _failed([verdict.refuted for verdict in outcome.controls])
     if steps:
-        yield alert(f"**NOT PROVED.** Not decided: step {steps}.")
+        yield alert(f"**NOT PROVED.** Steps not decided: {steps}.")
     if controls:
-        yield alert(f"**NOT CONTROLLED.** Not refuted: control {controls}.")
+        yield alert(f"**NOT CONTROLLED.** Controls not refuted: {controls}.")
 
 
 def _failed(held: Sequence[bool]) -> str:
@@ -139,16 +139,17 @@ def _steps(outcome: Outcome) -> Iterator[str]:
     pairs = zip(outcome.statement.steps, outcome.steps, strict=True)
     for number, (step, verdict) in enumerate(pairs, start=1):
         claim = formula(step.latex())
-        yield item(f"{number}.", prose(step.reason), claim, _decided(verdict))
+        yield item(f"{number}.", prose(step.reason), claim, _decided(step, verdict))
     if outcome.proved:
         yield r"All steps are decided, and the statement is proved. $\square$"
 
 
-def _decided(verdict: Verdict) -> str:
+def _decided(step: Step, verdict: Verdict) -> str:
     if verdict.proved:
         return f"*Decided:* {prose(verdict.evidence)}."
-    state = "refuted" if verdict.refuted else "open"
-    return f"**NOT PROVED** ({state}): {prose(verdict.evidence)}."
+    if verdict.refuted:
+        return f"**NOT PROVED** but refuted: {prose(refutation(step.claim, verdict))}"
+    return f"**NOT PROVED** and open: {prose(verdict.evidence)}."
 
 
 def _controls(outcome: Outcome) -> Iterator[str]:
@@ -156,9 +157,9 @@ def _controls(outcome: Outcome) -> Iterator[str]:
     for number, (control, verdict) in enumerate(pairs, start=1):
         found = f"**NOT REFUTED:** {prose(verdict.evidence)}."
         if verdict.refuted:
-            found = f"*Refuted:* {prose(refutation(control, verdict))}"
+            found = f"*Refuted:* {prose(refutation(control.claim, verdict))}"
         claim = formula(control.claim.latex())
-        yield item(f"{number}.", prose(control.wrong), claim, found)
+        yield item(f"{number}.", sentence(control.wrong), claim, found)
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -184,8 +185,8 @@ def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
         {
             "": RIGHT,
             "Statement": LEFT,
-            "Steps decided": RIGHT,
-            "Controls refuted": RIGHT,
+            "Steps": RIGHT,
+            "Controls": RIGHT,
             "Seconds": RIGHT,
         },
         [*rows, total],

@@ -76,7 +76,7 @@ _DOUBLE = str.maketrans("CNQRZ", "ℂℕℚℝℤ")
 _RANGED = {"sum": "Σ", "prod": "∏"} | {
     n: n for n in ("lim", "max", "min", "sup", "inf")
 }
-_SCRIPTS = {
+SCRIPTS = {
     "^": str.maketrans("0123456789+−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ"),
     "_": str.maketrans(
         "0123456789+−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ"
@@ -87,6 +87,7 @@ _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|[0-9.]+|\s+|.", re.DOTALL)
 
 def _grouped(text: str) -> str:
     """Put parentheses around what would otherwise fall apart."""
+    text = text.replace(" )", ")")
     return f"({text})" if re.search(r"[\s+−/·<>=]", text) else text
 
 
@@ -175,7 +176,7 @@ class _Reader:
         token = self._tokens.pop(0)
         if token == "{":
             return self.row("}")
-        if token in _SCRIPTS:
+        if token in SCRIPTS:
             return _script(token, self._argument())
         if token.startswith("\\"):
             return self._command(token[1:].rstrip("*"))
@@ -200,7 +201,7 @@ class _Reader:
 
     def _range(self) -> str:
         ends = []
-        while self._tokens and self._tokens[0] in _SCRIPTS:
+        while self._tokens and self._tokens[0] in SCRIPTS:
             self._tokens.pop(0)
             ends.append(self._argument().replace(" ", ""))
         return f"[{'…'.join(ends)}]" if ends else ""
@@ -209,7 +210,7 @@ class _Reader:
 def _script(token: str, text: str) -> str:
     """Raise or lower a text, with small letters where there are any."""
     text = text.replace("− ", "−")
-    small = text.replace(" ", "").translate(_SCRIPTS[token])
+    small = text.replace(" ", "").translate(SCRIPTS[token])
     if small and not set(small) & set(text):
         return small
     return token + (text if re.fullmatch(r"−?[^\W\d]|[′⊤∗∞⋆]+", text) else f"({text})")

@@ -31,7 +31,7 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
         Column("Steps", justify="right", no_wrap=True),
         Column("Controls", justify="right", no_wrap=True),
         Column("Seconds", justify="right", no_wrap=True),
-        Column("Proved for", ratio=1),
+        Column("Scope", ratio=1),
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
@@ -77,7 +77,7 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     page.add_row("", Text(words(statement.words)))
     page.add_row("", _formula(statement.formula))
     page.add_row("", Text(f"Source: {words(statement.source)}"))
-    page.add_row("", Text(f"Proved for: {words(statement.scope)}"))
+    page.add_row("", Text(f"Scope: {words(statement.scope)}"))
     _heading(page, "Hypotheses")
     for hypothesis in statement.hypotheses:
         page.add_row("·", Text(words(hypothesis)))
@@ -85,13 +85,16 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     steps = zip(statement.steps, outcome.steps, strict=True)
     for number, (step, verdict) in enumerate(steps, start=1):
         reason, claim = Text(words(step.reason)), _formula(step.latex())
-        mark = _mark("decided", words(verdict.evidence), held=verdict.proved)
+        evidence = (
+            refutation(step.claim, verdict) if verdict.refuted else verdict.evidence
+        )
+        mark = _mark("decided", words(evidence), held=verdict.proved)
         page.add_row(f"{number}.", Group(reason, claim, mark, ""))
     _heading(page, "Negative controls")
     controls = zip(statement.controls, outcome.controls, strict=True)
     for number, (control, verdict) in enumerate(controls, start=1):
         wrong, claim = Text(words(control.wrong)), _formula(control.claim.latex())
-        found = words(refutation(control, verdict)).rstrip(".")
+        found = words(refutation(control.claim, verdict)).rstrip(".")
         mark = _mark("refuted", found, held=verdict.refuted)
         page.add_row(f"{number}.", Group(wrong, claim, mark, ""))
     console.print(page, width=width)

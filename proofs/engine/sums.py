@@ -5,7 +5,7 @@ indices start at zero and are renamed, and nested sums take one order. Two expre
 that differ by such steps have one normal form; then what is left is algebra.
 """
 
-from itertools import permutations
+from itertools import count, islice, permutations
 
 from sympy import (
     Add,
@@ -43,6 +43,13 @@ def difference_is_zero(left: Expr, right: Expr) -> bool:
         >>> whole = Sum(c * f(k) + 1, (k, 1, n))
         >>> difference_is_zero(whole, c * Sum(f(k), (k, 1, n)) + n)
         True
+
+        A power of a sum is a sum over several indices, which stay apart:
+
+        >>> j = symbols("j")
+        >>> squares = Sum(Sum(f(k * j), (k, 1, n)) ** 2, (j, 1, n))
+        >>> difference_is_zero(squares, n * Sum(f(k * k), (k, 1, n)) ** 2)
+        False
     """
     return bool(normal(left - right) == 0)
 
@@ -87,12 +94,14 @@ def _pulled_out(term: Expr, limit: Limit) -> Expr:
     index, low, high = limit
     limits, kernel, constants = [], [], []
     for factor in Mul.make_args(term):
+        base, exponent = factor.as_base_exp()
         if index not in factor.free_symbols:
             constants.append(factor)
-        elif isinstance(factor, Sum):
-            apart = _renamed(factor)
-            kernel.append(apart.function)
-            limits.extend(apart.limits)
+        elif isinstance(base, Sum) and exponent.is_Integer and exponent > 0:
+            for _ in range(int(exponent)):
+                apart = _renamed(base)
+                kernel.append(apart.function)
+                limits.extend(apart.limits)
         else:
             kernel.append(factor)
     if not kernel:
@@ -117,13 +126,14 @@ def _ordered(body: Expr, limits: list[Limit]) -> Sum:
     """Name the indices by their place, and choose the first of all orders."""
     candidates = []
     dependent = bool(_bounds(limits) & {index for index, _, _ in limits})
+    # A sum inside a function keeps its index: that name must not be given again.
+    taken = set().union(*(part.bound_symbols for part in body.atoms(Sum)))
+    numbered = (Symbol(f"_i{n}", integer=True, nonnegative=True) for n in count())
+    free = (name for name in numbered if name not in taken)
+    names = list(islice(free, len(limits)))
     for order in [limits] if dependent else permutations(limits):
-        names = [
-            Symbol(f"_i{place}", integer=True, nonnegative=True)
-            for place in range(len(order))
-        ]
         renaming = {
-            index: name for (index, _, _), name in zip(order, names, strict=False)
+            index: name for (index, _, _), name in zip(order, names, strict=True)
         }
         bounds = [
             (renaming[index], low.subs(renaming), high.subs(renaming))

@@ -1,6 +1,6 @@
 """Ranks of random heads, and what a small head dimension cuts off."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import sqrt
 
 import pytest
@@ -34,9 +34,10 @@ def check(formulas: Mapping[str, Formula]) -> None:
     _check_low_rank(conv)
 
 
-def _values(weight: Tensor) -> "Callable[[int], float]":
-    values = torch.linalg.svdvals(weight.detach()).tolist()
-    return lambda place: values[place - 1] if place <= len(values) else 0.0
+def _values(weight: Tensor) -> Callable[[int], float]:
+    """Return the singular values, counted from one; the others are zero."""
+    values = dict(enumerate(torch.linalg.svdvals(weight.detach()).tolist(), start=1))
+    return lambda place: values.get(place, 0.0)
 
 
 def _check_low_rank(conv: torch.nn.Conv1d) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from expressivity.constructor import attention_from_conv
 from expressivity.geometry import ConvGeometry
 from proofs.engine import Formula
-from tests.cases import BASE, RandomChooser, choose_case
+from tests.cases import BASE, BASE_3D, RandomChooser, choose_case
 from tests.oracles import output_scale
 
 STRENGTHS = 0.4, 1.3  # of the heads, in turn
@@ -27,6 +27,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
         *(choose_case(chooser) for _ in range(8)),
         replace(BASE, stride=(1, 3), dilation=(2, 1), groups=2, padding=(1, 2)),
         replace(BASE, padding_mode="replicate", padding=7),
+        replace(BASE_3D, stride=(1, 2, 3), groups=2),
     ]
     functions = {
         name: formula.function("numpy" if name == "weight" else "math")
@@ -52,9 +53,7 @@ def _check_positions(
     """Compare queries and centers, and what torch's convolution reads."""
     query, center, target = (functions[n] for n in ("query", "center", "target"))
     outputs = list(map(range, geometry.output_size(size)))
-    options = list(
-        zip(geometry.stride, geometry.dilation, geometry.anchor, strict=True)
-    )
+    options = zip(geometry.stride, geometry.dilation, geometry.anchor, strict=True)
     queries = geometry.queries(size)
     shares = []
     for axis, (stride, dilation, anchor) in enumerate(options):
@@ -91,9 +90,8 @@ def _convolved(
             keys = range(skipped, skipped + tokens.shape[2 + axis])
             canvas = geometry.canvas_size(x.shape[2:])[axis]
             matrix = _matrix(weight, alpha, places, keys, canvas)
-            smoothed = (smoothed.movedim(2 + axis, -1) @ matrix.mT).movedim(
-                -1, 2 + axis
-            )
+            moved = smoothed.movedim(2 + axis, -1) @ matrix.mT
+            smoothed = moved.movedim(-1, 2 + axis)
         taps = torch.zeros_like(conv.weight).flatten(2)
         taps[..., first::2] = conv.weight.flatten(2)[..., first::2]
         total = total + convolution[geometry.axes - 1](
