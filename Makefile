@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CASES ?= 20000
+INPUTS ?= 100000
 SETTING ?= full
 DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint fuzz bench format clean
+.PHONY: help demo figures test lint proofs mutants fuzz attack bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +20,7 @@ demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
 figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebooks again
 	cp demo-output/overview.png docs/overview.png
 	$(BIN)/python -m benchmarks.publish
+	$(BIN)/python -m benchmarks.certified
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
@@ -32,8 +34,17 @@ lint: $(VENV)/.test  ## Check style, types and floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+proofs: $(VENV)/.test  ## Let sympy decide every statement that the code relies on
+	$(BIN)/python -m proofs
+
+mutants: $(VENV)/.test  ## Edit every proved formula everywhere, and see that it is noticed
+	$(BIN)/python -m pytest -m mutants tests/meta -n auto --maxprocesses 8
+
 fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=20000)
 	$(BIN)/python -m tests.fuzz --cases $(CASES)
+
+attack: $(VENV)/.test  ## Search for inputs that exceed a certificate (INPUTS=100000)
+	$(BIN)/python -m tests.attack --inputs $(INPUTS)
 
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \

@@ -11,15 +11,14 @@ the same folder, of a GPU or another dtype, are shown by
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.readme import ROOT, write_section
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
 from expressivity.plots import plot_growth
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "cpu-float32.json"
-README, PICTURE = ROOT / "README.md", ROOT / "docs" / "growth.png"
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+PICTURE = ROOT / "docs" / "growth.png"
 
 
 def table(document: Document) -> str:
@@ -55,19 +54,10 @@ def _limit(document: Document) -> str:
     )
 
 
-def replaced(text: str, inside: str) -> str:
-    """Return a text with what stands between the markers replaced."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{inside}\n{END}{after}"
-
-
 def main() -> Iterator[Path]:
     """Write both files and yield their names."""
     document = read_document(RESULTS)
-    text = README.read_text(encoding="utf-8")
-    README.write_text(replaced(text, table(document)), encoding="utf-8")
-    yield README
+    yield write_section("benchmark", table(document))
     plot_growth(document).savefig(PICTURE)
     yield PICTURE
 

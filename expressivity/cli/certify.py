@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 from torch import Tensor, nn
 
-from expressivity.attention import RelativeSelfAttention
+from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bounds.leak import check_positive
 from expressivity.certificate import Certificate, certify
 from expressivity.cli.claims import Claim, conclude, describe
@@ -65,22 +65,22 @@ class Certified:
         certificate: The certificate; ``None`` where there cannot be one.
         alpha: Locality strength of its softest head, 1/pixel².
         measured: The largest error of any output on the worst input and on random
-            ones, absolute.
+            ones, absolute; ``None`` where the strategy cannot run on them.
         reason: Why there is no certificate.
     """
 
     name: str
     certificate: Certificate | None
     alpha: float
-    measured: float = 0.0
+    measured: float | None = None
     reason: str = ""
 
     @property
     def holds(self) -> bool:
         """Whether nothing measured exceeds the bound."""
-        return self.certificate is None or self.measured <= float(
-            self.certificate.bound.max()
-        )
+        if self.certificate is None or self.measured is None:
+            return True
+        return self.measured <= float(self.certificate.bound.max())
 
     def to_dict(self) -> dict[str, object]:
         """Return the layer as plain data.
@@ -245,13 +245,15 @@ def _measured(
     conv: nn.Module,
     certificate: Certificate,
     seed: int,
-) -> float:
+) -> float | None:
     """Return the largest error on the worst input and on random sign patterns."""
     worst = certificate.worst_input
     generator = torch.Generator().manual_seed(seed)
     shape = (_RANDOM_INPUTS, *worst.shape[1:])
     signs = 2 * torch.randint(0, 2, shape, generator=generator) - 1
     x = torch.cat([worst, signs * worst.abs().max()]).to(worst.dtype)
+    if explain(attention, x).chosen is None:  # dense, and too large for it
+        return None
     return float((attention(x).double() - conv(x).double()).abs().max())
 
 
@@ -293,5 +295,5 @@ def _cells(certificate: Certificate, layer: Certified) -> list[str]:
         f"{float(certificate.bound.max()):.2e}",
         f"{float(certificate.exact_part.max()):.2e}",
         f"{certificate.attained / exact:.1%}" if exact else "",
-        f"{layer.measured:.2e}",
+        "" if layer.measured is None else f"{layer.measured:.2e}",
     ]

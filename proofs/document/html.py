@@ -24,13 +24,17 @@ _REWRITTEN = (
     (r"\\!", ""),
 )
 _LIMITS_BELOW = (r"\\(lim|max|min|sup|inf)_", r"\\\1\\limits_")
-# ... and in its output: a sign after a relation is no difference, a prime is raised by
-# its font already, infinity is no operator, and Greek capitals are upright.
+# ... and in its output: no space around bars and slashes; a sign after a relation is no
+# difference; a prime is raised by its font already; infinity is no operator; Greek
+# capitals are upright.
+_BARS = r"(\||/|&#x0(?:007C|002F|2016);)"
+_RELATIONS = r"&#x0(?:0028|002C|003C|003D|003E|2264|2265);"
 _PRIME = '<mo lspace="0" rspace="0">&#x02032;</mo>'
 _PART = r"(<m(?:i|n|row)>(?:(?!</?mrow).)*?</m(?:i|n|row)>)"
 _CORRECTED = (
+    (rf"<mo(?![^>]*form)([^>]*)>{_BARS}</mo>", r'<mo lspace="0" rspace="0"\1>\2</mo>'),
     (
-        r"(<mo[^>]*>&#x0(?:0028|002C|003C|003D|003E|2264|2265);</mo>)<mo>&#x02212;</mo>",
+        rf"(<mi />|<mo[^>]*>{_RELATIONS}</mo>)<mo>&#x02212;</mo>",
         r'\1<mo form="prefix">&#x02212;</mo>',
     ),
     (

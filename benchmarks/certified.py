@@ -1,0 +1,74 @@
+"""Write the table of certified and measured errors into the README.
+
+    python -m benchmarks.certified
+
+Trains the demonstration's network, takes its last convolution with the largest input
+that the test images bring about, and certifies its conversion at several α: float32,
+every query against every key. Measured is the error on the worst input that the
+certificate carries, and on the test images.
+"""
+
+import torch
+from torch import Tensor, nn
+
+import expressivity as ex
+from benchmarks.readme import ROOT, write_section
+from expressivity.digits import DigitsCNN, load_digit_images, train
+
+LAYER = 9
+ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
+
+
+def trained_layer() -> tuple[nn.Conv2d, Tensor]:
+    """Return the last convolution of the trained network, and what it is given."""
+    images, model = load_digit_images(), DigitsCNN()
+    train(model, images)
+    conv = model.features[LAYER]
+    assert isinstance(conv, nn.Conv2d)  # noqa: S101
+    with torch.no_grad():
+        return conv, model.features[:LAYER](images.test_images)
+
+
+@torch.no_grad()
+def row(conv: nn.Conv2d, x: Tensor, alpha: float | None) -> tuple[float, list[str]]:
+    """Return the α of a conversion, and its row of the table."""
+    attention = ex.attention_from_conv(conv, alpha=alpha, strategy="dense")
+    bound = float(x.abs().max())
+    certificate = ex.certify(attention, conv, bound, size=x.shape[2:])
+    certificate.check()
+    numbers = [
+        certificate.bound,
+        certificate.exact_part,
+        certificate.rounding_part,
+        *((attention(z) - conv(z)).abs() for z in (certificate.worst_input, x)),
+    ]
+    return float(attention.alpha[0]), [f"{float(n.max()):.2e}" for n in numbers]
+
+
+def table() -> str:
+    """Return the table, as Markdown."""
+    conv, x = trained_layer()
+    lines = [
+        (
+            f"`{conv}`, the last convolution of the network that `make demo` trains, on "
+            f"{'×'.join(map(str, x.shape[2:]))} pixels; ‖x‖∞ ≤ "
+            f"{float(x.abs().max()):.3g}, the largest that {len(x)} test images bring "
+            "about; float32, `dense`:"
+        ),
+        "",
+        (
+            "| α | certified, for every input | of it exact | of it rounding "
+            "| measured, worst input | measured, test images |"
+        ),
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for alpha in ALPHAS:
+        strength, cells = row(conv, x, alpha)
+        name = f"{strength:.1f} (default)" if alpha is None else f"{strength:g}"
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(f"wrote {write_section('certified', table()).relative_to(ROOT)}")
