@@ -50,7 +50,7 @@ def table() -> str:
     conv, x = trained_layer()
     lines = [
         (
-            f"`{conv}`, the last convolution of the network that `make demo` trains, on "
+            f"`{conv}`, the last convolution of the network of `make demo`, on "
             f"{'×'.join(map(str, x.shape[2:]))} pixels; ‖x‖∞ ≤ "
             f"{float(x.abs().max()):.3g}, the largest that {len(x)} test images bring "
             "about; float32, `dense`:"

@@ -1,7 +1,6 @@
 """All statements, in reading order."""
 
 from importlib import import_module
-from pathlib import Path
 
 NAMES = (
     "quadratic_identity",
@@ -19,6 +18,5 @@ NAMES = (
     "nonsingular_smoothing",
     "saturation",
 )
-NAMES = tuple(n for n in NAMES if (Path(__file__).parent / f"{n}.py").exists())
 MODULES = tuple(import_module(f"proofs.{name}") for name in NAMES)
 STATEMENTS = tuple(module.STATEMENT for module in MODULES)

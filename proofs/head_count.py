@@ -93,8 +93,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     return Statement(
         name="head_count",
         title="The number of heads",
-        source="Cordonnier, Loukas, Jaggi (2020), Theorem 1 and the lemma on its "
-        "heads; operator Schmidt rank",
+        source="Cordonnier, Loukas, Jaggi (2020), Theorem 1; the operator Schmidt rank",
         words="The number of heads of a layer whose attention looks at positions only "
         "is at least the dimension that the taps of the convolution span, even to come "
         "arbitrarily close. One-hot heads need one for every tap that is not zero.",
@@ -114,9 +113,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             (
                 r"Realigned, an operator has a row for each pair $(q, k)$ and a column "
                 r"for each pair $(i, j)$ of a channel and an output. Its rank is the "
-                "operator Schmidt rank. Ranks are numbers of unknowns less dimensions "
-                "of kernels (rank-nullity); a polynomial that is not zero is zero only "
-                "on a set of measure zero."
+                "operator Schmidt rank. A rank is the number of unknowns less the "
+                "dimension of the null space (rank-nullity); a polynomial that is not "
+                "the zero polynomial vanishes on a set of measure zero only."
             ),
         ),
         steps=(

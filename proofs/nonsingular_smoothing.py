@@ -121,7 +121,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         name="nonsingular_smoothing",
         title="The smoothing is nonsingular",
         source="Vandermonde; Newton's basis; Karlin (1968) on total positivity; "
-        "Cordonnier, Loukas, Jaggi (2020), the lemma on sets of heads",
+        "Cordonnier, Loukas, Jaggi (2020), Lemma 1, generalised",
         words="The smoothing by a soft head is invertible at every strength, with a "
         "closed determinant. So soft heads with different targets make up every "
         "one-hot head at one query. For all queries of a finite grid at once the "

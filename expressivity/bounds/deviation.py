@@ -33,7 +33,7 @@ from expressivity.bounds.axis_rows import (
 from expressivity.bounds.leak import band_radius, head_leaks
 from expressivity.geometry import ConvGeometry
 
-_BLOCK = 2**24
+_BLOCK = 2**18  # numbers at a time: about what caches hold
 _ROWS = 2**18
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 _UNIT = 2.0**-53  # half an ulp of one in float64
@@ -319,7 +319,7 @@ def _row_norms(weights: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
     for some in pixels.split(max(1, _BLOCK // entries)):
         step = max(1, _BLOCK // (entries * len(some)))
         blocks = [
-            torch.einsum("och,rhp->orcp", block, some).abs().sum(dim=(2, 3))
+            torch.einsum("och,rhp->orcp", block, some).abs_().sum(dim=(2, 3))
             for block in weights.split(step)
         ]
         norms.append(torch.cat(blocks))

@@ -7,7 +7,8 @@
   fused multiply-add, but literally: neither by Winograd's or Strassen's scheme nor by
   a Fourier transform. Adding y to x is then off by at most |y| as well, since x is a
   number of the format: what is negligible cannot do more harm than its size.
-* The exponential is within 64 ulps, and exact at zero.
+* The exponential is within 64 ulps; in fused kernels for half precision, which
+  approximate it, within 2^−11.
 
 Where a setting of torch breaks this, ``reduced_precision`` says so.
 """
@@ -21,13 +22,17 @@ import torch
 from expressivity.precision import autocast_is_on, compute_dtype
 
 EXP_ULPS = 64
+EXP_OF_HALF = 2.0**-11  # of fused kernels for half precision, relative
 ASSUMPTIONS = (
     "every operation rounds to nearest, or to zero below the smallest normal number",
     (
         "sums are accumulated in any order, in at least float32, term by term (no "
         "Winograd, Strassen or Fourier transform)"
     ),
-    f"the exponential is within {EXP_ULPS} ulps",
+    (
+        f"the exponential is within {EXP_ULPS} ulps, in fused kernels for half "
+        "precision within 2^-11"
+    ),
     "the layer runs eagerly, not compiled or transformed",
 )
 

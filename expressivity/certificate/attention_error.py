@@ -9,8 +9,8 @@ from torch import Tensor
 from expressivity.bounds.leak import WIDEST_ALPHA
 from expressivity.certificate.arithmetic import EXP_ULPS, Arithmetic
 
-# Softmax rows are nonnegative and sum to one up to rounding: no two differ by more.
-LARGEST = 2.001
+# Softmax rows are nonnegative and sum to one: no two differ by more.
+LARGEST = 2.0
 # What this module adds up in float64 is right to more digits than that.
 _MARGIN = 1 + 1e-9
 
@@ -64,7 +64,7 @@ def attention_error(
 
     Returns:
         Σ_k |p̂_k − p_k|, what summing up values adds to it included, for values
-        within ±1; at most ``LARGEST``.
+        within ±1.
     """
     unit = arithmetic.computed
     flat = 2 * scores.absolute + 2 * EXP_ULPS * unit + 4 * unit
@@ -75,14 +75,14 @@ def attention_error(
             gap = torch.tensor(axis.tokens + axis.farthest, dtype=torch.float64)
             worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap) ** 2
             worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
-        return _capped(2 * math.expm1(min(worst, 1.0)) + 2 * (tokens + 4) * unit)
+        return _capped(2 * math.expm1(min(worst, 1.0)), tokens, unit)
     beside, grown = [], []
     outside: list[Tensor] = []
     for axis in axes:
         steps = torch.arange(1 - axis.tokens, axis.tokens, dtype=torch.float64)
         # Two-sided, as far from the middle as possible: more than any target sees.
         behind = alpha * (steps.square() - 2 * steps.abs() * axis.fraction)
-        lowest = alpha * axis.outside**2
+        lowest = alpha * (axis.outside + axis.fraction) ** 2
         error = (2 * scores.relative + unit) * (behind + lowest)
         gaps = steps.abs() + axis.fraction + axis.outside
         error = error + 2 * _of_positions(alpha, axis, gaps, scores, unit)
@@ -103,7 +103,9 @@ def attention_error(
     # Weights that underflow are lost.
     flushed = 2 * tokens * arithmetic.computed_tiny
     summing = _summing(axes, outside, unit)
-    return _capped(2 * further + 2 * summing + 4 * unit + flushed)
+    found = (2 * further + 2 * summing + 4 * unit + flushed) * _MARGIN
+    capped = _capped(2.0, tokens, unit)
+    return min(found, capped) if math.isfinite(found) else capped
 
 
 def _of_positions(
@@ -146,5 +148,7 @@ def _summing(axes: list[Axis], outside: list[Tensor], unit: float) -> float:
     return best
 
 
-def _capped(error: float) -> float:
-    return min(error * _MARGIN, LARGEST) if error == error else LARGEST
+def _capped(error: float, tokens: int, unit: float) -> float:
+    """Return an error of exact sums, with that of summing up all tokens, any order."""
+    growth = math.expm1(min(tokens * math.log1p(unit), 50.0))
+    return (min(error, LARGEST) + (2 + LARGEST) * growth + 4 * unit) * _MARGIN

@@ -11,6 +11,7 @@ as well. The counts below are those of the strategies' own code, at their larges
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,9 +21,12 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import head_leaks
-from expressivity.certificate.arithmetic import EXP_ULPS, Arithmetic
+from expressivity.certificate.arithmetic import (
+    EXP_OF_HALF,
+    EXP_ULPS,
+    Arithmetic,
+)
 from expressivity.certificate.attention_error import (
-    LARGEST,
     Axis,
     ScoreError,
     attention_error,
@@ -90,11 +94,13 @@ class Counts:
         casts: Times it is written in the dtype.
         terms: Roundings while sums are accumulated.
         lost: Per head: what its attention is off by, as Σ_k |p̂_k − p_k|.
+        lost_of_bias: The same of a bias that is added before attention.
     """
 
     casts: int
     terms: int
     lost: tuple[float, ...]
+    lost_of_bias: float = 0.0
 
 
 def of_dense(setting: Setting) -> Counts:
@@ -133,15 +139,17 @@ def of_separable(setting: Setting) -> Counts:
     composed = heads.value_width if len(heads.projections) == 2 else 0
     saturated = max(leaks) <= one_hot
     # Kernel, smoothing, two projections, bias, sum of the groups; then the result.
-    casts = 3 + (1 if composed else 0) + (0 if saturated else 4)
+    # Heads on one pixel are added up in the dtype.
+    crowd = max(Counter(tuple(map(round, c)) for c in setting.centers).values())
+    casts = 2 + crowd + (1 if composed else 0) + (0 if saturated else 4)
     inner = heads.projections[-1].shape[2]
     terms = composed + len(heads.alpha) * (inner + 1) + heads.value_width + 4
     near = max(map(abs, sum(setting.centers, ()))) < _FARTHEST
-    lost = (
+    lost = [
         2 * leak if near and leak <= one_hot else _smoothed(setting, head)
         for head, leak in enumerate(leaks)
-    )
-    return Counts(casts, terms, tuple(lost))
+    ]
+    return Counts(casts, terms, tuple(lost), lost_of_bias=max(lost))
 
 
 def of_fused(setting: Setting) -> Counts:
@@ -179,15 +187,16 @@ def of_fused(setting: Setting) -> Counts:
             )
         factors = 6 * (len(setting.grid.size) + 2)
         scores = ScoreError(
-            absolute=(factors + 4) * arithmetic.computed * largest
-            + _DROPPED[setting.dtype] * largest,
+            absolute=((factors + 4) * arithmetic.computed + _DROPPED[setting.dtype])
+            * largest
+            + (EXP_OF_HALF if half else 0.0),
             relative=2 * arithmetic.stored if half else arithmetic.computed,
             of_positions=False,
         )
         error = attention_error(alpha, setting.axes(head), scores, arithmetic)
         # Blocks of keys are scaled to each other where a later one is nearer.
         scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
-        lost.append(min(error + 2 * scaling, LARGEST))
+        lost.append(error + 2 * scaling)
     terms = _inner(heads) + heads.value_width + len(heads.alpha) + 4
     return Counts(8 if half else 4, terms, tuple(lost))
 
@@ -277,7 +286,8 @@ def _rounded(
     """Put sizes of what is summed and the counts of its roundings together."""
     arithmetic = Arithmetic.of(dtype)
     if bias is not None:
-        sizes = sizes + bias.detach().double().cpu().abs()
+        added = bias.detach().double().cpu().abs()
+        sizes, lost = sizes + added, lost + counts.lost_of_bias * added
     if not float(sizes.max()) < torch.finfo(dtype).max / 4:
         raise CertificateError(
             f"outputs up to {float(sizes.max()):.3g} may leave the range of {dtype}: "
@@ -331,14 +341,14 @@ def _smoothed(setting: Setting, head: int) -> float:
     total = 0.0
     for axis in axes:
         # e^(score − log Σ): the logarithm is a number of this size.
-        logarithm = math.log(axis.tokens + 1) + abs(alpha) * axis.outside**2
+        lowest = abs(alpha) * (axis.outside + axis.fraction) ** 2
+        logarithm = math.log(axis.tokens + 1) + lowest
         scores = ScoreError(2 * unit * (1 + logarithm), 4 * unit, of_positions=True)
         total += attention_error(alpha, [axis], scores, arithmetic)
     if entries <= _JOINT:
         together = ScoreError(0.0, 0.0, of_positions=False)
         total += attention_error(alpha, axes, together, arithmetic)
-    # Bands leave out half an ulp of one.
-    return min(total + 4 * unit, LARGEST)
+    return total + 4 * unit  # bands leave out half an ulp of one
 
 
 def _axis(tokens: int, query: range, center: float) -> Axis:

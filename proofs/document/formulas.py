@@ -24,6 +24,7 @@ _TIDY = (
 )
 _TALL = re.compile(r"\\(left|begin|frac|sum|prod|lim|max|min|int|binom|substack)")
 _RELATION = re.compile(r"[=<>]|\\(le|ge|leq|geq|ne|neq|lt|gt|approx|to)")
+_ARROW = re.compile(r"\\(implies|iff|Rightarrow|Longrightarrow|Leftrightarrow)")
 _TOKEN = re.compile(
     r"(?P<open>\\left(?![A-Za-z])\s*(?:\\[A-Za-z]+|\\?.)|\\begin\{\w+\}|\\\{|[{(\[])"
     r"|(?P<close>\\right(?![A-Za-z])\s*(?:\\[A-Za-z]+|\\?.)|\\end\{\w+\}|\\\}|[})\]])"
@@ -90,10 +91,13 @@ def displayed(latex: str) -> str:
     if width(formula) <= WIDE or r"\begin{aligned}" in formula:
         return formula
     parts = [
-        _split(re.sub(r"^\\q?quad\s*", "", part.strip()), _is_relation)
+        _sides(re.sub(r"^\\q?quad\s*", "", part.strip()))
         for part in _split(formula, _is_gap)
     ]
-    aligned = all(len(part) > 1 and width(part[0]) <= _SHORT for part in parts)
+    aligned = all(
+        len(part) > 1 and width(part[0]) <= _SHORT and not _ARROW.match(part[1])
+        for part in parts
+    )
     rows: list[str] = []
     for part in parts:
         is_range = len(part) == 1 and part[0].startswith("(")
@@ -117,6 +121,12 @@ def width(latex: str) -> int:
     return len(re.sub(r"[^\w\s]?\[[^]]*…[^]]*\]", "Σ ", text))
 
 
+def _sides(formula: str) -> list[str]:
+    """Cut a formula at its arrows, or else at its relations."""
+    pieces = _split(formula, _is_arrow)
+    return pieces if len(pieces) > 1 else _split(formula, _is_relation)
+
+
 def _rows(sides: list[str], *, aligned: bool) -> Iterator[str]:
     """Set one formula, cut at its relations, in rows that fit."""
     first, *others = (side.strip() for side in sides)
@@ -124,9 +134,10 @@ def _rows(sides: list[str], *, aligned: bool) -> Iterator[str]:
         first, *others = f"{first} &{others[0]}", *others[1:]
     else:
         first = f"&{first}"
-    row = first
+    row, fits = first, width("".join(sides)) <= WIDE
     for side in others:
-        if width(row + side) <= WIDE and (not aligned or width(side) < _TINY):
+        joined = fits or not aligned or width(side) < _TINY
+        if joined and width(row + side) <= WIDE:
             row += f" {side}"
         else:
             yield from _sums(row)
@@ -181,6 +192,10 @@ def _is_gap(token: str, before: str) -> bool:
 
 def _is_relation(token: str, before: str) -> bool:
     return bool(before and _RELATION.fullmatch(token))
+
+
+def _is_arrow(token: str, before: str) -> bool:
+    return bool(before and _ARROW.fullmatch(token))
 
 
 def _is_sign(token: str, before: str) -> bool:

@@ -24,14 +24,22 @@ _REWRITTEN = (
     (r"\\!", ""),
 )
 _LIMITS_BELOW = (r"\\(lim|max|min|sup|inf)_", r"\\\1\\limits_")
-# ... and in its output: no space around bars and slashes; a sign after a relation is no
-# difference; a prime is raised by its font already; infinity is no operator; Greek
-# capitals are upright.
+# ... and in its output: the spaces around names of functions, around bars and slashes;
+# a sign after a relation is no difference; a prime is raised by its font already;
+# arrows are operators and infinity is none; Greek capitals are upright.
+_NAME = r"<m(?:i|o|o movablelimits=\"true\")>([A-Za-z]{2,})</m[io]>"
+_THIN = 'lspace="0.167em" rspace="0.167em"'
 _BARS = r"(\||/|&#x0(?:007C|002F|2016);)"
 _RELATIONS = r"&#x0(?:0028|002C|003C|003D|003E|2264|2265);"
 _PRIME = '<mo lspace="0" rspace="0">&#x02032;</mo>'
 _PART = r"(<m(?:i|n|row)>(?:(?!</?mrow).)*?</m(?:i|n|row)>)"
 _CORRECTED = (
+    (_NAME, rf"<mo {_THIN}>\1</mo>"),
+    (
+        rf"{_THIN}(>\w+</mo>(?:<mrow>)*<mo[^>]*>&#x00028;)",
+        r'lspace="0.167em" rspace="0"\1',
+    ),
+    (r"<mi>(&#x0(?:21D|27F)\w;)</mi>", r"<mo>\1</mo>"),
     (rf"<mo(?![^>]*form)([^>]*)>{_BARS}</mo>", r'<mo lspace="0" rspace="0"\1>\2</mo>'),
     (
         rf"(<mi />|<mo[^>]*>{_RELATIONS}</mo>)<mo>&#x02212;</mo>",

@@ -107,11 +107,11 @@ NOTATION = (
         r"what an error is measured in; between $0$ and $1$, small for large $\alpha$",
     ),
     (
-        r"$r_\delta = (\|\delta\|^2, \delta_1, \dots, \delta_d)$",
-        "quadratic relative encoding",
+        r"$r_\delta = (\|\delta\|^2, \delta)$",
+        "quadratic relative encoding: $d + 1$ numbers",
     ),
     (
-        r"$v_h = -\alpha\,(1, -2\Delta_{h,1}, \dots, -2\Delta_{h,d})$",
+        r"$v_h = -\alpha\,(1, -2\Delta_h)$",
         r"vector of head $h$; its scores are $v_h \cdot r_\delta$",
     ),
     (

@@ -5,7 +5,7 @@ import re
 from markdown_it.tree import SyntaxTreeNode
 
 from proofs.document.parsing import ALERT, parser
-from proofs.document.plain import GREEK, SCRIPTS, SIGNS
+from proofs.document.plain import GREEK, SCRIPTS, SIGNS, words
 
 _ESCAPED = {character: rf"\{character}" for character in "%&#_${}"}
 _ESCAPED |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
@@ -138,7 +138,7 @@ def _table(node: SyntaxTreeNode) -> str:
 def _columns(rows: list[SyntaxTreeNode]) -> str:
     """Give long texts a share of the line, as they need it; numbers go to the right."""
     columns = list(zip(*(row.children for row in rows), strict=True))
-    lengths = [max(len(cell.children[0].content) for cell in c) for c in columns]
+    lengths = [max(_length(cell) for cell in column) for column in columns]
     long = [min(length, _LONGEST) for length in lengths if length > _SHORT]
     left = 1 - sum(_PADDING + _LETTER * n for n in lengths if n <= _SHORT)
     kinds = []
@@ -150,3 +150,8 @@ def _columns(rows: list[SyntaxTreeNode]) -> str:
         else:
             kinds.append("r" if "right" in str(column[0].attrs.get("style")) else "l")
     return f"@{{}}{''.join(kinds)}@{{}}"
+
+
+def _length(cell: SyntaxTreeNode) -> int:
+    text = re.sub(r"\[(.*)\]\(#.*\)|\*\*", r"\1", cell.children[0].content)
+    return len(words(text))
