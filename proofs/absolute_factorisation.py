@@ -248,6 +248,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Squares in one digit of 8 bits: the target 51 still beats 50.",
                 Positive(rounded_score(51) - rounded_score(50)),
+                shown=r"s(51) > s(50)",
             ),
             Control(
                 "The sign of the linear part.",
@@ -264,6 +265,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Whole numbers up to the next one have no more digits: 257 and 8 bits.",
                 Equal(257 - 2 * floor(Rational(257, 2) + Rational(1, 2)), Integer(0)),
+                shown=r"257 - 2 \left\lfloor \frac{257 + 1}{2} \right\rfloor = 0",
             ),
             Control(
                 "Products of digits of 13 bits fit as well.",

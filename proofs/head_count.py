@@ -217,11 +217,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "The dimension counts the taps that are not zero, five for the "
                 "Laplacian.",
                 Equal(_span([LAPLACIAN]), Integer(5)),
+                shown=r"\rho = 5",
             ),
             Control(
                 "No query with different pixels: on a circle of two pixels the taps "
                 r"$1$ and $-1$ read the same, and three shifts span two dimensions.",
                 Equal(_span(circle), Integer(3)),
+                shown=r"\rho = 3",
             ),
             Control(
                 "A head on the tap does not reach it.",

@@ -234,6 +234,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Heads need a dimension as large as the number of outputs.",
                 Equal(Integer(max(tap.rank() for tap in SHIFTS)), Integer(3)),
+                shown=r"\max_\Delta \operatorname{rank} W_\Delta = 3",
             ),
             Control(
                 r"The largest singular value instead of $\sigma_{D+1}$.",

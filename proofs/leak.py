@@ -18,7 +18,7 @@ alpha, e, S, Z = symbols("alpha varepsilon S Z", positive=True)
 d, n, m, N = symbols("d n m N", integer=True, positive=True)
 k = symbols("k", integer=True)
 p = symbols("m", integer=True, nonnegative=True)
-f = symbols("f", positive=True)
+f, t = symbols("f t", positive=True)
 slack, more = symbols("r R'", nonnegative=True)
 one, many = symbols("lambda_1 lambda_d", nonnegative=True)
 theta = Function("theta", positive=True)
@@ -56,16 +56,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         name="leak",
         title="The leak of a head",
         source="Jacobi's theta function; Cordonnier, Loukas, Jaggi (2020), Lemma 2",
-        words="Far from all borders a head gives the part one minus an inverse power of "
-        "a theta function of its attention to pixels off its target. That falls as the "
+        words="Far from all borders a head gives one minus an inverse power of a theta "
+        "function of its attention to pixels off its target. That falls as the "
         "strength grows, is at most twice the number of axes times the exponential of "
-        "minus the strength, for every strength, and no border makes it larger.",
-        formula=r"\lambda(\alpha) = 1 - \theta_3(e^{-\alpha})^{-d} \le 2d\,e^{-\alpha}, "
-        r"\qquad \theta_3(\varepsilon) = \sum_{n \in \mathbb{Z}} \varepsilon^{n^2}",
+        "minus the strength, whatever that is, and no border makes it larger.",
+        formula=r"\lambda(\alpha) = 1 - \theta_3(e^{-\alpha})^{-d} \le "
+        r"2d\,e^{-\alpha}, \qquad "
+        r"\theta_3(\varepsilon) = \sum_{n \in \mathbb{Z}} \varepsilon^{n^2}",
         hypotheses=(
             (
-                r"$\alpha > 0$ and $\varepsilon = e^{-\alpha}$, so $0 < \varepsilon < 1$; "
-                "$d$ axes; the target is a pixel."
+                r"$\alpha > 0$ and $\varepsilon = e^{-\alpha}$, so "
+                r"$0 < \varepsilon < 1$; $d$ axes; the target is a pixel."
             ),
             (
                 r"A pixel at displacement $k$ from the target has weight "
@@ -106,8 +107,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Positive(-slope),
             ),
             Step(
-                r"One axis, $S = \sum_{n \ge 1} \varepsilon^{n^2}$. Each term is at most "
-                r"$\varepsilon$ times the one before, since "
+                r"One axis, $S = \sum_{n \ge 1} \varepsilon^{n^2}$. Each term is at "
+                r"most $\varepsilon$ times the one before, since "
                 r"$(n+1)^2 - n^2 - 1 \ge 0$.",
                 Nonnegative((n + 1) ** 2 - n**2 - 1),
             ),
@@ -149,11 +150,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Half the bound.",
                 Nonnegative(((S + slack) / (1 + S)) - one_axis),
             ),
-            Control("The leak grows.", Positive(slope)),
+            Control("The leak grows.", Positive(slope.subs(e, 1 / (1 + t)))),
             Control(
                 "A target between two pixels: the runner-up is behind by less than "
                 "$n^2$.",
-                Nonnegative((n - f) ** 2 - f**2 - n**2),
+                Nonnegative(((n - f) ** 2 - f**2 - n**2).subs(f, 1 / (2 + t))),
             ),
         ),
         scope=r"All $\alpha > 0$, any number of axes, every canvas.",

@@ -325,12 +325,18 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Two heads with one target.",
                 Positive(Matrix([_weights(0)[:2], _weights(0)[:2]]).det()),
+                shown=r"\det G > 0",
             ),
             Control(
                 "The cross ratio with half the exponent.",
                 Equal(
-                    smoothed(t, k + b) * smoothed(t + a, k),
-                    e ** (a * b) * smoothed(t, k) * smoothed(t + a, k + b),
+                    *(
+                        side.subs(e, 1 / (1 + lift))
+                        for side in (
+                            smoothed(t, k + b) * smoothed(t + a, k),
+                            e ** (a * b) * smoothed(t, k) * smoothed(t + a, k + b),
+                        )
+                    )
                 ),
             ),
             Control(

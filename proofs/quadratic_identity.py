@@ -29,12 +29,16 @@ def _squared(vector: Sequence[Expr]) -> Expr:
     return sum(entry**2 for entry in vector)
 
 
+def _axes(count: int) -> str:
+    return "axis" if count == 1 else "axes"
+
+
 FORMULAS = {
     f"score_{axes}": Formula(
         (alpha, *delta[:axes], *center[:axes]),
         -alpha
         * _squared([a - b for a, b in list(zip(delta, center, strict=True))[:axes]]),
-        f"the score of a head over {axes} axes, less a constant of the head",
+        f"the score of a head, less a constant, {axes} {_axes(axes)}",
     )
     for axes in (1, 2, 3)
 }
@@ -73,9 +77,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         name="quadratic_identity",
         title="Quadratic scores",
         source="Cordonnier, Loukas, Jaggi (2020), equation 9 and Lemma 2",
-        words="The inner product of a head's vector and the relative encoding is, up to "
-        "a constant of the head, minus the strength times the squared distance from "
-        "the head's center. It is largest at the center and nowhere else, and the "
+        words="The inner product of a head's vector and the relative encoding is minus "
+        "the strength times the squared distance from the head's center, up to a "
+        "constant of the head. It is largest at the center and nowhere else, and the "
         "softmax does not see the constant.",
         formula=r"v_h \cdot r_\delta = -\alpha\,(\|\delta - \Delta\|^2 - \|\Delta\|^2)",
         hypotheses=(
@@ -88,7 +92,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         steps=(
             *(
                 Step(
-                    f"Over {axes} ax{'i' if axes == 1 else 'e'}s, with the constant "
+                    f"Over {axes} {_axes(axes)}, with the constant "
                     r"$\alpha\|\Delta\|^2$ of the head.",
                     Equal(
                         vector[axes].dot(encoding[axes]),

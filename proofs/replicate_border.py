@@ -234,6 +234,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "The lower bound taken for an upper one: it leaves out the third "
                 r"pixel, here at $\varepsilon = 1/2$, $m = 1$, $N = 2$.",
                 Nonnegative((lower - leak).subs(example).doit()),
+                shown=r"\frac{x}{1 + x} \ge \lambda",
             ),
             Control(
                 "The lower bound on an axis of one pixel, where nothing can leak.",

@@ -243,6 +243,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Half of the smallest number of float32 is $2^{-149}$.",
                 Equal(normal["float32"] * unit["float32"], Rational(1, 2**149)),
+                shown=r"2^{-126} \cdot 2^{-24} = 2^{-149}",
             ),
             Control(
                 "float32 is saturated at 18 in two axes.",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import expressivity as ex
 from expressivity.strategies import STRATEGIES
-from tests import laws
+from tests import attack, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
 
 pytestmark = pytest.mark.gpu
@@ -190,3 +190,29 @@ def test_changes_on_the_device_are_seen(alpha: float | None) -> None:
             parameter.mul_(factor)
             expected = laws.with_strategy(layer, "dense")(x)
             torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("strategy", [strategy.name for strategy in STRATEGIES])
+@pytest.mark.parametrize("dtype", attack.DTYPES, ids=str)
+def test_no_input_exceeds_a_certificate(strategy: str, dtype: torch.dtype) -> None:
+    matmul, before = torch.backends.cuda.matmul, {}
+    for kind in ("fp16", "bf16"):
+        name = f"allow_{kind}_reduced_precision_reduction"
+        before[name] = getattr(matmul, name)
+        setattr(matmul, name, False)
+    try:
+        with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
+            for seed in range(4):
+                target = attack.random_target(f"gpu/{seed}", dtype, strategy)
+                moved = replace(
+                    target,
+                    attention=target.attention.to(DEVICE),
+                    conv=target.conv.to(DEVICE),
+                )
+                certificate = moved.certificate()
+                x = attack.inputs(target, 60, seed)
+                x = torch.cat([x, certificate.worst_input]).to(DEVICE)
+                assert (moved.errors(x).cpu() <= certificate.bound).all()
+    finally:
+        for name, value in before.items():
+            setattr(matmul, name, value)

@@ -8,15 +8,20 @@ from pathlib import Path
 import pytest
 from sympy import (
     Abs,
+    Expr,
     Function,
     Integer,
     Matrix,
     Rational,
+    S,
     Sum,
     Symbol,
     exp,
+    floor,
     log,
     oo,
+    pi,
+    sign,
     sin,
     sqrt,
     symbols,
@@ -193,6 +198,11 @@ def total(term: object, low: object = 1, high: object = N, index: Symbol = k) ->
     return Sum(term, (index, low, high))
 
 
+def cut_off(constant: Expr) -> Rational:
+    """Return a number that is less than a constant, by very little."""
+    return Rational(str(constant.n(50))) - Rational(1, 10**30)
+
+
 PROVED = {
     "a square": Equal((x + y) ** 2, x**2 + 2 * x * y + y**2),
     "a root": Equal(sqrt(p**2), p),
@@ -209,6 +219,14 @@ PROVED = {
     "a sum has a sign": Nonnegative(total(p**k)),
     "Gauss": ByInduction(total(k, 0, m), m * (m + 1) / 2, m),
     "a geometric sum": ByInduction((p - 1) * total(p**k, 0, m), p ** (m + 1) - 1, m),
+    "a limit from the right": Tends(exp(-1 / p), p, Integer(0), Integer(0)),
+    "a limit at a point": Tends(r**2, r, Integer(2), Integer(4)),
+    "a limit at minus infinity": Tends(exp(x), x, -oo, Integer(0)),
+    "an inner sum has a sign": Nonnegative(
+        total(total(p ** (k + j), 0, k, index=j), 0, m)
+    ),
+    "an infinite sum is shifted": Equal(total(f(k), 1, oo), total(f(k + 1), 0, oo)),
+    "constants with a circle": Below(sqrt(pi), Rational(178, 100)),
     "a limit": Tends(exp(-p * x), x, oo, 0),
     "a touching root outside": PositiveBetween(x**2, x, Integer(0), Integer(1)),
     "constants": Below(sqrt(2), Rational(17, 12)),
@@ -246,6 +264,7 @@ NOT_PROVED = {
     "a square that may vanish": Positive(r**2),
     "an empty sum": Positive(total(p**k, 1, m)),
     "a square over all numbers": Nonnegative(x**2),
+    "powers of signed numbers": Nonnegative(r ** symbols("a", real=True)),
     "alternating": Nonnegative((-1) ** k),
     "a form of something else": Nonnegative(r, r**2),
     "a form with the wrong sign": Positive(-(r**2) - 1, r**2 + 1),
@@ -275,11 +294,36 @@ NOT_PROVED = {
         log(2) + Rational(1, 10), log(2) + Rational(0.1) - Rational(1, 10**17)
     ),
     "itself": Below(exp(2), exp(2)),
+    "a fraction inside": Below(exp(Rational(1, 3)), cut_off(exp(Rational(1, 3)))),
+    "a circle": Below(sqrt(pi), cut_off(sqrt(pi))),
+    "a circle, from above": Below(-sqrt(pi), -cut_off(sqrt(pi)) - Rational(1, 10**29)),
+    "a base": Below(exp(1) ** 2 + exp(1), cut_off(exp(1) ** 2 + exp(1))),
+    "a sum that runs backwards": Nonnegative(k, total(1, high=k, index=j)),
+    "an inner sum that runs backwards": Nonnegative(
+        total(total(1, 0, k - 3, index=j), 0, 1)
+    ),
+    "a sum that loses terms": ByInduction(total(f(k), m, 5), total(f(k), 0, 5), m),
+    "a multiplier with a pole": ByInduction(
+        m * (m - 1), S.Zero, m, 0, (m + 1) / (m - 1)
+    ),
+    "a multiplier with a pole at the start": ByInduction(m, S.Zero, m, 0, (m + 1) / m),
+    "infinite sums exchanged": Equal(
+        total(total(g(k, j), high=oo), index=j, high=oo),
+        total(total(g(k, j), index=j, high=oo), high=oo),
+    ),
+    "a limit from one side": Tends(sign(r), r, Integer(0), Integer(1)),
+    "a jump": Tends(floor(r), r, Integer(1), Integer(1)),
+    "a pole with two signs": Tends(1 / r, r, Integer(0), oo),
 }
 UNDECIDED = {
     "a tangent": Nonnegative(exp(r) - 1 - r),
     "a minimum": Positive(p + 1 / p - 1),
     "an inequality of sums": Nonnegative(N * total(f(k) ** 2) - total(f(k)) ** 2),
+    "a limit that depends": Tends(exp(-x * p), p, oo, 0),
+    "a polynomial in two": PositiveBetween(x + p, x, Integer(0), Integer(1)),
+    "a polynomial over the reals": PositiveBetween(
+        sqrt(2) * x + 1, x, Integer(0), Integer(1)
+    ),
     "one constant, written twice": Below(sqrt(2) + sqrt(3), sqrt(5 + 2 * sqrt(6))),
 }
 

@@ -104,7 +104,7 @@ def formulas(statement: Statement) -> list[str]:
     return [
         statement.formula,
         *(step.latex() for step in statement.steps),
-        *(control.claim.latex() for control in statement.controls),
+        *(control.latex() for control in statement.controls),
         *(formula.latex() for formula in statement.formulas.values()),
     ]
 

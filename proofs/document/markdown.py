@@ -158,7 +158,7 @@ def _controls(outcome: Outcome) -> Iterator[str]:
         found = f"**NOT REFUTED:** {prose(verdict.evidence)}."
         if verdict.refuted:
             found = f"*Refuted:* {prose(refutation(control.claim, verdict))}"
-        claim = formula(control.claim.latex())
+        claim = formula(control.latex())
         yield item(f"{number}.", sentence(control.wrong), claim, found)
 
 

@@ -93,7 +93,7 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     _heading(page, "Negative controls")
     controls = zip(statement.controls, outcome.controls, strict=True)
     for number, (control, verdict) in enumerate(controls, start=1):
-        wrong, claim = Text(words(control.wrong)), _formula(control.claim.latex())
+        wrong, claim = Text(words(control.wrong)), _formula(control.latex())
         found = words(refutation(control.claim, verdict)).rstrip(".")
         mark = _mark("refuted", found, held=verdict.refuted)
         page.add_row(f"{number}.", Group(wrong, claim, mark, ""))

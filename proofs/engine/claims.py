@@ -9,29 +9,37 @@ from typing import Protocol
 
 from mpmath import iv
 from sympy import (
+    Abs,
     Add,
     Basic,
     Dummy,
+    E,
     Expr,
+    Float,
     Limit,
     Mul,
+    NumberSymbol,
     Poly,
-    PolynomialError,
     Pow,
     Rational,
     S,
     Sum,
     Symbol,
+    exp,
     expand,
     factor,
+    fraction,
     lambdify,
     latex,
     limit,
     oo,
+    pi,
     powsimp,
     simplify,
+    together,
 )
 from sympy.matrices import MatrixBase
+from sympy.polys.polyerrors import BasePolynomialError
 
 from proofs.engine.sums import difference_is_zero, normal, peeled
 from proofs.engine.verdict import Verdict
@@ -195,11 +203,11 @@ class PositiveBetween:
         """
         try:
             polynomial = Poly(self.polynomial, self.variable, domain="QQ")
-        except PolynomialError as error:
+        except BasePolynomialError as error:
             return Verdict.open(str(error))
         ends = sum(polynomial.eval(end) == 0 for end in {self.low, self.high})
         roots = polynomial.count_roots(self.low, self.high) - ends
-        middle = (self.low + self.high) / 2
+        middle = S(self.low + self.high) / 2
         value = polynomial.eval(middle)
         if roots == 0 and value > 0:
             return Verdict.proof("Sturm: no root in between")
@@ -239,8 +247,10 @@ class Tends:
         Returns:
             Proved if it is the value; refuted if it is another.
         """
-        side = "-" if self.to is oo else "+"
-        found = limit(self.expression, self.variable, self.to, side)
+        try:
+            found = self._from_all_sides()
+        except NotImplementedError as error:
+            return Verdict.open(str(error))
         if found.has(Limit):
             return Verdict.open(f"no limit found: {found}")
         if found in (oo, -oo) or self.value in (oo, -oo):
@@ -253,7 +263,18 @@ class Tends:
         verdict = Equal(found, self.value).decide()
         if verdict.refuted:
             return Verdict.refutation(f"the limit is {found}")
-        return verdict
+        return Verdict.proof("limit computed") if verdict.proved else verdict
+
+    def _from_all_sides(self) -> Expr:
+        """Return the limit, taken where the variable can be; open if it has two."""
+        positive = self.to == 0 and self.variable.is_nonnegative
+        sides = "-" if self.to is oo else "+" if positive or self.to is -oo else "+-"
+        found, *others = (
+            limit(self.expression, self.variable, self.to, side) for side in sides
+        )
+        if any(other != found for other in others):
+            raise NotImplementedError("the two sides have different limits")
+        return found
 
     def latex(self) -> str:
         """Return a limit and its value.
@@ -292,8 +313,15 @@ class ByInduction:
         first = Equal(*(self._at(side, self.start) for side in (self.left, self.right)))
         if not first.decide().proved:
             return self._refuted() or Verdict.open(f"the case n = {self.start} is open")
+        beyond = self.start + Dummy(integer=True, nonnegative=True)
+        divisor = fraction(together(self.multiplier))[1].subs(self.variable, beyond)
+        if not divisor.is_nonzero:
+            return Verdict.open("the multiplier may have a pole")
         gap = self.left - self.right
-        grown = peeled(self.left, self.variable) - peeled(self.right, self.variable)
+        try:
+            grown = peeled(self.left, self.variable) - peeled(self.right, self.variable)
+        except ValueError as error:
+            return self._refuted() or Verdict.open(str(error))
         # With the hypothesis that the gap is zero at n, it is zero at n + 1.
         if difference_is_zero(grown, self.multiplier * gap):
             return Verdict.proof("induction: first case and step")
@@ -379,9 +407,14 @@ def _enclosed(constant: Expr) -> "iv.mpf":
         >>> Below(log(2) - Rational(1, 10), log(2) - Rational(0.1)).decide().refuted
         True
     """
+    if constant in (E, pi):
+        return iv.e if constant is E else iv.pi
+    if constant.is_Float:
+        constant = Rational(constant)  # what it is in binary
     if constant.is_Rational:
         return iv.mpf(int(constant.p)) / int(constant.q)
     fractions = [part for part in constant.atoms(Rational) if not part.is_Integer]
+    fractions += constant.atoms(NumberSymbol, Float)
     names = [Dummy() for _ in fractions]
     evaluated = lambdify(
         names,
@@ -403,7 +436,7 @@ def _decide_sign(expression: Expr, form: Expr | None, *, strict: bool) -> Verdic
             return Verdict.proof("the sign of every term and factor")
     found = counter_example(
         expression,
-        lambda number: bool(number <= 0) if strict else bool(number < 0),
+        lambda number: bool(number.is_real and (number <= 0 if strict else number < 0)),
     )
     return Verdict.refutation(found) if found else Verdict.open("the sign is not known")
 
@@ -417,11 +450,13 @@ def _forms(expression: Expr) -> list[Expr]:
 
 def _has_sign(expression: Expr, *, strict: bool) -> bool:
     """Whether every term and factor shows that an expression is (strictly) positive."""
-    known = expression.is_positive if strict else expression.is_nonnegative
-    if known:
+    # Of a sum, sympy takes the sign of its term, in whatever direction it runs.
+    trusted = not expression.has(Sum) or isinstance(expression, Abs | exp)
+    if trusted and (expression.is_positive if strict else expression.is_nonnegative):
         return True
     if isinstance(expression, Sum):  # may be empty: never known to be above zero
-        return not strict and _has_sign(expression.function, strict=False)
+        term = _over_its_range(expression)
+        return not strict and term is not None and _has_sign(term, strict=False)
     if isinstance(expression, Add):
         signs = [_has_sign(term, strict=False) for term in expression.args]
         return all(signs) and (
@@ -436,6 +471,25 @@ def _has_sign(expression: Expr, *, strict: bool) -> bool:
             )
         return _has_sign(expression.base, strict=True)
     return False
+
+
+def _over_its_range(sum_: Sum) -> Expr | None:
+    """Return the term of a sum, its indices not negative and counted from their start.
+
+    A sum that runs backwards counts negative, and what is assumed of an index must
+    hold where it runs: else there is no term to speak of.
+    """
+    term = sum_.function
+    ends: dict[Symbol, Expr] = {}
+    for index, *limits in reversed(sum_.limits):  # outer ones first
+        low, high = (limit.subs(ends) for limit in limits)
+        start = low.is_positive, low.is_nonnegative
+        assumed = index.is_positive, index.is_nonnegative
+        too_much = any(a and not s for a, s in zip(assumed, start, strict=True))
+        if too_much or index.is_negative or not (high - low + 1).is_nonnegative:
+            return None
+        ends[index] = low + Dummy(integer=True, nonnegative=True)
+    return term.subs(ends)
 
 
 def _inequality(expression: Expr, form: Expr | None, relation: str) -> str:

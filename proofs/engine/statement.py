@@ -83,10 +83,20 @@ class Control:
     Attributes:
         wrong: What is wrong about it.
         claim: The claim.
+        shown: The claim as a formula, where sympy simplifies its own on sight.
     """
 
     wrong: str
     claim: Claim
+    shown: str = ""
+
+    def latex(self) -> str:
+        """Return the claim as a formula.
+
+        Returns:
+            LaTeX.
+        """
+        return self.shown or self.claim.latex()
 
 
 @dataclass(frozen=True)

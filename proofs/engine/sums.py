@@ -126,6 +126,8 @@ def _ordered(body: Expr, limits: list[Limit]) -> Sum:
     """Name the indices by their place, and choose the first of all orders."""
     candidates = []
     dependent = bool(_bounds(limits) & {index for index, _, _ in limits})
+    # Infinite sums may not be exchanged for the asking.
+    dependent |= any(low.is_infinite or high.is_infinite for _, low, high in limits)
     # A sum inside a function keeps its index: that name must not be given again.
     taken = set().union(*(part.bound_symbols for part in body.atoms(Sum)))
     numbered = (Symbol(f"_i{n}", integer=True, nonnegative=True) for n in count())
@@ -167,6 +169,8 @@ def peeled(expression: Expr, variable: Symbol) -> Expr:
         *others, (index, low, high) = expression.limits
         if others:
             inner = peeled(Sum(expression.function, *others), variable)
+        if low.has(variable):
+            raise ValueError(f"the sum begins at {low}")
         if not high.has(variable):
             return Sum(inner, (index, low, high))
         last = high.subs(variable, variable + 1)
