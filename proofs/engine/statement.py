@@ -7,7 +7,7 @@ from typing import Any
 
 from sympy import Expr, Symbol, lambdify, latex
 
-from proofs.engine.claims import Claim
+from proofs.engine.claim import Claim
 from proofs.engine.verdict import Verdict
 
 

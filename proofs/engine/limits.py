@@ -1,0 +1,74 @@
+"""The limit of an expression."""
+
+from dataclasses import dataclass
+
+from sympy import Add, Basic, Expr, Limit, Symbol, latex, limit, oo
+
+from proofs.engine.equality import Equal
+from proofs.engine.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Tends:
+    """An expression has a limit.
+
+    Attributes:
+        expression: What tends.
+        variable: The variable that moves.
+        to: Where to.
+        value: The limit.
+    """
+
+    expression: Expr
+    variable: Symbol
+    to: Expr
+    value: Expr
+
+    def decide(self) -> Verdict:
+        """Compute the limit (Gruntz).
+
+        Returns:
+            Proved if it is the value; refuted if it is another.
+        """
+        try:
+            found = self._from_all_sides()
+        except NotImplementedError as error:
+            return Verdict.open(str(error))
+        if found.has(Limit):
+            return Verdict.open(f"no limit found: {found}")
+        if found in (oo, -oo) or self.value in (oo, -oo):
+            same = found == self.value
+            return (
+                Verdict.proof("limit computed")
+                if same
+                else Verdict.refutation(f"the limit is {found}")
+            )
+        verdict = Equal(found, self.value).decide()
+        if verdict.refuted:
+            return Verdict.refutation(f"the limit is {found}")
+        return Verdict.proof("limit computed") if verdict.proved else verdict
+
+    def _from_all_sides(self) -> Expr:
+        """Return the limit, taken where the variable can be; open if it has two."""
+        positive = self.to == 0 and self.variable.is_nonnegative
+        sides = "-" if self.to is oo else "+" if positive or self.to is -oo else "+-"
+        found, *others = (
+            limit(self.expression, self.variable, self.to, side) for side in sides
+        )
+        if any(other != found for other in others):
+            raise NotImplementedError("the two sides have different limits")
+        return found
+
+    def latex(self) -> str:
+        """Return a limit and its value.
+
+        Returns:
+            LaTeX.
+        """
+        arrow = rf"\lim_{{{latex(self.variable)} \to {latex(self.to)}}}"
+        return rf"{arrow} {_wrapped(self.expression)} = {latex(self.value)}"
+
+
+def _wrapped(expression: Basic) -> str:
+    text = latex(expression)
+    return rf"\left({text}\right)" if isinstance(expression, Add) else text
