@@ -1,0 +1,124 @@
+"""A family of layers, and what is claimed about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from expressivity.atlas.witness import Witness
+from expressivity.bounds.leak import check_positive
+from expressivity.convolutions import plain_convolution
+from expressivity.errors import ArgumentError
+from expressivity.geometry import ConvGeometry, Convolution
+
+Verdict = Literal["yes", "no", "conditional"]
+Constructor = Callable[[Convolution, tuple[int, ...], float], nn.Module]
+Refuter = Callable[[Convolution, tuple[int, ...]], Witness]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed: can one layer compute an arbitrary convolution?
+
+    Attributes:
+        statement: What the family can, or cannot, express.
+        conditions: Under which conditions; each is a short noun phrase.
+        source: Paper that defines the layer.
+    """
+
+    statement: str
+    conditions: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of layers with the evidence for what is claimed about it.
+
+    Attributes:
+        name: A short name, as the command line spells it.
+        title: A name for tables.
+        verdict: ``"yes"``, ``"no"``, or ``"conditional"`` where both can be shown.
+        claim: What is claimed.
+        alpha: The strength at which the constructed layer is within 1e−9 of the
+            convolution, relative, in float64; what it means is the family's.
+        heads: Heads that the construction needs, in words; empty without heads.
+        constructor: Fills the layer with weights; ``None`` where there are none.
+        refuter: Finds inputs that the layer cannot tell apart; ``None`` without.
+    """
+
+    name: str
+    title: str
+    verdict: Verdict
+    claim: Claim
+    alpha: float = 40.0
+    heads: str = ""
+    constructor: Constructor | None = None
+    refuter: Refuter | None = None
+
+    @property
+    def source(self) -> str:
+        """Paper that defines the layer."""
+        return self.claim.source
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Under which conditions the statement holds."""
+        return self.claim.conditions
+
+    def construct(
+        self,
+        conv: Convolution,
+        size: Sequence[int] = (8, 8),
+        alpha: float | None = None,
+    ) -> nn.Module:
+        """Return a layer of the family that computes a convolution.
+
+        Args:
+            conv: The convolution; zero padding that keeps the size unless the family
+                takes others.
+            size: Pixels per axis of the input.
+            alpha: Strength of the construction; by default the family's own.
+
+        Returns:
+            A module that maps the convolution's input to its output, in its dtype.
+
+        Raises:
+            ArgumentError: If the family has no such layer; if it does not take the
+                convolution, with the condition that is not met.
+            UnsupportedModuleError: If ``conv`` is no plain convolution.
+        """
+        if self.constructor is None:
+            raise ArgumentError(
+                f"{self.title} computes no arbitrary convolution: ask for the witness "
+                "with refute()"
+            )
+        strength = check_positive("alpha", self.alpha if alpha is None else alpha)
+        conv, size = plain_convolution(conv), tuple(size)
+        ConvGeometry.from_conv(conv).check_input(size)
+        return self.constructor(conv, size, strength)
+
+    def refute(self, conv: Convolution, size: Sequence[int] = (8, 8)) -> Witness:
+        """Return inputs on which every layer of the family fails a convolution.
+
+        Args:
+            conv: The convolution.
+            size: Pixels per axis of the input.
+
+        Returns:
+            The witness.
+
+        Raises:
+            ArgumentError: If the family has no witness, or none for this convolution:
+                it may be one that the family does compute.
+            UnsupportedModuleError: If ``conv`` is no plain convolution.
+        """
+        if self.refuter is None:
+            raise ArgumentError(
+                f"{self.title} computes every convolution under its conditions: ask "
+                "for the layer with construct()"
+            )
+        conv, size = plain_convolution(conv), tuple(size)
+        ConvGeometry.from_conv(conv).check_input(size)
+        return self.refuter(conv, size)

@@ -1,0 +1,42 @@
+"""Quadratic relative encodings: the layer that all of this began with."""
+
+from torch import nn
+
+from expressivity.atlas.family import Claim, Family
+from expressivity.constructor import attention_from_conv
+from expressivity.geometry import Convolution
+
+
+def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Module:
+    """Return the layer of Theorem 1, every query against every key.
+
+    Args:
+        conv: Any convolution.
+        size: Pixels per axis of the input; the layer takes any.
+        alpha: Locality strength, 1/pixel².
+
+    Returns:
+        The layer.
+    """
+    return attention_from_conv(conv, alpha=alpha, strategy="dense")
+
+
+FAMILIES = (
+    Family(
+        name="quadratic",
+        title="quadratic relative encoding",
+        verdict="yes",
+        claim=Claim(
+            "Computes every convolution as the locality strength grows, with an error "
+            "of order e^−α.",
+            (
+                "padding tokens, unless it is replicate padding",
+                "one head a tap",
+                "head dimension no less than the rank of a tap",
+            ),
+            "Cordonnier, Loukas, Jaggi (2020)",
+        ),
+        heads="K²",
+        constructor=construct,
+    ),
+)

@@ -1,0 +1,216 @@
+"""A witness: inputs on which every setting of a layer's parameters fails.
+
+A family treats some inputs alike at some outputs, whatever its parameters are; a
+convolution does not. So each setting is wrong on one of them, by half of the
+difference at least.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from expressivity.errors import ArgumentError
+from expressivity.geometry import Convolution
+
+Relation = Callable[[Float[Tensor, "inputs out_channels"]], Tensor]
+_RATE = 0.05
+_SCALE = 1.0
+
+
+def same(outputs: Float[Tensor, "inputs out_channels"]) -> Float[Tensor, "_ _"]:
+    """Return how far outputs are from being all the same.
+
+    Args:
+        outputs: One row an input.
+
+    Returns:
+        The differences to the first.
+    """
+    return outputs[1:] - outputs[:1]
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Inputs that a family cannot tell apart, or not as a convolution does.
+
+    Attributes:
+        inputs: (inputs, in_channels, *size), float64.
+        query: The output position that counts, per axis, one for each input.
+        targets: What the convolution computes there, (inputs, out_channels).
+        bound: Every setting of the parameters errs by at least this, in some channel,
+            on some of the inputs.
+        kind: The kind of witness, in a word: ``"swap"``, ``"border"``, …
+        symmetry: Why the family treats the inputs alike, in a sentence.
+        layer: Makes a layer of the family, on these inputs, from a seed.
+        control: The same with the condition restored that the family lacks: that one
+            can get below the bound. ``None`` if the family has no such neighbour.
+        relation: What vanishes for the layer's outputs, whatever its parameters.
+    """
+
+    inputs: Float[Tensor, "inputs in_channels ..."]
+    query: tuple[tuple[int, ...], ...]
+    targets: Float[Tensor, "inputs out_channels"]
+    bound: float
+    kind: str
+    symmetry: str
+    layer: Callable[[int], nn.Module] = field(repr=False)
+    control: Callable[[int], nn.Module] | None = field(default=None, repr=False)
+    relation: Relation = field(default=same, repr=False)
+
+    @classmethod
+    def of_pair(
+        cls,
+        conv: Convolution,
+        inputs: Tensor,
+        query: tuple[tuple[int, ...], ...],
+        *,
+        kind: str,
+        symmetry: str,
+        layer: Callable[[int], nn.Module],
+        control: Callable[[int], nn.Module] | None = None,
+    ) -> "Witness":
+        """Return the witness that two inputs with equal outputs make.
+
+        Args:
+            conv: The convolution.
+            inputs: Two inputs, (2, in_channels, *size).
+            query: The output position of each.
+            kind: The kind of witness.
+            symmetry: Why the family treats them alike.
+            layer: Makes a layer of the family.
+            control: Makes one with the condition restored.
+
+        Returns:
+            The witness; its bound is half the largest difference of a channel.
+
+        Raises:
+            ArgumentError: If the convolution treats them alike too.
+        """
+        inputs = inputs.double()
+        with torch.no_grad():
+            wide = (
+                conv.weight.double(),
+                None if conv.bias is None else conv.bias.double(),
+            )
+            targets = _at(_evaluated(conv, inputs, *wide), query)
+        bound = float((targets[0] - targets[1]).abs().max()) / 2
+        if bound == 0:
+            raise ArgumentError(
+                f"the {kind} witness needs a convolution that tells its inputs apart, "
+                f"got {conv}, which treats them alike: take another kernel or size"
+            )
+        return cls(inputs, query, targets, bound, kind, symmetry, layer, control)
+
+    def outputs(self, layer: nn.Module) -> Float[Tensor, "inputs out_channels"]:
+        """Return what a layer computes where it counts.
+
+        Args:
+            layer: Any module that maps the inputs.
+
+        Returns:
+            One row an input.
+        """
+        return _at(layer(self.inputs), self.query)
+
+    def error(self, layer: nn.Module) -> Float[Tensor, ""]:
+        """Return the largest error of a layer on the witness.
+
+        Args:
+            layer: Any module that maps the inputs.
+
+        Returns:
+            Over inputs and channels, absolute.
+        """
+        return (self.outputs(layer) - self.targets).abs().max()
+
+    def violation(self, seed: int = 0) -> float:
+        """Return how far a random layer is from what the symmetry says of it.
+
+        Args:
+            seed: Decides the parameters.
+
+        Returns:
+            Zero up to rounding, relative to the outputs' size.
+        """
+        with torch.no_grad():
+            outputs = self.outputs(self.layer(seed))
+            size = float(outputs.abs().max()) or 1.0
+            return float(self.relation(outputs).abs().max()) / size
+
+    def attack(
+        self, steps: int = 300, *, seed: int = 0, control: bool = False
+    ) -> float:
+        """Optimise the parameters of a layer to compute the convolution on the inputs.
+
+        Args:
+            steps: Steps of Adam.
+            seed: Decides where it starts.
+            control: Whether to optimise the layer with the condition restored.
+
+        Returns:
+            The smallest error that was reached: never below the bound, but for the
+            control.
+
+        Raises:
+            ArgumentError: If a control is asked for and there is none.
+        """
+        make = self.control if control else self.layer
+        if make is None:
+            raise ArgumentError("this witness has no control: attack the layer itself")
+        layer = make(seed)
+        least = float(self.error(layer).detach())
+        optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=_RATE, total_steps=max(steps, 1)
+        )
+        for _ in range(steps):
+            optimizer.zero_grad()
+            gap = self.outputs(layer) - self.targets
+            gap.square().sum().backward()
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                least = min(least, float(self.error(layer)))
+        return least
+
+
+def randomised(layer: nn.Module, seed: int, scale: float = _SCALE) -> nn.Module:
+    """Fill a layer with normal random parameters, in float64.
+
+    Args:
+        layer: Any module.
+        seed: Decides them.
+        scale: Their standard deviation.
+
+    Returns:
+        The same module.
+    """
+    layer = layer.double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            numbers = torch.randn(
+                parameter.shape, generator=generator, dtype=torch.float64
+            )
+            parameter.copy_(scale * numbers)
+    return layer
+
+
+def _at(outputs: Tensor, query: tuple[tuple[int, ...], ...]) -> Tensor:
+    """Return the outputs at one position for each input."""
+    return torch.stack([
+        output[(slice(None), *place)]
+        for output, place in zip(outputs, query, strict=True)
+    ])
+
+
+def _evaluated(
+    conv: Convolution, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Evaluate a convolution in float64, whatever dtype it is stored in."""
+    parameters = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    output: Tensor = torch.func.functional_call(conv, parameters, (x,))
+    return output

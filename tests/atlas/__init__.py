@@ -1,0 +1,1 @@
+"""The atlas: weights for every yes, a witness for every no."""
