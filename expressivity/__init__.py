@@ -14,10 +14,14 @@ from expressivity.bounds import (
 from expressivity.certificate import Certificate, certify
 from expressivity.comparison import Difference, measure_difference
 from expressivity.constructor import (
+    HeadCount,
     NearestConvolution,
+    TableHeads,
     attention_from_conv,
     conv_from_attention,
     conversion_error,
+    head_count,
+    minimal_heads,
     truncation_error,
 )
 from expressivity.convolutions import plain_convolution
@@ -53,6 +57,7 @@ __all__ = [
     "ErrorSweep",
     "ExpressivityError",
     "FileError",
+    "HeadCount",
     "InputError",
     "LayerRecord",
     "MissingDependencyError",
@@ -60,6 +65,7 @@ __all__ = [
     "NotOneHotError",
     "RelativeSelfAttention",
     "StrategyError",
+    "TableHeads",
     "UnsupportedModuleError",
     "alpha_for",
     "attention_from_conv",
@@ -70,8 +76,10 @@ __all__ = [
     "error_sweep",
     "explain",
     "first_order_error",
+    "head_count",
     "leak",
     "measure_difference",
+    "minimal_heads",
     "plain_convolution",
     "plot_attention_maps",
     "plot_error_vs_alpha",
