@@ -22,8 +22,11 @@ def test_three_lines_convert_a_convolution(capsys: pytest.CaptureFixture[str]) -
     assert float(printed[1]) < 1e-6
 
 
-def test_every_line_of_use_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_line_of_use_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)  # for what the lines write
     conv = nn.Conv2d(3, 16, 3, padding=1)
     model = nn.Sequential(conv, nn.ReLU(), nn.Conv2d(16, 4, 1))
     names = {"ex": ex, "conv": conv, "model": model, "x": torch.rand(1, 3, 32, 32)}
