@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import nn
 
 from expressivity.atlas.witness import Witness
@@ -33,6 +34,30 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A convolution, and the size of the inputs it is looked at on.
+
+    Attributes:
+        conv: The convolution.
+        size: Pixels per axis.
+    """
+
+    conv: Convolution
+    size: tuple[int, ...]
+
+
+def default_sample() -> Sample:
+    """Return a random 3×3 convolution on a small image, the same every time.
+
+    Returns:
+        Two channels to three, zero padding, stride 1, with a bias.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Sample(nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64), (4, 6))
+
+
+@dataclass(frozen=True)
 class Family:
     """A family of layers with the evidence for what is claimed about it.
 
@@ -46,6 +71,8 @@ class Family:
         heads: Heads that the construction needs, in words; empty without heads.
         constructor: Fills the layer with weights; ``None`` where there are none.
         refuter: Finds inputs that the layer cannot tell apart; ``None`` without.
+        takes: An example of what the constructor takes.
+        fails: An example of what the layer cannot do.
     """
 
     name: str
@@ -56,6 +83,8 @@ class Family:
     heads: str = ""
     constructor: Constructor | None = None
     refuter: Refuter | None = None
+    takes: Callable[[], Sample] = default_sample
+    fails: Callable[[], Sample] = default_sample
 
     @property
     def source(self) -> str:

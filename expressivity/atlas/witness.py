@@ -157,11 +157,29 @@ class Witness:
         Raises:
             ArgumentError: If a control is asked for and there is none.
         """
+        return self.trace(steps, seed=seed, control=control)[-1]
+
+    def trace(
+        self, steps: int = 300, *, seed: int = 0, control: bool = False
+    ) -> tuple[float, ...]:
+        """Return how an attack went: the smallest error so far, step by step.
+
+        Args:
+            steps: Steps of Adam.
+            seed: Decides where it starts.
+            control: Whether to optimise the layer with the condition restored.
+
+        Returns:
+            One error more than there are steps: first that of random parameters.
+
+        Raises:
+            ArgumentError: If a control is asked for and there is none.
+        """
         make = self.control if control else self.layer
         if make is None:
             raise ArgumentError("this witness has no control: attack the layer itself")
         layer = make(seed)
-        least = float(self.error(layer).detach())
+        least = [float(self.error(layer).detach())]
         optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=_RATE, total_steps=max(steps, 1)
@@ -173,8 +191,8 @@ class Witness:
             optimizer.step()
             schedule.step()
             with torch.no_grad():
-                least = min(least, float(self.error(layer)))
-        return least
+                least.append(min(least[-1], float(self.error(layer))))
+        return tuple(least)
 
 
 def randomised(layer: nn.Module, seed: int, scale: float = _SCALE) -> nn.Module:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from expressivity.cli import bench, certify, convert, demo, sweep
+from expressivity.cli import atlas, bench, certify, convert, demo, sweep
 from expressivity.cli.status import reporting_errors
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for name, command, examples in (
     ("convert", convert.convert_command, convert.EXAMPLES),
     ("sweep", sweep.sweep_command, sweep.EXAMPLES),
     ("certify", certify.certify_command, certify.EXAMPLES),
+    ("atlas", atlas.atlas_command, atlas.EXAMPLES),
     ("bench", bench.bench_command, bench.EXAMPLES),
 ):
     app.command(name, epilog=examples)(reporting_errors(command))

@@ -6,12 +6,14 @@ matplotlib is an extra and is imported when something is drawn.
 
 from expressivity.plots.attention_maps import plot_attention_maps
 from expressivity.plots.error_curve import plot_error_vs_alpha
+from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
 from expressivity.plots.overview import plot_overview
 
 __all__ = [
     "plot_attention_maps",
     "plot_error_vs_alpha",
+    "plot_evidence",
     "plot_growth",
     "plot_overview",
 ]

@@ -1,0 +1,229 @@
+"""The evidence for a verdict, computed live: an error, or a bound that is attacked."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from expressivity.atlas.family import Family, Sample
+from expressivity.atlas.witness import Witness
+from expressivity.convolutions import plain_convolution
+from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry import Convolution
+
+_IMAGES = 4
+_PARTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # of a family's strength
+STEPS = 80
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a constructed layer comes to.
+
+    Attributes:
+        alpha: Strength of the construction.
+        error: The largest error on random inputs within ±1, over the largest output of
+            the convolution, float64.
+        sample: The convolution, and the size of the inputs.
+        curve: The same error at smaller strengths: pairs of both.
+    """
+
+    alpha: float
+    error: float
+    sample: Sample
+    curve: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What attacks on a witness come to.
+
+    Attributes:
+        bound: No setting of the parameters errs less.
+        reached: The least error so far after each step of an attack.
+        control: The same with the missing condition restored; empty without one.
+        violation: How far random layers are from the symmetry, relative.
+        witness: The witness.
+        sample: The convolution, and the size of the inputs.
+    """
+
+    bound: float
+    reached: tuple[float, ...]
+    control: tuple[float, ...]
+    violation: float
+    witness: Witness
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence for one family.
+
+    Attributes:
+        family: The family.
+        weights: For what it can do; ``None`` where there are no weights.
+        attack: For what it cannot do; ``None`` where there is no witness.
+        remarks: Why a given convolution was not the one that was used.
+    """
+
+    family: Family
+    weights: Weights | None
+    attack: Attack | None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether what was measured agrees with the verdict."""
+        can = self.weights is None or self.weights.error <= LARGEST_ERROR
+        attack = self.attack
+        cannot = attack is None or (
+            attack.reached[-1] >= attack.bound * (1 - LARGEST_VIOLATION)
+            and attack.violation <= LARGEST_VIOLATION
+            and (not attack.control or attack.control[-1] < attack.bound)
+        )
+        return can and cannot and not (self.weights is None and attack is None)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the evidence as plain data.
+
+        Returns:
+            Ready for JSON.
+        """
+        family, weights, attack = self.family, self.weights, self.attack
+        return {
+            "family": family.name,
+            "title": family.title,
+            "verdict": family.verdict,
+            "statement": family.claim.statement,
+            "conditions": list(family.conditions),
+            "heads": family.heads,
+            "source": family.source,
+            "holds": self.holds,
+            "alpha": None if weights is None else weights.alpha,
+            "error": None if weights is None else weights.error,
+            "bound": None if attack is None else attack.bound,
+            "attack": None if attack is None else attack.reached[-1],
+            "control": attack.control[-1] if attack and attack.control else None,
+            "witness": None if attack is None else attack.witness.kind,
+            "symmetry": None if attack is None else attack.witness.symmetry,
+            "remarks": list(self.remarks),
+        }
+
+
+# Of a yes: the relative error that is rounding; of a no: of the symmetry.
+LARGEST_ERROR, LARGEST_VIOLATION = 1e-9, 1e-9
+
+
+def gather(
+    family: Family,
+    sample: Sample | None = None,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    curve: bool = False,
+) -> Evidence:
+    """Construct, measure, refute and attack, as far as the verdict goes.
+
+    Args:
+        family: The family.
+        sample: A convolution and an input size; where the family does not take it, or
+            by default, its own example is used.
+        steps: Steps of each attack.
+        seed: Decides all random numbers.
+        curve: Whether to measure constructions of smaller strength, too.
+
+    Returns:
+        The evidence.
+    """
+    remarks: list[str] = []
+    weights = attack = None
+    if family.constructor is not None:
+        taken = _chosen(sample, family.takes, family.construct, remarks)
+        weights = measure(family, taken, seed=seed)
+        if curve:
+            strengths = [part * family.alpha for part in _PARTS]
+            points = [measure(family, taken, alpha=a, seed=seed) for a in strengths]
+            pairs = tuple((point.alpha, point.error) for point in points)
+            weights = replace(weights, curve=pairs)
+    if family.refuter is not None:
+        failed = _chosen(sample, family.fails, family.refute, remarks)
+        attack = attacked(family, failed, steps=steps, seed=seed)
+    return Evidence(family, weights, attack, tuple(remarks))
+
+
+def _chosen(
+    sample: Sample | None,
+    own: Callable[[], Sample],
+    attempt: Callable[[Convolution, tuple[int, ...]], object],
+    remarks: list[str],
+) -> Sample:
+    """Return the given sample if the family takes it, else its own example."""
+    if sample is None:
+        return own()
+    try:
+        attempt(_wide(sample.conv), sample.size)
+    except (ArgumentError, InputError) as error:
+        remarks.append(str(error))
+        return own()
+    return sample
+
+
+def measure(
+    family: Family, sample: Sample, *, alpha: float | None = None, seed: int = 0
+) -> Weights:
+    """Measure a constructed layer against the convolution, in float64.
+
+    Args:
+        family: A family with weights.
+        sample: The convolution and the input size.
+        alpha: Strength of the construction; by default the family's own.
+        seed: Decides the inputs.
+
+    Returns:
+        The measurement.
+    """
+    conv, size = _wide(sample.conv), sample.size
+    strength = family.alpha if alpha is None else alpha
+    layer = family.construct(conv, size, strength)
+    generator = torch.Generator().manual_seed(seed)
+    shape = (_IMAGES, conv.in_channels, *size)
+    x = 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
+    with torch.no_grad():
+        wanted = conv(x)
+        gap = (layer(x) - wanted).abs().max()
+    return Weights(strength, float(gap / wanted.abs().max()), sample)
+
+
+def attacked(
+    family: Family, sample: Sample, *, steps: int = STEPS, seed: int = 0
+) -> Attack:
+    """Attack the witness of a family, and its control.
+
+    Args:
+        family: A family with a witness.
+        sample: The convolution and the input size.
+        steps: Steps of each attack.
+        seed: Decides where they start.
+
+    Returns:
+        What they come to.
+    """
+    witness = family.refute(_wide(sample.conv), sample.size)
+    control: tuple[float, ...] = ()
+    if witness.control is not None:
+        control = witness.trace(steps, seed=seed, control=True)
+    return Attack(
+        witness.bound,
+        witness.trace(steps, seed=seed),
+        control,
+        max(witness.violation(s) for s in range(seed, seed + 5)),
+        witness,
+        sample,
+    )
+
+
+def _wide(conv: Convolution) -> Convolution:
+    """Return the same convolution in float64, on the CPU."""
+    wide: Convolution = copy.deepcopy(plain_convolution(conv)).cpu().double()
+    return wide

@@ -1,0 +1,194 @@
+"""``expressivity atlas``: what every family of layers can and cannot express."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from expressivity.atlas import FAMILIES
+from expressivity.atlas.evidence import STEPS, Evidence, gather
+from expressivity.atlas.family import Sample
+from expressivity.cli.atlas_page import page
+from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.console import track
+from expressivity.cli.layers import layer_of_model
+from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
+from expressivity.errors import ArgumentError
+from expressivity.files import check_picture, check_targets, written_together
+from expressivity.plots import plot_evidence
+
+EXAMPLES = """
+[bold]Examples[/]
+
+expressivity atlas
+
+expressivity atlas --family alibi --figure alibi.png
+
+expressivity atlas my_models:build --weights model.pt --layer stem --size 8x8
+--html atlas.html
+"""
+
+
+def atlas_command(
+    factory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FACTORY",
+            help="package.module:callable that returns a model; without it every "
+            "family is looked at with an example of its own.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which convolution of the model."),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="Pixels of the input of that convolution.")
+    ] = "8x8",
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Explain one family, in words."),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --family: its figure, .png, .pdf or .svg."
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write one page with everything on it."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of every attack.")] = STEPS,
+    seed: Seed = 0,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what every family of layers can and cannot express, with evidence."""
+    if family is not None and family not in FAMILIES:
+        raise ArgumentError(
+            f"--family needs one of {', '.join(FAMILIES)}, got {family!r}"
+        )
+    if figure is not None:
+        if family is None:
+            raise ArgumentError("--figure needs --family: there is one for each")
+        check_picture("--figure", figure, force=force)
+    if html is not None:
+        check_targets([html], force=force)
+    with redirect_stdout(sys.stderr):
+        sample = None
+        if factory is not None:
+            pixels = parse_size("--size", size)
+            sample = Sample(layer_of_model(factory, weights, layer), pixels)
+        chosen = list(FAMILIES.values()) if family is None else [FAMILIES[family]]
+        curve = html is not None or family is not None
+        found = [
+            gather(one, sample, steps=steps, seed=seed, curve=curve)
+            for one in track(chosen, "gathering evidence")
+        ]
+    if figure is not None:
+        drawing = plot_evidence(found[0])
+        with written_together([figure], force=force) as [draft]:
+            drawing.savefig(draft)
+    if html is not None:
+        with written_together([html], force=force) as [draft]:
+            draft.write_text(page(found), encoding="utf-8")
+    claim = _claim(found)
+    conclude(
+        [claim],
+        {
+            **describe("atlas", [claim]),
+            "factory": factory,
+            "layer": layer,
+            "size": None if sample is None else sample.size,
+            "steps": steps,
+            "seed": seed,
+            "families": [evidence.to_dict() for evidence in found],
+            "files": [path for path in (figure, html) if path is not None],
+        },
+        *([_table(found)] if family is None else _explained(found[0])),
+        claim.line(),
+        *(f"wrote {path}" for path in (figure, html) if path is not None),
+        as_json=as_json,
+    )
+
+
+def _claim(found: Sequence[Evidence]) -> Claim:
+    failed = [evidence.family.name for evidence in found if not evidence.holds]
+    if failed:
+        return Claim(f"the evidence agrees with the verdict, not for {failed}", False)
+    return Claim(f"the evidence agrees with the verdict in {len(found)} families", True)
+
+
+def _table(found: Sequence[Evidence]) -> Table:
+    table = Table(
+        caption="error: relative, float64; no setting of the parameters errs less than "
+        "the bound, which attacks do not pass; --family NAME explains",
+        caption_justify="left",
+    )
+    table.add_column("family", overflow="fold", min_width=10)
+    table.add_column("verdict")
+    table.add_column("conditions", overflow="fold", ratio=3)
+    table.add_column("heads")
+    table.add_column("measured", overflow="fold", ratio=2)
+    table.add_column("source", overflow="fold", ratio=2)
+    for evidence in found:
+        family = evidence.family
+        table.add_row(
+            family.name,
+            family.verdict,
+            "; ".join(family.conditions),
+            family.heads,
+            "; ".join(measured(evidence)),
+            family.source,
+        )
+    return table
+
+
+def measured(evidence: Evidence) -> list[str]:
+    """Return what was measured, in short.
+
+    Args:
+        evidence: Of one family.
+
+    Returns:
+        One line for weights, one for a witness.
+    """
+    lines = []
+    if evidence.weights is not None:
+        lines.append(f"error {evidence.weights.error:.0e}")
+    if evidence.attack is not None:
+        lines.append(f"error ≥ {evidence.attack.bound:.2g}")
+    return lines
+
+
+def _explained(evidence: Evidence) -> list[str]:
+    """Return what there is to say about one family."""
+    family, weights, attack = evidence.family, evidence.weights, evidence.attack
+    lines = [f"{family.title}: {family.verdict}", "", family.claim.statement]
+    lines += [f"  condition: {condition}" for condition in family.conditions]
+    if family.heads:
+        lines.append(f"  heads: {family.heads}")
+    lines.append(f"  source: {family.source}")
+    if weights is not None:
+        size = "×".join(map(str, weights.sample.size))
+        lines += ["", f"weights for {weights.sample.conv} on {size} pixels"]
+        lines += [f"  error {e:.1e} at α = {a:.3g}" for a, e in weights.curve]
+    if attack is not None:
+        steps, reached = len(attack.reached) - 1, attack.reached[-1]
+        lines += [
+            "",
+            f"{attack.witness.kind} witness against {attack.sample.conv}",
+            f"  {attack.witness.symmetry}",
+            f"  no setting errs less than {attack.bound:.4g}",
+            f"  an attack of {steps} steps comes to {reached:.4g}",
+        ]
+        if attack.control:
+            lines.append(f"  with the condition restored: {attack.control[-1]:.4g}")
+    lines += [f"  remark: {remark}" for remark in evidence.remarks]
+    return [*lines, ""]
