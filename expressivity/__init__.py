@@ -15,12 +15,14 @@ from expressivity.certificate import Certificate, certify
 from expressivity.comparison import Difference, measure_difference
 from expressivity.constructor import (
     HeadCount,
+    HeadCurve,
     NearestConvolution,
     TableHeads,
     attention_from_conv,
     conv_from_attention,
     conversion_error,
     head_count,
+    head_curve,
     minimal_heads,
     truncation_error,
 )
@@ -40,6 +42,7 @@ from expressivity.geometry import ConvGeometry
 from expressivity.plots import (
     plot_attention_maps,
     plot_error_vs_alpha,
+    plot_head_curve,
     plot_overview,
 )
 from expressivity.surgery import Conversion, LayerRecord, convert
@@ -58,6 +61,7 @@ __all__ = [
     "ExpressivityError",
     "FileError",
     "HeadCount",
+    "HeadCurve",
     "InputError",
     "LayerRecord",
     "MissingDependencyError",
@@ -77,12 +81,14 @@ __all__ = [
     "explain",
     "first_order_error",
     "head_count",
+    "head_curve",
     "leak",
     "measure_difference",
     "minimal_heads",
     "plain_convolution",
     "plot_attention_maps",
     "plot_error_vs_alpha",
+    "plot_head_curve",
     "plot_overview",
     "saturation_alpha",
     "truncation_error",

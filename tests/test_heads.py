@@ -168,3 +168,17 @@ def test_refuses_what_it_cannot_count() -> None:
         ex.head_count(nn.Linear(2, 2))
     with pytest.raises(ArgumentError, match="max_heads needs to be at least 2, got 1"):
         ex.minimal_heads(BASE_1D.conv(), max_heads=1)
+
+
+def test_the_curve_is_between_the_bound_and_its_neighbour() -> None:
+    torch.manual_seed(0)
+    curve = ex.head_curve(nn.Conv2d(3, 8, 7))
+    assert curve.heads == tuple(range(2, 26))  # 3 · 8 channels are fewer than 49 taps
+    assert curve.errors[-1] < 1e-6
+    for error, bound in zip(curve.errors, curve.bounds, strict=True):
+        assert bound <= error + 1e-12
+    # One head more than the best of any layer.
+    for error, before in zip(curve.errors[1:], curve.bounds, strict=False):
+        assert error == pytest.approx(before, abs=1e-9)
+    with pytest.raises(ArgumentError, match="not zero"):
+        ex.head_curve(conv_of([[0.0] * 3] * 3))

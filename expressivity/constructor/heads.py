@@ -62,6 +62,22 @@ class TableHeads:
         return torch.einsum("ht,hoc->toc", self.tables, self.matrices)
 
 
+@dataclass(frozen=True)
+class HeadCurve:
+    """How well a number of heads can do, with free relative tables.
+
+    Attributes:
+        heads: Numbers of heads, from 2 on.
+        errors: What :func:`minimal_heads` with so many comes to: ‖kernel − what the
+            heads compute‖ over ‖kernel‖, in the Frobenius norm.
+        bounds: What no layer with so many heads can beat, relative too (Eckart–Young).
+    """
+
+    heads: tuple[int, ...]
+    errors: tuple[float, ...]
+    bounds: tuple[float, ...]
+
+
 def head_count(conv: Convolution) -> HeadCount:
     """Count the heads that a convolution needs, with free relative tables.
 
@@ -147,6 +163,36 @@ def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHe
     wanted = tap_matrices(plain_convolution(conv).weight.detach()).double().cpu()
     left = wanted - torch.einsum("ht,hoc->toc", tables, heads)
     return TableHeads(tables, heads, left.abs().sum(dim=(0, 2)))
+
+
+def head_curve(conv: Convolution) -> HeadCurve:
+    """Return the error against the number of heads.
+
+    Args:
+        conv: The convolution.
+
+    Returns:
+        Up to the number of heads that is exact.
+
+    Raises:
+        ArgumentError: If the kernel is all zeros: there is nothing to approximate.
+        UnsupportedModuleError: If ``conv`` is no plain convolution.
+
+    Example:
+        >>> curve = head_curve(torch.nn.Conv2d(3, 8, 3))
+        >>> curve.heads[-1], curve.errors[-1] < 1e-6
+        (10, True)
+    """
+    wanted = tap_matrices(plain_convolution(conv).weight.detach()).double().cpu()
+    sizes = torch.linalg.svdvals(wanted.flatten(1)).square()
+    total = float(sizes.sum())
+    if total == 0:
+        raise ArgumentError(f"the kernel needs a weight that is not zero, got {conv}")
+    counts = range(2, head_count(conv).rank + 2)
+    found = (minimal_heads(conv, max_heads=n).tap_matrices() - wanted for n in counts)
+    errors = tuple(float(gap.norm()) / total**0.5 for gap in found)
+    bounds = tuple(float((sizes[n:].sum() / total).sqrt()) for n in counts)
+    return HeadCurve(tuple(counts), errors, bounds)
 
 
 def _factorised(

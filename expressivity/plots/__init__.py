@@ -8,6 +8,7 @@ from expressivity.plots.attention_maps import plot_attention_maps
 from expressivity.plots.error_curve import plot_error_vs_alpha
 from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
+from expressivity.plots.head_curve import plot_head_curve
 from expressivity.plots.overview import plot_overview
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "plot_error_vs_alpha",
     "plot_evidence",
     "plot_growth",
+    "plot_head_curve",
     "plot_overview",
 ]
