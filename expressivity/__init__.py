@@ -3,6 +3,7 @@
 The public names; nobody inside the package imports from here.
 """
 
+from expressivity import atlas
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bounds import (
     alpha_for,
@@ -72,6 +73,7 @@ __all__ = [
     "TableHeads",
     "UnsupportedModuleError",
     "alpha_for",
+    "atlas",
     "attention_from_conv",
     "certify",
     "conv_from_attention",

@@ -17,6 +17,15 @@ NAMES = (
     "head_count",
     "nonsingular_smoothing",
     "saturation",
+    "swap_symmetry",
+    "silent_query",
+    "mirror_symmetry",
+    "shared_bucket",
+    "normaliser",
+    "minimal_heads",
+    "gelu_identity",
+    "repmlp_matrix",
+    "patch_count",
 )
 MODULES = tuple(import_module(f"proofs.{name}") for name in NAMES)
 STATEMENTS = tuple(module.STATEMENT for module in MODULES)

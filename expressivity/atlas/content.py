@@ -3,6 +3,16 @@
 Without an encoding of positions, permuting all tokens but the query permutes nothing
 that the query sees. A convolution that weighs two other pixels differently is out of
 reach; SAGAN's block pools keys and values first, which changes nothing about it.
+
+Symbols of Zhang et al. (2019) and their names, those of the authors' code:
+
+===========  ==========  ========================================================
+f, g         ``theta``,  1×1 convolutions that make queries and keys; the code
+             ``phi``     pools keys
+h, v         ``g``,      1×1 convolutions that make values and outputs; the code
+             ``output``  pools values
+γ            ``sigma``   gate, y = x + γ o
+===========  ==========  ========================================================
 """
 
 import math
@@ -12,10 +22,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import middle, others, pixel_of, swapped
-from expressivity.atlas.tokens import OnTokens, padded_grid
+from expressivity.atlas.pairs import Place, middle, others, pixel_of, swapped
+from expressivity.atlas.tokens import (
+    OnCanvas,
+    OnTokens,
+    padded_grid,
+    require_plane,
+)
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.geometry import Convolution
+from expressivity.grid import Grid
+
+_BLOCK = 2
 
 
 class ContentAttention(nn.Module):
@@ -79,6 +97,78 @@ class ContentAttention(nn.Module):
         return attended
 
 
+class SelfAttentionBlock(nn.Module):
+    """SAGAN's block: y = x + σ · W softmax(θ(x) pool(φ(x))ᵀ) pool(g(x)).
+
+    The 1×1 convolutions have biases here, which the authors' do not: they only add
+    to what it can do.
+
+    Attributes:
+        theta: Makes queries.
+        phi: Makes keys.
+        g: Makes values.
+        output: Maps what was attended to back to the channels.
+        sigma: The gate.
+        pool: Maximum of 2×2 pixels of keys and values, as in the authors' code, or
+            nothing, as in their paper. The last block of an odd axis is smaller.
+        readout: The block keeps channels. Where another number is wanted, a 1×1
+            convolution follows it.
+        bias: Added to the scores, (pixels, pixels), or ``None``: with it the block
+            does know where a pixel is.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int | None = None,
+        *,
+        pooled: bool = True,
+        pixels: int | None = None,
+    ) -> None:
+        """Create a block with torch's random weights.
+
+        Args:
+            channels: Channels of the image.
+            out_channels: Channels of the output, if other than those of the image.
+            pooled: Whether keys and values are pooled.
+            pixels: Number of pixels, for a score bias of every pair; not pooled.
+        """
+        super().__init__()
+        narrow, half = max(channels // 8, 1), max(channels // 2, 1)
+        self.theta = nn.Conv2d(channels, narrow, 1)
+        self.phi = nn.Conv2d(channels, narrow, 1)
+        self.g = nn.Conv2d(channels, half, 1)
+        self.output = nn.Conv2d(half, channels, 1)
+        self.sigma = nn.Parameter(torch.zeros(()))
+        self.pool = nn.MaxPool2d(_BLOCK, ceil_mode=True) if pooled else nn.Identity()
+        keeps = out_channels in (None, channels)
+        self.readout = (
+            nn.Identity() if keeps else nn.Conv2d(channels, out_channels or 1, 1)
+        )
+        pairs = None if pixels is None else torch.zeros(pixels, pixels)
+        self.bias = None if pairs is None else nn.Parameter(pairs)
+
+    def forward(
+        self, x: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch out_channels height width"]:
+        """Attend from every pixel to all, and add the input.
+
+        Args:
+            x: The input.
+
+        Returns:
+            The output.
+        """
+        query = self.theta(x).flatten(2).mT
+        key, value = (self.pool(make(x)).flatten(2) for make in (self.phi, self.g))
+        scores = query @ key
+        if self.bias is not None:
+            scores = scores + self.bias
+        seen = (value @ scores.softmax(-1).mT).unflatten(2, x.shape[2:])
+        attended: Tensor = self.readout(x + self.sigma * self.output(seen))
+        return attended
+
+
 def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
     """Exchange two pixels that a convolution weighs differently.
 
@@ -94,6 +184,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
             filter does on an image no larger than itself: uniform attention computes
             that.
     """
+    grid = padded_grid(conv, size)
     query = middle(conv, size)
     pixel = pixel_of(conv, query)
     return Witness.of_pair(
@@ -103,16 +194,15 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         kind="swap",
         symmetry="Exchanging two tokens that are not the query permutes keys and "
         "values alike: the softmax sums over the same pairs.",
-        layer=lambda seed: _random(conv, size, seed, knows_positions=False),
-        control=lambda seed: _random(conv, size, seed, knows_positions=True),
+        layer=lambda seed: _random(conv, grid, seed, knows_positions=False),
+        control=lambda seed: _random(conv, grid, seed, knows_positions=True),
     )
 
 
 def _random(
-    conv: Convolution, size: tuple[int, ...], seed: int, *, knows_positions: bool
+    conv: Convolution, grid: Grid, seed: int, *, knows_positions: bool
 ) -> nn.Module:
     """Return a random layer on the padded canvas of a convolution."""
-    grid = padded_grid(conv, size)
     tokens = math.prod(grid.canvas_size)
     layer = ContentAttention(
         conv.in_channels,
@@ -121,7 +211,60 @@ def _random(
         head_dim=max(conv.in_channels, 4),
         tokens=tokens if knows_positions else None,
     )
-    return OnTokens(randomised(layer, seed), grid)
+    return OnTokens(randomised(layer, seed, scale=0.3), grid)
+
+
+def refute_block(conv: Convolution, size: tuple[int, ...]) -> Witness:
+    """Exchange two pixels of one 2×2 block that a convolution weighs differently.
+
+    The maximum over a block does not know their order; without pooling nothing else
+    does. The pixel of the query is the same in both inputs, as it is added to the
+    output.
+
+    Args:
+        conv: Any convolution over two axes with zero padding; the block is laid on
+            its canvas, with padding tokens if it pads.
+        size: Pixels per axis of the input.
+
+    Returns:
+        The witness.
+
+    Raises:
+        ArgumentError: If the convolution weighs the pixels of each block alike, as
+            one of a single tap does.
+    """
+    require_plane(conv)
+    grid = padded_grid(conv, size)
+    query = middle(conv, size)
+    pixel = pixel_of(conv, query)
+
+    def block(place: Place) -> Place:
+        padding = grid.geometry.padding
+        return tuple(
+            (p + before) // _BLOCK
+            for p, (before, _) in zip(place, padding, strict=True)
+        )
+
+    def random(seed: int, *, knows_positions: bool) -> nn.Module:
+        layer = SelfAttentionBlock(
+            conv.in_channels,
+            conv.out_channels,
+            pooled=not knows_positions,
+            pixels=math.prod(grid.canvas_size) if knows_positions else None,
+        )
+        return OnCanvas(randomised(layer, seed, scale=0.3), grid)
+
+    together = ((a, b) for a, b in others(size, pixel) if block(a) == block(b))
+    return Witness.of_pair(
+        conv,
+        swapped(conv, size, query, together),
+        (query, query),
+        kind="swap",
+        symmetry="Exchanging two pixels of one block that are not the query leaves "
+        "the maximum over the block, and so all keys and values.",
+        layer=lambda seed: random(seed, knows_positions=False),
+        control=lambda seed: random(seed, knows_positions=True),
+    )
 
 
 FAMILIES = (
@@ -136,5 +279,18 @@ FAMILIES = (
             "Vaswani et al. (2017), without encodings",
         ),
         refuter=refute,
+    ),
+    Family(
+        name="sagan",
+        title="SAGAN block",
+        verdict="no",
+        claim=Claim(
+            "The block computes no convolution that weighs two pixels of one 2×2 "
+            "block differently, or two whole blocks, beside the query; the gated sum "
+            "with its input changes nothing about it.",
+            ("no encoding of positions", "keys and values pooled or not"),
+            "Zhang, Goodfellow, Metaxas, Odena (2019)",
+        ),
+        refuter=refute_block,
     ),
 )

@@ -1,20 +1,18 @@
 """The evidence for a verdict, computed live: an error, or a bound that is attacked."""
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
-from expressivity.atlas.family import Family, Sample
+from expressivity.atlas.family import Family, Sample, in_float64
 from expressivity.atlas.witness import Witness
-from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import Convolution
 
 _IMAGES = 4
 _PARTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # of a family's strength
-STEPS = 80
+STEPS = 120
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,23 @@ class Evidence:
         cannot = attack is None or (
             attack.reached[-1] >= attack.bound * (1 - LARGEST_VIOLATION)
             and attack.violation <= LARGEST_VIOLATION
-            and (not attack.control or attack.control[-1] < attack.bound)
+            and (not attack.control or attack.control[-1] < BELOW * attack.bound)
         )
         return can and cannot and not (self.weights is None and attack is None)
+
+    def figures(self) -> list[str]:
+        """Return what was measured, in short.
+
+        Returns:
+            One line for weights, one for a witness.
+        """
+        lines = []
+        if self.weights is not None:
+            error = self.weights.error
+            lines.append(f"error {error:.0e}" if error else "exact")
+        if self.attack is not None:
+            lines.append(f"error ≥ {self.attack.bound:.2g}")
+        return lines
 
     def to_dict(self) -> dict[str, object]:
         """Return the evidence as plain data.
@@ -113,6 +125,7 @@ class Evidence:
 
 # Of a yes: the relative error that is rounding; of a no: of the symmetry.
 LARGEST_ERROR, LARGEST_VIOLATION = 1e-9, 1e-9
+BELOW = 0.8  # of the bound: a control that gets no further says nothing
 
 
 def gather(
@@ -162,7 +175,7 @@ def _chosen(
     if sample is None:
         return own()
     try:
-        attempt(_wide(sample.conv), sample.size)
+        attempt(in_float64(sample.conv), sample.size)
     except (ArgumentError, InputError) as error:
         remarks.append(str(error))
         return own()
@@ -183,7 +196,7 @@ def measure(
     Returns:
         The measurement.
     """
-    conv, size = _wide(sample.conv), sample.size
+    conv, size = in_float64(sample.conv), sample.size
     strength = family.alpha if alpha is None else alpha
     layer = family.construct(conv, size, strength)
     generator = torch.Generator().manual_seed(seed)
@@ -209,7 +222,7 @@ def attacked(
     Returns:
         What they come to.
     """
-    witness = family.refute(_wide(sample.conv), sample.size)
+    witness = family.refute(in_float64(sample.conv), sample.size)
     control: tuple[float, ...] = ()
     if witness.control is not None:
         control = witness.trace(steps, seed=seed, control=True)
@@ -221,9 +234,3 @@ def attacked(
         witness,
         sample,
     )
-
-
-def _wide(conv: Convolution) -> Convolution:
-    """Return the same convolution in float64, on the CPU."""
-    wide: Convolution = copy.deepcopy(plain_convolution(conv)).cpu().double()
-    return wide

@@ -1,5 +1,6 @@
 """A family of layers, and what is claimed about it."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -44,6 +45,19 @@ class Sample:
 
     conv: Convolution
     size: tuple[int, ...]
+
+
+def in_float64(conv: Convolution) -> Convolution:
+    """Return a copy of a convolution in float64, on the CPU.
+
+    Args:
+        conv: Any plain convolution.
+
+    Returns:
+        The copy.
+    """
+    wide: Convolution = copy.deepcopy(plain_convolution(conv)).cpu().double()
+    return wide
 
 
 def default_sample() -> Sample:
@@ -148,6 +162,5 @@ class Family:
                 f"{self.title} computes every convolution under its conditions: ask "
                 "for the layer with construct()"
             )
-        conv, size = plain_convolution(conv), tuple(size)
-        ConvGeometry.from_conv(conv).check_input(size)
-        return self.refuter(conv, size)
+        ConvGeometry.from_conv(plain_convolution(conv)).check_input(size)
+        return self.refuter(in_float64(conv), tuple(size))

@@ -12,6 +12,7 @@ from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 
 Place = tuple[int, ...]
+_ROUNDING = 1e-12
 
 
 def places(size: Sequence[int]) -> list[Place]:
@@ -150,3 +151,84 @@ def pixel_of(conv: Convolution, query: Place) -> Place:
             query, geometry.stride, geometry.anchor, geometry.padding, strict=True
         )
     )
+
+
+def constant(
+    conv: Convolution, size: Sequence[int]
+) -> tuple[Float[Tensor, "two in_channels ..."], tuple[Place, Place]]:
+    """Return a constant image, twice, and two outputs that differ on it.
+
+    Of all constants ±1 and pairs of outputs, those that differ most: a corner and the
+    middle, where the padding holds zeros and taps do not cancel.
+
+    Args:
+        conv: The convolution.
+        size: Pixels per axis of the input.
+
+    Returns:
+        The two inputs, which are the same, and the two outputs.
+
+    Raises:
+        ArgumentError: If the convolution maps constant images to constants.
+    """
+    ones = torch.eye(conv.in_channels, dtype=torch.float64, device=conv.weight.device)
+    images = ones.reshape(*ones.shape, *[1] * len(size)).expand(-1, -1, *size)
+    with torch.no_grad():
+        weights = {"weight": conv.weight.double()}
+        if conv.bias is not None:
+            weights["bias"] = torch.zeros_like(conv.bias).double()
+        images = torch.func.functional_call(conv, weights, (images,))
+    responses = images.flatten(2).movedim(0, 2).cpu()  # (outputs, places, inputs)
+    gaps = torch.cdist(responses, responses, p=1)
+    if not bool((gaps > _ROUNDING * responses.abs().max()).any()):
+        raise ArgumentError(
+            "the border witness needs a convolution that maps a constant image to "
+            f"different outputs, got {conv} on {'×'.join(map(str, size))} pixels"
+        )
+    channel, first, second = torch.unravel_index(gaps.argmax(), gaps.shape)
+    signs = (responses[channel, first] - responses[channel, second]).sign()
+    inputs = signs.reshape(1, -1, *[1] * len(size)).expand(2, -1, *size).clone()
+    outputs = places(images.shape[2:])
+    return inputs, (outputs[int(first)], outputs[int(second)])
+
+
+def changed(
+    conv: Convolution,
+    size: Sequence[int],
+    unseen: Iterable[tuple[Place, Iterable[Place]]],
+) -> tuple[Float[Tensor, "two in_channels ..."], Place]:
+    """Return two inputs that differ in one pixel, which an output may not see.
+
+    Of all pairs of an output and a pixel that are allowed, the one where the
+    convolution weighs the pixel most; all other pixels hold zeros.
+
+    Args:
+        conv: The convolution.
+        size: Pixels per axis of the input.
+        unseen: Outputs, and for each the pixels that a family does not see there.
+
+    Returns:
+        The two inputs, and the output.
+
+    Raises:
+        ArgumentError: If the convolution does not see any of these pixels either.
+    """
+    best, found = 0.0, (0,) * len(size)
+    inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64)
+    for query, pixels in unseen:
+        seen = seen_by_output(conv, size, query)
+        for pixel in pixels:
+            weights = at(seen, pixel)
+            sums = weights.abs().sum(1)
+            channel = int(sums.argmax())
+            if float(sums[channel]) > best:
+                best, found = float(sums[channel]), query
+                inputs.zero_()
+                at(inputs[0], pixel).copy_(weights[channel].sign())
+                at(inputs[1], pixel).copy_(-weights[channel].sign())
+    if best == 0:
+        raise ArgumentError(
+            "the receptive field witness needs an output that sees a pixel which the "
+            f"family does not see, got {conv} on {'×'.join(map(str, size))} pixels"
+        )
+    return inputs, found

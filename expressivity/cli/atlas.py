@@ -111,7 +111,11 @@ def atlas_command(
             "families": [evidence.to_dict() for evidence in found],
             "files": [path for path in (figure, html) if path is not None],
         },
-        *([_table(found)] if family is None else _explained(found[0])),
+        *(
+            [_table(found), _conditions(found)]
+            if family is None
+            else _explained(found[0])
+        ),
         claim.line(),
         *(f"wrote {path}" for path in (figure, html) if path is not None),
         as_json=as_json,
@@ -131,40 +135,27 @@ def _table(found: Sequence[Evidence]) -> Table:
         "the bound, which attacks do not pass; --family NAME explains",
         caption_justify="left",
     )
-    table.add_column("family", overflow="fold", min_width=10)
-    table.add_column("verdict")
-    table.add_column("conditions", overflow="fold", ratio=3)
-    table.add_column("heads")
-    table.add_column("measured", overflow="fold", ratio=2)
-    table.add_column("source", overflow="fold", ratio=2)
+    for column in ("family", "verdict", "measured"):
+        table.add_column(column, no_wrap=True)
+    for column in ("heads", "source"):
+        table.add_column(column)
     for evidence in found:
         family = evidence.family
-        table.add_row(
-            family.name,
-            family.verdict,
-            "; ".join(family.conditions),
-            family.heads,
-            "; ".join(measured(evidence)),
-            family.source,
-        )
+        lines = "\n".join(evidence.figures())
+        table.add_row(family.name, family.verdict, lines, family.heads, family.source)
     return table
 
 
-def measured(evidence: Evidence) -> list[str]:
-    """Return what was measured, in short.
-
-    Args:
-        evidence: Of one family.
-
-    Returns:
-        One line for weights, one for a witness.
-    """
-    lines = []
-    if evidence.weights is not None:
-        lines.append(f"error {evidence.weights.error:.0e}")
-    if evidence.attack is not None:
-        lines.append(f"error ≥ {evidence.attack.bound:.2g}")
-    return lines
+def _conditions(found: Sequence[Evidence]) -> Table:
+    """Return under which conditions the verdicts hold."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("under these conditions:", "")
+    for evidence in found:
+        family = evidence.family
+        table.add_row(f"  {family.name}", "; ".join(family.conditions))
+    return table
 
 
 def _explained(evidence: Evidence) -> list[str]:

@@ -60,19 +60,10 @@ def _row(evidence: Evidence) -> str:
         f'<a href="#{escape(family.name)}">{escape(family.title)}</a>',
         f'<span class="verdict">{escape(family.verdict)}</span>',
         escape(family.heads),
-        _measured(evidence),
+        "<br>".join(evidence.figures()),
         f'<span class="source">{escape(family.source)}</span>',
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _measured(evidence: Evidence) -> str:
-    lines = []
-    if evidence.weights is not None:
-        lines.append(f"error {evidence.weights.error:.0e}")
-    if evidence.attack is not None:
-        lines.append(f"error ≥ {evidence.attack.bound:.2g}")
-    return "<br>".join(lines)
 
 
 def _section(evidence: Evidence) -> str:

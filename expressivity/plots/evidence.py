@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANEL, _HEIGHT = 2.9, 2.5  # inches
+_EXACT = 1e-17  # where errors that are zero are drawn
 
 
 def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Figure":
@@ -49,7 +50,8 @@ def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Fig
 
 def _draw_curve(axes: "Axes", weights: Weights) -> None:
     strengths, errors = zip(*weights.curve, strict=True)
-    axes.semilogy(strengths, errors, color=BLUE, marker="o", markersize=3)
+    shown = [max(error, _EXACT) for error in errors]
+    axes.semilogy(strengths, shown, color=BLUE, marker="o", markersize=3)
     axes.axhline(LARGEST_ERROR, color=FAINT, linestyle=":", linewidth=1)
     axes.set_xlabel("strength α of the construction", fontsize=SMALL_TEXT)
     axes.set_ylabel("relative error", fontsize=SMALL_TEXT)

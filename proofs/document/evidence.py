@@ -4,7 +4,7 @@ import re
 
 from sympy import Symbol, latex
 
-from proofs.engine import ByInduction, Claim, Equal, Verdict
+from proofs.engine import ByInduction, Claim, Equal, Rounded, Verdict
 
 _NUMBER = r"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?(?:/\d+)?"
 _EXAMPLE = re.compile(rf"(?P<where>.*): (?P<value>{_NUMBER})")
@@ -33,7 +33,7 @@ def refutation(claim: Claim, verdict: Verdict) -> str:
         return f"{verdict.evidence}."
     where = ", ".join(f"${equation}$" for equation in equations if equation)
     value = found["value"]
-    if isinstance(claim, Equal | ByInduction):
+    if isinstance(claim, Equal | ByInduction | Rounded):
         result = f"the two sides differ by {_rounded(value.lstrip('-'))}."
     else:
         result = f"the left-hand side is {_rounded(value)}."

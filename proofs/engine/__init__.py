@@ -3,8 +3,10 @@
 from proofs.engine.claim import Claim
 from proofs.engine.constants import Below
 from proofs.engine.equality import Equal
+from proofs.engine.every import Every
 from proofs.engine.induction import ByInduction
 from proofs.engine.limits import Tends
+from proofs.engine.rounding import Rounded
 from proofs.engine.signs import Nonnegative, Positive, PositiveBetween
 from proofs.engine.statement import Control, Formula, Outcome, Statement, Step
 from proofs.engine.verdict import Verdict
@@ -15,11 +17,13 @@ __all__ = [
     "Claim",
     "Control",
     "Equal",
+    "Every",
     "Formula",
     "Nonnegative",
     "Outcome",
     "Positive",
     "PositiveBetween",
+    "Rounded",
     "Statement",
     "Step",
     "Tends",

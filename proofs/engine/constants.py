@@ -72,6 +72,6 @@ def _enclosed(constant: Expr) -> "iv.mpf":
     evaluated = lambdify(
         names,
         constant.xreplace(dict(zip(fractions, names, strict=True))),
-        [{"log": iv.log, "exp": iv.exp, "sqrt": iv.sqrt}],
+        [{"log": iv.log, "exp": iv.exp, "sqrt": iv.sqrt, "cos": iv.cos}],
     )
     return evaluated(*map(_enclosed, fractions))

@@ -11,7 +11,7 @@ import expressivity as ex
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FIRST, USE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+FIRST, USE, ATLAS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_three_lines_convert_a_convolution(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +34,13 @@ def test_every_line_of_use_runs(
     printed = capsys.readouterr().out
     assert "runs dense" in printed
     assert "2 of 2 convolutions converted" in printed
+
+
+def test_every_line_of_the_atlas_runs() -> None:
+    exec(
+        ATLAS.replace("steps=300", "steps=3"),
+        {"ex": ex, "conv": nn.Conv2d(2, 3, 3, padding=1)},
+    )
 
 
 @pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))

@@ -1,0 +1,306 @@
+"""Stand-alone self-attention: a softmax over a small window in place of a kernel.
+
+Constant queries give a head one and the same distribution P_h over the window at every
+pixel, as the window never loses a pixel at a border. The layer then *is* a zero-padded
+convolution, with the kernel Σ_h P_h(δ) M_h. With one head for every offset, P is the
+Kronecker product of two nonsingular matrices, R(Δ, δ) = softmax_δ(−α(δ − Δ)²), and
+M = P^−T W gives every kernel W exactly, at every α.
+
+The same window without an output projection has one softmax for an output: its output
+is a weighted mean of what it makes of single pixels, so it lies between what it makes
+of constant images. That is out of reach for kernels with taps of both signs.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from expressivity.atlas.family import Claim, Family
+from expressivity.atlas.pairs import (
+    Place,
+    middle,
+    others,
+    pixel_of,
+    places,
+    seen_by_output,
+    swapped,
+)
+from expressivity.atlas.standalone_layer import StandAloneAttention
+from expressivity.atlas.tokens import (
+    OnCanvas,
+    factored,
+    full_taps,
+    padded_grid,
+    require_plane,
+)
+from expressivity.atlas.witness import Witness, randomised
+from expressivity.errors import ArgumentError
+from expressivity.geometry import ConvGeometry, Convolution
+
+_SOURCE = "Ramachandran et al. (2019)"
+_ENCODED = 2
+_ROUNDING = 1e-9
+
+
+def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Module:
+    """Return the layer that computes a convolution, exactly.
+
+    Args:
+        conv: A convolution over two axes with zero padding.
+        size: Pixels per axis of the input.
+        alpha: Locality strength, 1/pixel². The layer is exact at every strength;
+            numbers grow large where it is far below one.
+
+    Returns:
+        The layer, with a query bias and an output projection, one head for every
+        offset of the window.
+    """
+    require_plane(conv)
+    window = _window(conv)
+    offsets = [torch.arange(w, dtype=torch.float64) - w // 2 for w in window]
+    value, output = factored(_carried(conv, offsets, alpha))
+    layer = StandAloneAttention(
+        conv.in_channels,
+        conv.out_channels,
+        window=window,
+        heads=math.prod(window),
+        key_dim=2 * _ENCODED,
+        value_dim=value.shape[1],
+        query_bias=True,
+    ).double()
+    toward = [torch.stack([2 * o, -torch.ones_like(o)], 1) for o in offsets]
+    bias = [toward[0].repeat_interleave(window[1], 0), toward[1].repeat(window[0], 1)]
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        for table, offset in zip((layer.row, layer.column), offsets, strict=True):
+            table.copy_(torch.stack([offset, offset.square()], 1))
+        layer.get_parameter("query.bias").copy_(alpha * torch.cat(bias, 1).flatten())
+        layer.value.weight.copy_(value.flatten(0, 1)[..., None, None])
+        mixed = output.movedim(0, 1).flatten(1)[..., None, None]
+        layer.get_parameter("output.weight").copy_(mixed)
+        if conv.bias is not None:
+            layer.get_parameter("output.bias").copy_(conv.bias)
+    return OnCanvas(layer, padded_grid(conv, size)).to(conv.weight)
+
+
+def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
+    """Silence the query and exchange two pixels of its window.
+
+    Args:
+        conv: A convolution over two axes with zero padding.
+        size: Pixels per axis of the input.
+
+    Returns:
+        The witness: without a bias of the queries. An output projection and biases
+        of keys and values do not help, nor does a larger window.
+
+    Raises:
+        ArgumentError: If the convolution weighs all other pixels of the window
+            alike, as a box filter does: uniform attention computes that.
+    """
+    _check(conv, size)
+    query = middle(conv, size)
+    pixel = pixel_of(conv, query)
+
+    def sees(place: Place) -> bool:
+        reach = zip(place, pixel, _window(conv), strict=True)
+        return all(abs(p - q) <= window // 2 for p, q, window in reach)
+
+    pairs = ((a, b) for a, b in others(size, pixel) if sees(a) and sees(b))
+    return Witness.of_pair(
+        conv,
+        swapped(conv, size, query, pairs),
+        (query, query),
+        kind="silent query",
+        symmetry="The pixel of the query holds zeros, so a query without a bias "
+        "vanishes, all scores are zero and the output is that of the window's mean.",
+        layer=lambda seed: _random(conv, size, seed, query_bias=False),
+        control=lambda seed: _random(conv, size, seed, query_bias=True),
+    )
+
+
+def refute_literal(conv: Convolution, size: tuple[int, ...]) -> Witness:
+    """Show constant images and one whose pixels have the signs of the taps.
+
+    For an output with taps W_k take pixels ±v and u_k = W_k·v. The layer's output for
+    any image of them lies between those for the two constant images. A convolution
+    gives ±Σu_k for those and Σ|u_k| for the image with the signs of u: outputs within
+    e of it have Σ|u_k| − e ≤ |Σu_k| + e, so e is at least Σ u⁺ or Σ u⁻, the smaller.
+
+    Args:
+        conv: A convolution over two axes with zero padding.
+        size: Pixels per axis of the input, enough for a whole window.
+
+    Returns:
+        The witness, in [−1, 1]; biases do not help, nor does a head for each output.
+
+    Raises:
+        ArgumentError: If no window lies on the image; if every output weighs pixels
+            by nonnegative multiples of one vector: one softmax computes those.
+    """
+    _check(conv, size)
+    query = _inside(conv, size)
+    channel, pixel, bound = _told_by_signs(full_taps(conv).cpu())
+    seen = seen_by_output(conv, size, query).cpu()
+    signs = torch.einsum("c...,c->...", seen[channel], pixel).sign()
+    pixels = pixel.reshape(-1, 1, 1)
+    inputs = torch.stack([pixels * s for s in (signs**0, -(signs**0), signs)])
+    inputs = torch.where(inputs == 0, pixels, inputs)  # what no tap reads
+    offset = 0 if conv.bias is None else conv.bias.detach().double().cpu()
+    targets = torch.einsum("ochw,ichw->io", seen, inputs) + offset
+    return Witness(
+        inputs,
+        (query,) * 3,
+        targets,
+        bound,
+        "mean",
+        "Each output is a weighted mean of what one projection makes of single "
+        "pixels: it lies between those of the two constant images.",
+        layer=lambda seed: _random(conv, size, seed, literal=True),
+        control=lambda seed: _random(conv, size, seed, query_bias=True),
+        relation=_outside,
+    )
+
+
+def _outside(outputs: Float[Tensor, "inputs out_channels"]) -> Tensor:
+    """Return how far the last outputs lie from between the others."""
+    least, most = outputs[:-1].amin(0), outputs[:-1].amax(0)
+    return (outputs[-1] - most).relu() + (least - outputs[-1]).relu()
+
+
+def _told_by_signs(
+    taps: Float[Tensor, "taps out_channels in_channels"],
+) -> tuple[int, Tensor, float]:
+    """Return the output channel and the pixel with the largest bound, and the bound.
+
+    If two taps are no nonnegative multiples of one vector, the difference of their
+    directions has a positive product with one and a negative one with the other.
+
+    Raises:
+        ArgumentError: If there is none.
+    """
+    best = (0, taps.new_zeros(taps.shape[2]), 0.0)
+    for channel, rows in enumerate(taps.unbind(1)):
+        directions = functional.normalize(rows, dim=1)
+        gaps = (directions[:, None] - directions).flatten(0, 1)
+        pixels = torch.cat([torch.eye(rows.shape[1]).to(rows), gaps])
+        pixels = functional.normalize(pixels, p=math.inf, dim=1)
+        weights = pixels @ rows.mT
+        bounds = torch.minimum(weights.relu().sum(1), (-weights).relu().sum(1))
+        first = int(bounds.argmax())
+        if float(bounds[first]) > best[2]:
+            best = channel, pixels[first], float(bounds[first])
+    if best[2] <= _ROUNDING * float(taps.abs().sum()):
+        raise ArgumentError(
+            "the witness needs an output whose taps are no nonnegative multiples of "
+            "one vector, got a kernel that one softmax for an output computes: take "
+            "another kernel"
+        )
+    return best
+
+
+def _carried(
+    conv: Convolution, offsets: list[Tensor], alpha: float
+) -> Float[Tensor, "heads out_channels in_channels"]:
+    """Return M, what the head of each offset carries: Σ_h P_h(δ) M_h = W_δ."""
+    gaps = [offset - offset[:, None] for offset in offsets]
+    attended = torch.kron(*((-alpha * gap.square()).softmax(1) for gap in gaps))
+    taps = full_taps(conv).cpu()
+    height, width = map(len, offsets)
+    rows, columns = ConvGeometry.from_conv(conv).centers().unbind(-1)
+    kernel = taps.new_zeros(height, width, *taps.shape[1:])
+    kernel[rows + height // 2, columns + width // 2] = taps
+    kernel = kernel.flatten(0, 1)
+    carried: Tensor = torch.linalg.solve(attended.mT, kernel.flatten(1))
+    return carried.reshape(kernel.shape)
+
+
+def _check(conv: Convolution, size: tuple[int, ...]) -> None:
+    """Refuse what the layer could not be laid on either."""
+    require_plane(conv)
+    padded_grid(conv, size)
+
+
+def _window(conv: Convolution) -> tuple[int, ...]:
+    """Return the smallest odd window around the query that holds the kernel."""
+    geometry = ConvGeometry.from_conv(conv)
+    return tuple(2 * max(pair) + 1 for pair in geometry.same_padding)
+
+
+def _inside(conv: Convolution, size: tuple[int, ...]) -> Place:
+    """Return an output whose window lies on the image."""
+    outputs = ConvGeometry.from_conv(conv).output_size(size)
+    for query in (middle(conv, size), *places(outputs)):
+        reach = zip(pixel_of(conv, query), _window(conv), size, strict=True)
+        if all(w // 2 <= p < pixels - w // 2 for p, w, pixels in reach):
+            return query
+    raise ArgumentError(
+        f"the witness needs an output whose window of {_window(conv)} pixels lies on "
+        f"the image, got {size}: enlarge it"
+    )
+
+
+def _random(
+    conv: Convolution,
+    size: tuple[int, ...],
+    seed: int,
+    *,
+    literal: bool = False,
+    query_bias: bool = False,
+) -> nn.Module:
+    """Return a random layer; a literal one has all biases and a head an output."""
+    window = _window(conv)
+    layer = StandAloneAttention(
+        conv.in_channels,
+        conv.out_channels,
+        window=window,
+        heads=conv.out_channels if literal else math.prod(window),
+        key_dim=2 * _ENCODED,
+        value_dim=None if literal else min(conv.in_channels, conv.out_channels),
+        query_bias=query_bias or literal,
+    )
+    return OnCanvas(randomised(layer, seed), padded_grid(conv, size))
+
+
+FAMILIES = (
+    Family(
+        name="standalone",
+        title="stand-alone self-attention",
+        verdict="conditional",
+        claim=Claim(
+            "With a bias of the queries and an output projection the layer computes "
+            "every zero-padded convolution, exactly, borders included, at every "
+            "locality strength. Without that bias it computes none that weighs two "
+            "pixels of the window beside the query differently.",
+            (
+                "bias of the queries",
+                "output projection",
+                "a window no smaller than the kernel, zeros beyond the border",
+                "one head for every offset of the window",
+                "no fewer dimensions of a value than channels on one side",
+            ),
+            _SOURCE,
+        ),
+        alpha=4.0,
+        heads="K²",
+        constructor=construct,
+        refuter=refute,
+    ),
+    Family(
+        name="standalone-literal",
+        title="stand-alone self-attention, no output projection",
+        verdict="no",
+        claim=Claim(
+            "One softmax for an output, as in the paper, computes only kernels whose "
+            "taps are nonnegative multiples of one vector; the kernel (+1, −1) it "
+            "misses by 1 on inputs in [−1, 1], with or without a bias of the queries.",
+            ("no output projection",),
+            _SOURCE,
+        ),
+        refuter=refute_literal,
+    ),
+)
