@@ -26,6 +26,7 @@ NAMES = (
     "gelu_identity",
     "repmlp_matrix",
     "patch_count",
+    "rotary_maximum",
 )
 MODULES = tuple(import_module(f"proofs.{name}") for name in NAMES)
 STATEMENTS = tuple(module.STATEMENT for module in MODULES)

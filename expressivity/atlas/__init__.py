@@ -1,4 +1,13 @@
-"""What every family of layers can and cannot express, with weights or a witness."""
+"""What every family of layers can and cannot express, with weights or a witness.
+
+Example:
+    >>> import torch
+    >>> FAMILIES["quadratic"].verdict, FAMILIES["content"].verdict
+    ('yes', 'no')
+    >>> witness = FAMILIES["content"].refute(torch.nn.Conv2d(1, 1, 3, padding=1))
+    >>> witness.bound > 0
+    True
+"""
 
 from expressivity.atlas.catalogue import FAMILIES
 from expressivity.atlas.family import Claim, Family

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mpmath import iv
 from sympy import Dummy, E, Expr, Float, NumberSymbol, Rational, lambdify, latex, pi
+from sympy.core.function import AppliedUndef
 
 from proofs.engine.verdict import Verdict
 
@@ -28,6 +29,8 @@ class Below:
         Returns:
             Proved or refuted where the intervals are apart.
         """
+        if any(s.free_symbols or s.atoms(AppliedUndef) for s in (self.left, self.right)):
+            return Verdict.open("these are no constants")
         before, iv.dps = iv.dps, _DIGITS
         try:
             low, high = (_enclosed(side) for side in (self.left, self.right))

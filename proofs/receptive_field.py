@@ -1,0 +1,227 @@
+"""What a layer does not see it cannot depend on: windows, partitions, patches."""
+
+from collections.abc import Mapping
+
+from sympy import Abs, Expr, Function, Max, Rational, S, Sum, symbols
+
+from proofs.engine import (
+    ByInduction,
+    Control,
+    Equal,
+    Formula,
+    Nonnegative,
+    Positive,
+    Statement,
+    Step,
+)
+
+C, P, d, w = symbols("C P d w", integer=True, positive=True)
+a, b, m = symbols("a b m", integer=True, nonnegative=True)
+c, p, i = symbols("c p i", integer=True)
+y, y0, z = symbols("y y_0 z", real=True)
+B, gap = symbols("B omega", positive=True)
+more = symbols("t", nonnegative=True)
+W, x = Function("W", real=True), Function("x", real=True)
+flip, size = Function("e", integer=True), Function("h", real=True)
+
+
+def _over_unseen(term: Expr) -> Sum:
+    return Sum(term, (c, 1, C), (p, 1, P))
+
+
+FORMULAS = {
+    "bound": Formula(
+        (C, P, W, B),
+        B * _over_unseen(Abs(W(c, p))),
+        "of an output, whose taps W fall on P unseen pixels within B",
+    ),
+    "losing": Formula(
+        (w, a, b, d),
+        w**d - Max(w - a - b, 0) ** d,
+        "outputs of an inner window of w pixels an axis that lose pixels",
+    ),
+    "reads": Formula(
+        (w, a, b, d),
+        (w * (a + b + 1)) ** d
+        - (w * (a + b + 1) - a * (a + 1) / 2 - b * (b + 1) / 2) ** d,
+        "what they lose together, in taps, for a window no smaller than a and b",
+    ),
+}
+
+
+def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
+    """Derive the statement from its formulas.
+
+    Args:
+        formulas: Those of this file, or others to be put to the test.
+
+    Returns:
+        The statement.
+    """
+    bound, losing, reads = (formulas[name].expression for name in FORMULAS)
+    unseen = _over_unseen(W(c, p) * x(c, p))
+    signed = (-1) ** flip(c, p)
+    weights = {W(c, p): signed * size(c, p) ** 2}
+    one = {C: 1, P: 1}
+    kernel, one_axis = a + b + 1, {d: 1}
+    lost = a * (a + 1) / 2 + b * (b + 1) / 2
+    return Statement(
+        name="receptive_field",
+        title="Pixels that are not seen",
+        source="Liu et al. (2021), Swin; Ding et al. (2021), RepMLP: one layer, whose "
+        "windows or partitions do not exchange anything",
+        words="An output that does not see some pixels is the same whatever they hold. "
+        "Where a convolution reads them it errs by the sum of the absolute weights "
+        "that fall on them, times the size of the inputs, and no more if it computes "
+        "all the rest: the bound is the exact optimum. How many outputs of a window "
+        "lose pixels depends on the reach of the kernel only.",
+        formula=r"\min_{\text{layers}} \max_{|x| \le B} |y - y^*| = B \sum_{p\ "
+        r"\text{unseen}} \sum_c |W_{c,p}|, \qquad \text{losing} = w^d - "
+        r"\max(w - a - b, 0)^d",
+        hypotheses=(
+            (
+                "The output $y$ of the layer depends on the pixels that it sees only. "
+                "$W_{c,p}$ is the weight of the convolution for channel $c$ of pixel "
+                "$p$, of $P$ pixels that it does not see. Inputs are within $[-B, B]$."
+            ),
+            (
+                "For the optimum: some layer of the family computes the convolution "
+                "with those taps left out, exactly or in a limit."
+            ),
+            (
+                "For the counts: stride one and dilation one, windows of $w$ pixels "
+                "along each of $d$ axes side by side, a kernel that reads $a$ pixels "
+                "before and $b$ after the query along each axis, and a window far "
+                "enough from the border of the image."
+            ),
+        ),
+        steps=(
+            Step(
+                "Let the unseen pixels hold $B$ with the signs of their weights, "
+                "$W = (-1)^{e} h^2$, and then $-B$; nothing else changes. The "
+                "convolution changes by twice the bound, the layer not at all.",
+                Equal(
+                    (unseen - unseen.replace(x, lambda *at: -x(*at)))
+                    .xreplace({x(c, p): B * signed})
+                    .xreplace(weights),
+                    2 * bound.xreplace(weights),
+                ),
+            ),
+            Step(
+                r"One output $y$ for two that should be $y_0$ and $y_1 = y_0 - "
+                r"2\beta$: the squares of its errors add up to twice $\beta^2$ or "
+                r"more, so the larger error is at least $\beta$.",
+                Nonnegative(
+                    (y - y0) ** 2 + (y - y0 + 2 * z) ** 2 - 2 * z**2,
+                    2 * (y - y0 + z) ** 2,
+                ),
+                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
+                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+            ),
+            Step(
+                "A layer that computes the rest errs by what falls on unseen pixels; "
+                "each term is at most $B$ times its absolute weight, as $|x|$ is "
+                "$B - t$ with $t \\ge 0$. So the bound is attained and not exceeded.",
+                Nonnegative(
+                    bound.subs(one).doit() - Abs(W(1, 1)) * (B - more),
+                    Abs(W(1, 1)) * more,
+                ),
+            ),
+            Step(
+                "It is above zero as soon as one weight is.",
+                Positive(bound.subs(one).doit().subs(W(1, 1), gap)),
+            ),
+            Step(
+                "Along one axis the output at place $i$ of a window reads from "
+                "$i - a$ to $i + b$. All of that is in the window for "
+                "$a \\le i \\le w - 1 - b$, which is $m$ places if the window has "
+                "$w = a + b + m$.",
+                Equal(Sum(S.One, (i, a, (a + b + m) - 1 - b)).doit(), m),
+                shown=r"\sum_{i=a}^{a+m-1} 1 = m",
+            ),
+            Step(
+                "So $a + b$ outputs lose pixels, however large the window, ...",
+                Equal(losing.subs(one_axis).subs(w, a + b + m + 1), a + b),
+                shown=r"(a + b + m) - \max(m, 0) = a + b",
+            ),
+            Step(
+                "... or all of them, if it is no larger than that.",
+                Equal(losing.subs(a, w - b + m), w**d),
+                shown=r"w^d - \max(-m, 0)^d = w^d",
+            ),
+            Step(
+                "Over several axes an output loses nothing if it loses nothing along "
+                "any: the places multiply, and one more axis gives another factor.",
+                Equal(
+                    (w**d - losing) * (w - losing.subs(one_axis)),
+                    w ** (d + 1) - losing.subs(d, d + 1),
+                ),
+            ),
+            Step(
+                "How much do they lose? Along one axis place $i$ loses $a - i$ taps "
+                "before the window, if that is not negative, ...",
+                ByInduction(Sum(a - i, (i, 0, a - 1)), a * (a + 1) / 2, a),
+            ),
+            Step(
+                "... and as many as that, with $b$ for $a$, beyond its end. The taps "
+                "of all $w$ outputs that stay are what is left.",
+                Equal(reads.subs(one_axis), lost),
+            ),
+            Step(
+                "Over several axes a tap stays if it stays along each: what stays "
+                "multiplies, too.",
+                Equal(
+                    ((w * kernel) ** d - reads) * (w * kernel - lost),
+                    (w * kernel) ** (d + 1) - reads.subs(d, d + 1),
+                ),
+            ),
+        ),
+        controls=(
+            Control(
+                "The whole difference as the bound: the layer without those taps is "
+                "closer.",
+                Nonnegative(B * gap - 2 * bound.subs(one).doit().subs(W(1, 1), gap)),
+            ),
+            Control(
+                "Weights that add up to zero are not missed: signs can be chosen.",
+                Equal(bound.xreplace({Abs(W(c, p)): W(c, p)}), bound),
+            ),
+            Control(
+                "$a + b$ outputs lose pixels in a small window, too.",
+                Equal(losing.subs(one_axis), a + b),
+            ),
+            Control(
+                "Over several axes as many as $(a + b)^d$.",
+                Equal(losing.subs(w, a + b + m + 1), (a + b) ** d),
+            ),
+            Control(
+                "Place $i$ loses $a - i + 1$ taps.",
+                ByInduction(Sum(a - i + 1, (i, 0, a - 1)), a * (a + 1) / 2, a),
+            ),
+            Control(
+                "Taps that leave along one axis are lost along another, too.",
+                Equal(reads.subs(d, 2), 2 * lost),
+            ),
+        ),
+        scope="Any kernel, number of channels, pixels and axes; windows and kernels of "
+        "any size (the taps together: windows no smaller than the reach).",
+        formulas=formulas,
+        remarks=(
+            (
+                r"Windows of $7 \times 7$ pixels and a kernel of $3 \times 3$: "
+                r"$49 - 25 = 24$ of $49$ outputs lose pixels. Those of $5 \times 5$: "
+                r"$40$ of $49$."
+            ),
+            (
+                "Where a window ends at the border of the image it loses nothing "
+                "there: padding holds zeros, whatever the input."
+            ),
+            (
+                "A window that moves with the query loses the same taps at every "
+                "query: those beyond it."
+            ),
+        ),
+    )
+
+
+STATEMENT = build()

@@ -1,0 +1,84 @@
+"""What every family of the catalogue has to have, and the evidence for all of them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import expressivity as ex
+from expressivity.atlas.evidence import gather
+from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+FAMILIES = ex.atlas.FAMILIES.values()
+per_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+
+
+@per_family
+def test_a_verdict_has_its_evidence(family: ex.atlas.Family) -> None:
+    can, cannot = family.constructor is not None, family.refuter is not None
+    assert (
+        family.verdict
+        == {
+            (True, False): "yes",
+            (False, True): "no",
+            (True, True): "conditional",
+        }[can, cannot]
+    )
+    assert family.claim.statement.endswith(".")
+    assert family.conditions
+    assert any(letter.isdigit() for letter in family.source), "a paper has a year"
+    assert f"| {family.title} | {family.verdict} |" in README
+
+
+@per_family
+def test_the_evidence_agrees(family: ex.atlas.Family) -> None:
+    evidence = gather(family)
+    assert evidence.holds, evidence.to_dict()
+    assert evidence.remarks == ()
+
+
+@per_family
+def test_what_is_no_convolution_is_refused(family: ex.atlas.Family) -> None:
+    ask = family.construct if family.constructor else family.refute
+    with pytest.raises(UnsupportedModuleError, match="Conv1d"):
+        ask(nn.Linear(2, 2))
+    with pytest.raises(InputError, match="works over"):
+        ask(
+            family.takes().conv if family.constructor else family.fails().conv, (1,) * 4
+        )
+
+
+@per_family
+def test_what_a_family_has_not_is_named(family: ex.atlas.Family) -> None:
+    if family.constructor is None:
+        with pytest.raises(ArgumentError, match="ask for the witness with refute"):
+            family.construct(nn.Conv2d(1, 1, 3, padding=1))
+    else:
+        with pytest.raises(ArgumentError, match="alpha needs a positive"):
+            family.construct(family.takes().conv, family.takes().size, alpha=-1.0)
+    if family.refuter is None:
+        with pytest.raises(ArgumentError, match="ask for the layer with construct"):
+            family.refute(nn.Conv2d(1, 1, 3, padding=1))
+
+
+@per_family
+def test_layers_are_modules_of_the_convolutions_dtype(family: ex.atlas.Family) -> None:
+    if family.constructor is None:
+        pytest.skip("no weights")
+    sample = family.takes()
+    conv = sample.conv.float()
+    layer = family.construct(conv, sample.size)
+    x = torch.rand(2, conv.in_channels, *sample.size)
+    assert layer(x).dtype == torch.float32
+    assert layer(x).shape == conv(x).shape
+    assert any(True for _ in layer.parameters())
+
+
+def test_a_witness_is_the_same_for_every_dtype() -> None:
+    conv = nn.Conv2d(2, 3, 3, padding=1)
+    family = ex.atlas.FAMILIES["content"]
+    single, double = (family.refute(c, (4, 4)) for c in (conv, conv.double()))
+    assert single.bound == double.bound
+    assert torch.equal(single.inputs, double.inputs)
