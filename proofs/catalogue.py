@@ -22,11 +22,13 @@ NAMES = (
     "mirror_symmetry",
     "shared_bucket",
     "normaliser",
+    "receptive_field",
     "minimal_heads",
     "gelu_identity",
     "repmlp_matrix",
     "patch_count",
     "rotary_maximum",
+    "soft_rings",
 )
 MODULES = tuple(import_module(f"proofs.{name}") for name in NAMES)
 STATEMENTS = tuple(module.STATEMENT for module in MODULES)

@@ -110,10 +110,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         r"\max_{|X| \le B} \beta = B \sum_{t=1}^{T} \sum_c |W_{c,t} - W_{c,-t}|",
         hypotheses=(
             (
-                r"The score of a key is $s + b(\delta)$: $s$ depends on the tokens at "
-                r"query and key only, by whatever function, and $b(-\delta) = "
-                r"b(\delta)$, as for $b = -m\,|\delta|$. Each head may have its own "
-                r"slope $m$, of any sign. Values depend on the token only."
+                r"The score of a key is $s + \varphi(\delta)$: $s$ depends on the "
+                r"tokens at query and key only, by whatever function, and "
+                r"$\varphi(-\delta) = \varphi(\delta)$, as for "
+                r"$\varphi = -m\,|\delta|$. Each head may have its own slope $m$, of "
+                "any sign. Values depend on the token only."
             ),
             (
                 r"The tokens at $q + t$ and $q - t$ change places, for one or several "
@@ -133,7 +134,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"-m\,|-\delta| = -m\,|\delta|",
             ),
             Step(
-                "... over several axes, too, if the bias falls with the distance.",
+                "... over several axes, too, if it is a function of the distance.",
                 Equal(
                     Sum((-shift(i)) ** 2, (i, 1, axes)),
                     Sum(shift(i) ** 2, (i, 1, axes)),
@@ -155,8 +156,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "contents, and the bias is the same. So nothing changes for the query; "
                 "nor does it for several such pairs, one after the other.",
                 Equal(exchanged(apart(attended)), apart(attended)),
-                shown=r"e^{s(b) + b(\tau)}\, v(b) + e^{s(a) + b(-\tau)}\, v(a) = "
-                r"e^{s(a) + b(\tau)}\, v(a) + e^{s(b) + b(-\tau)}\, v(b)",
+                shown=r"e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + \varphi(-\tau)}\, "
+                r"v(a) = e^{s(a) + \varphi(\tau)}\, v(a) + e^{s(b) + "
+                r"\varphi(-\tau)}\, v(b)",
             ),
             Step(
                 "The convolution notices: by so much its output changes.",
@@ -204,6 +206,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"A bias that leans to one side, $-m\,|\delta| + \ell\,\delta$, that "
                 "is two slopes, tells the sides apart.",
                 Equal(sided - sided.subs(delta, -delta), 2 * lean * delta),
+                shown=r"(-m\,|\delta| + \ell\,\delta) - "
+                r"(-m\,|-\delta| - \ell\,\delta) = 2\ell\,\delta",
             ),
         ),
         controls=(

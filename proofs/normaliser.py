@@ -154,11 +154,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "With inputs from $-B$ to $B$ a token can be raised by $2B$, from all "
                 "$-B$ to all $B$.",
                 Equal(bound.subs(a, 2 * B), B * Abs(Sum(W(c), (c, 1, C)))),
+                shown=r"\tfrac{1}{2} \Big| 2B \sum_{c=1}^{C} W_c \Big| = B \Big| "
+                r"\sum_{c=1}^{C} W_c \Big|",
             ),
             Step(
                 "Only taps whose weights add up to zero are not noticed; with one "
                 "channel only taps that are zero.",
-                Positive(bound.subs(C, 1).doit().subs({W(1): gap, a: B})),
+                Positive(bound.replace(Sum, lambda *_: gap).subs(a, B)),
             ),
             Step(
                 r"At the query's own token the output of a block moves by $a$ while "
@@ -182,12 +184,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "A normaliser over the tokens of a channel: read $C$ as the number of "
                 "tokens. It removes what all tokens share, so raising all channels of "
-                "all tokens moves all outputs alike, by $s$. Then the targets at two "
-                "queries, before and after, tell how large four errors are together,",
+                "all tokens moves all outputs alike, by $s$. Then the targets "
+                r"$y_0, y_1$ and $y_2, y_3$ at two queries, before and after, tell how "
+                "large four errors are together, ...",
                 Equal(
                     e0 - e1 - e2 + e3,
                     -((targets[3] - targets[2]) - (targets[1] - targets[0])),
                 ),
+                shown=r"e_0 - e_1 - e_2 + e_3 = "
+                r"-\left((y_3 - y_2) - (y_1 - y_0)\right)",
             ),
             Step(
                 r"... and that the largest of them is at least a quarter, $\kappa$.",
@@ -242,8 +247,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             (
                 "A stem that widens the channels breaks the symmetry: a constant on "
                 "all input channels is no constant on all of its own. So do layers "
-                "without a normaliser, batch normalisation in evaluation, and "
-                "RMSNorm."
+                "without a normaliser, batch normalisation in evaluation, and RMSNorm; "
+                "and, where tokens are normalised, a class token that is not raised."
             ),
             (
                 r"With $\eta = 0$ factors above zero are removed, too, by RMSNorm as "

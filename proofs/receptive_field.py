@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sympy import Abs, Expr, Function, Max, Rational, S, Sum, symbols
+from sympy import Abs, Expr, Function, Max, S, Sum, symbols
 
 from proofs.engine import (
     ByInduction,
@@ -21,7 +21,7 @@ c, p, i = symbols("c p i", integer=True)
 y, y0, z = symbols("y y_0 z", real=True)
 B, gap = symbols("B omega", positive=True)
 more = symbols("t", nonnegative=True)
-W, x = Function("W", real=True), Function("x", real=True)
+W, A, D, X, Y, x = (Function(name, real=True) for name in "WADXYx")
 flip, size = Function("e", integer=True), Function("h", real=True)
 
 
@@ -34,6 +34,11 @@ FORMULAS = {
         (C, P, W, B),
         B * _over_unseen(Abs(W(c, p))),
         "of an output, whose taps W fall on P unseen pixels within B",
+    ),
+    "exchanged": Formula(
+        (C, A, D, X, Y),
+        Abs(Sum((A(c) - D(c)) * (X(c) - Y(c)), (c, 1, C))) / 2,
+        "of two pixels with taps A and D, known by their mean, that exchange X and Y",
     ),
     "losing": Formula(
         (w, a, b, d),
@@ -58,7 +63,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     Returns:
         The statement.
     """
-    bound, losing, reads = (formulas[name].expression for name in FORMULAS)
+    bound, exchanged, losing, reads = (formulas[name].expression for name in FORMULAS)
+
+    def over_channels(term: Expr) -> Sum:
+        return Sum(term, (c, 1, C))
+
+    def exchange(of: Expr) -> Expr:
+        return of.subs({X(c): Y(c), Y(c): X(c)}, simultaneous=True)
+
+    kept = A(c) * X(c) + D(c) * Y(c)
+    pair = {A(1): z + size(1, 1) ** 2, D(1): z - more, X(1): B, Y(1): -B}
+    left = {W(1, 1): size(1, 1) ** 2, W(1, 2): -more}
     unseen = _over_unseen(W(c, p) * x(c, p))
     signed = (-1) ** flip(c, p)
     weights = {W(c, p): signed * size(c, p) ** 2}
@@ -68,15 +83,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     return Statement(
         name="receptive_field",
         title="Pixels that are not seen",
-        source="Liu et al. (2021), Swin; Ding et al. (2021), RepMLP: one layer, whose "
-        "windows or partitions do not exchange anything",
+        source="Liu et al. (2021), Swin, one layer, whose windows do not exchange "
+        "anything; Ding et al. (2021), RepMLP, whose partitions exchange means",
         words="An output that does not see some pixels is the same whatever they hold. "
         "Where a convolution reads them it errs by the sum of the absolute weights "
         "that fall on them, times the size of the inputs, and no more if it computes "
-        "all the rest: the bound is the exact optimum. How many outputs of a window "
-        "lose pixels depends on the reach of the kernel only.",
-        formula=r"\min_{\text{layers}} \max_{|x| \le B} |y - y^*| = B \sum_{p\ "
-        r"\text{unseen}} \sum_c |W_{c,p}|, \qquad \text{losing} = w^d - "
+        "all the rest: the bound is the exact optimum. Where it sees the mean of those "
+        "pixels, and no more, it does not notice when two of them change places. In a "
+        "window, all outputs lose pixels that are nearer to its edge than the kernel "
+        "reaches.",
+        formula=r"\min_{\text{layers}} \max_{|x| \le B} |y - y^*| = B "
+        r"\sum_{p=1}^{P} \sum_c |W_{c,p}|, \qquad \text{losing} = w^d - "
         r"\max(w - a - b, 0)^d",
         hypotheses=(
             (
@@ -106,6 +123,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     .xreplace(weights),
                     2 * bound.xreplace(weights),
                 ),
+                shown=r"\sum_{c,p} (-1)^{e} h^2 \left((-1)^{e} B - "
+                r"(-(-1)^{e} B)\right) = 2B \sum_{c,p} h^2",
             ),
             Step(
                 r"One output $y$ for two that should be $y_0$ and $y_1 = y_0 - "
@@ -132,6 +151,38 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Positive(bound.subs(one).doit().subs(W(1, 1), gap)),
             ),
             Step(
+                "An output that sees only the mean of some pixels, in each channel, "
+                "does not notice when two of them change places: their sum stays.",
+                Equal(exchange(X(c) + Y(c)), X(c) + Y(c)),
+                shown="Y_c + X_c = X_c + Y_c",
+            ),
+            Step(
+                "The convolution, with the weights $A$ and $D$ there, changes by twice "
+                "this bound.",
+                Equal(
+                    over_channels(kept - exchange(kept)) ** 2,
+                    (2 * exchanged) ** 2,
+                ),
+                shown=r"\Big| \sum_{c=1}^{C} (A_c X_c + D_c Y_c) - \sum_{c=1}^{C} "
+                r"(A_c Y_c + D_c X_c) \Big| = \Big| \sum_{c=1}^{C} (A_c - D_c)"
+                r"(X_c - Y_c) \Big|",
+            ),
+            Step(
+                r"What is the mean worth? With one weight $z$ for all of them in place "
+                r"of their own, $W_p - z$ is what is left to be missed. If "
+                r"$A = z + h^2$ and $D = z - t$ with $t \ge 0$, that is as much for "
+                r"the two as exchanging $B$ and $-B$ shows. With the median of the "
+                r"weights for $z$ all pixels are in such pairs, but for one that has "
+                r"$W_p = z$ if their number is odd: with $|W_p - z|$ for $|W_p|$ the "
+                "bound is attained again.",
+                Equal(
+                    exchanged.subs(C, 1).doit().subs(pair),
+                    bound.subs({C: 1, P: 2}).doit().subs(left),
+                ),
+                shown=r"\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = B\,(h^2 + t) = "
+                r"B\,\left(|A - z| + |D - z|\right)",
+            ),
+            Step(
                 "Along one axis the output at place $i$ of a window reads from "
                 "$i - a$ to $i + b$. All of that is in the window for "
                 "$a \\le i \\le w - 1 - b$, which is $m$ places if the window has "
@@ -141,7 +192,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "So $a + b$ outputs lose pixels, however large the window, ...",
-                Equal(losing.subs(one_axis).subs(w, a + b + m + 1), a + b),
+                Equal(losing.subs(one_axis).subs(w, a + b + m), a + b),
                 shown=r"(a + b + m) - \max(m, 0) = a + b",
             ),
             Step(
@@ -166,6 +217,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "... and as many as that, with $b$ for $a$, beyond its end. The taps "
                 "of all $w$ outputs that stay are what is left.",
                 Equal(reads.subs(one_axis), lost),
+                shown=r"w K - \left(w K - \tfrac{1}{2} a(a + 1) - \tfrac{1}{2} "
+                r"b(b + 1)\right) = \tfrac{1}{2} a(a + 1) + \tfrac{1}{2} b(b + 1), "
+                r"\quad K = a + b + 1",
             ),
             Step(
                 "Over several axes a tap stays if it stays along each: what stays "
@@ -183,8 +237,12 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Nonnegative(B * gap - 2 * bound.subs(one).doit().subs(W(1, 1), gap)),
             ),
             Control(
-                "Weights that add up to zero are not missed: signs can be chosen.",
+                "The sum of the weights, not of their absolute values: signs add up.",
                 Equal(bound.xreplace({Abs(W(c, p)): W(c, p)}), bound),
+            ),
+            Control(
+                "Exchanging a pixel with one beyond keeps the mean.",
+                Equal(X(1) + x(1, 2), Y(1) + x(1, 2)),
             ),
             Control(
                 "$a + b$ outputs lose pixels in a small window, too.",

@@ -37,7 +37,7 @@ n, C, N, g = symbols("n C N g", integer=True, positive=True)
 p, r, j = symbols("p r j", integer=True, nonnegative=True)
 k, c = symbols("k c", integer=True)
 a, b, w, y, y0 = symbols("a b w y y_0", real=True)
-e, gap = symbols("varepsilon omega", positive=True)
+e, alpha = symbols("varepsilon alpha", positive=True)
 bucket, other = symbols("u u'", integer=True)
 f, x, s, v, table = (Function(name, real=True) for name in "fxsvt")
 place = Function("u", integer=True)
@@ -162,6 +162,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "any two distances up to $7$. Nor do the two sides: a key $p + 1$ "
                 "after the query is beyond one $7 - r$ before it.",
                 Positive(SIDE + (p + 1) - (ALONE - 1 - r)),
+                shown="(16 + p + 1) - (7 - r) = p + r + 10 > 0",
             ),
             Step(
                 r"But $8$ and $9$ do share, the first pair of all: $(9/8)^8 < 16$.",
@@ -179,7 +180,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"Reach of seven: a head with $t = \alpha$ on one bucket and "
                 r"zero elsewhere gives each of its $g$ keys $1/(g + (N - g)\,"
                 r"\varepsilon)$ of its attention, $\varepsilon = e^{-\alpha}$, ...",
-                Equal(1 / (g + (N - g) * e), found),
+                Equal(
+                    exp(alpha) / (g * exp(alpha) + (N - g)), found.subs(e, exp(-alpha))
+                ),
             ),
             Step(
                 "... all of it if there is one: with a head for each tap the layer "
@@ -232,6 +235,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     bound.subs(C, 1).doit().subs({D(1): 0, A(1): a, X(1): 1, Y(1): -1}),
                     Abs(a),
                 ),
+                shown=r"\tfrac{1}{2}\,|(W_8 - 0)(1 + 1)| = |W_8|",
             ),
             Step(
                 "The exception: $g$ keys of one bucket that should weigh alike, or of "

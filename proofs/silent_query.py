@@ -112,7 +112,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "The query vanishes, and every score with it.",
                 Equal(holding(S.Zero, S.Zero), 0),
-                shown=r"\tau \sum_{i=1}^{D} \Big( \sum_{c=1}^{C} W_{ic} \cdot 0 + 0 "
+                shown=r"\tau \sum_{i=1}^{D} \Big( \sum_{c=1}^{C} W_{i,c} \cdot 0 + 0 "
                 r"\Big) (\kappa_i + r_i) = 0",
             ),
             Step(

@@ -29,11 +29,12 @@ class Below:
         Returns:
             Proved or refuted where the intervals are apart.
         """
-        if any(s.free_symbols or s.atoms(AppliedUndef) for s in (self.left, self.right)):
+        sides = self.left, self.right
+        if any(side.free_symbols or side.atoms(AppliedUndef) for side in sides):
             return Verdict.open("these are no constants")
         before, iv.dps = iv.dps, _DIGITS
         try:
-            low, high = (_enclosed(side) for side in (self.left, self.right))
+            low, high = map(_enclosed, sides)
         finally:
             iv.dps = before
         if low.b < high.a:
