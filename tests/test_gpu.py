@@ -21,6 +21,8 @@ CASES = [
     replace(BASE_1D, size=(300,), dilation=2),
     replace(BASE_3D, padding_mode="circular"),
 ]
+# All that take heads without tables.
+QUADRATIC = [s.name for s in STRATEGIES if s.name != "normalised"]
 # A GPU may round float32 to the 11 bits of TF32 on the way.
 ROUNDING = {
     torch.float64: 1e-11,
@@ -62,7 +64,7 @@ def assert_is_dense_on_the_cpu(
 @per_dtype
 @both_sides_of_saturation
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("strategy", [strategy.name for strategy in STRATEGIES])
+@pytest.mark.parametrize("strategy", QUADRATIC)
 def test_every_strategy_is_dense_on_the_cpu(
     strategy: str, case: Case, alpha: float | None, dtype: torch.dtype
 ) -> None:
@@ -192,7 +194,7 @@ def test_changes_on_the_device_are_seen(alpha: float | None) -> None:
             torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("strategy", [strategy.name for strategy in STRATEGIES])
+@pytest.mark.parametrize("strategy", QUADRATIC)
 @pytest.mark.parametrize("dtype", attack.DTYPES, ids=str)
 def test_no_input_exceeds_a_certificate(strategy: str, dtype: torch.dtype) -> None:
     matmul, before = torch.backends.cuda.matmul, {}
