@@ -11,6 +11,7 @@ import expressivity as ex
 from expressivity.strategies import STRATEGIES
 from tests import attack, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
+from tests.test_tables import table_layer
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -192,6 +193,20 @@ def test_changes_on_the_device_are_seen(alpha: float | None) -> None:
             parameter.mul_(factor)
             expected = laws.with_strategy(layer, "dense")(x)
             torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-10)
+
+
+@per_dtype
+@pytest.mark.parametrize("strategy", ["normalised", "dense"])
+def test_tables_are_those_of_the_cpu(strategy: str, dtype: torch.dtype) -> None:
+    layer, x = table_layer(BASE), BASE.input(dtype=dtype)
+    layer = layer.to(dtype)
+    found = laws.with_strategy(layer, strategy).to(DEVICE)(x.to(DEVICE))
+    assert_is_dense_on_the_cpu(found, layer, x, roundings=8)
+    conv = BASE.conv(dtype).to(DEVICE)
+    attention = ex.attention_from_conv(conv, heads="minimal")
+    assert {p.device.type for p in attention.parameters()} == {DEVICE}
+    back = ex.conv_from_attention(attention)
+    assert back.weight.device.type == DEVICE
 
 
 @pytest.mark.parametrize("strategy", QUADRATIC)
