@@ -1,4 +1,4 @@
-"""Multi-head self-attention with quadratic relative positional encodings.
+"""Multi-head self-attention with relative positional encodings.
 
 The layer of equation 8 of Cordonnier, Loukas and Jaggi (2020): every query attends
 to every token of a canvas over 1, 2 or 3 axes; the score of a head is
@@ -6,10 +6,11 @@ to every token of a canvas over 1, 2 or 3 axes; the score of a head is
     x_q W_qry W_keyᵀ x_k + x_q W_qry Ŵ_keyᵀ r_δ + uᵀ W_keyᵀ x_k + v_h · r_δ,
 
 with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The first three terms
-are present on request.
+are present on request, and so is a free table of scores, one for every displacement δ
+of a window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -30,6 +31,7 @@ from expressivity.strategies import (
     select,
 )
 from expressivity.strategies import explain as explain_choice
+from expressivity.tables import Table, Window
 
 
 class RelativeSelfAttention(nn.Module):
@@ -58,6 +60,9 @@ class RelativeSelfAttention(nn.Module):
         key_weight: W_keyᵀ, (heads, key_dim, in_channels), or ``None``.
         position_weight: Ŵ_keyᵀ, (heads, key_dim, axes + 1), or ``None``.
         content_bias: u, (heads, key_dim), or ``None``.
+        table: Scores of the displacements in ``window``, (heads, *window.size), or
+            ``None``, see :meth:`add_table`.
+        window: The displacements that the table is of, or ``None``.
 
     Reference:
         Equation 8 and Theorem 1.
@@ -80,6 +85,8 @@ class RelativeSelfAttention(nn.Module):
     key_weight: nn.Parameter | None
     position_weight: nn.Parameter | None
     content_bias: nn.Parameter | None
+    table: nn.Parameter | None
+    window: Window | None
 
     def __init__(
         self,
@@ -156,6 +163,7 @@ class RelativeSelfAttention(nn.Module):
         self.bias = parameter(out_channels) if bias else None
         self.query_weight = self.key_weight = None
         self.position_weight = self.content_bias = None
+        self.table = self.window = None
         self.reset_parameters()
         if key_dim is not None:
             self.add_content_terms(key_dim)
@@ -207,6 +215,49 @@ class RelativeSelfAttention(nn.Module):
             nn.init.uniform_(weight, -bound, bound)
         return self
 
+    def add_table(
+        self,
+        low: Sequence[int],
+        size: Sequence[int],
+        *,
+        step: Sequence[int] | None = None,
+    ) -> Self:
+        """Add a table of scores: s_h(δ) = −α_h ‖δ − Δ_h‖² + table_h(δ).
+
+        It starts at zero, and is −∞ for all displacements outside of its window. Within
+        it, too, entries may be set to −∞, as long as every query finds a token that is
+        not; they stay −∞ in training.
+
+        Args:
+            low: First displacement of the window, in pixels, one integer an axis.
+            size: Displacements per axis.
+            step: Pixels from one to the next, per axis; by default 1.
+
+        Returns:
+            The layer itself.
+
+        Raises:
+            ArgumentError: If there is not one integer an axis, or a size or a step is
+                below 1.
+
+        Example:
+            Heads with α = 0 and a table of zeros take the mean of their window.
+
+            >>> geometry = ConvGeometry.create((3,))
+            >>> layer = RelativeSelfAttention(1, 1, geometry, num_heads=1)
+            >>> _ = nn.init.zeros_(layer.add_table(low=[-1], size=[3]).alpha)
+            >>> layer.attention_probabilities(4)[0, 0].mul(3).tolist()
+            [1.0, 1.0, 1.0, 0.0]
+        """
+        axes = self.geometry.axes
+        step = (1,) * axes if step is None else step
+        window = Window(tuple(low), tuple(size), tuple(step))
+        if len(window.size) != axes:
+            raise ArgumentError(f"the layer works over {axes} axes, got {window}")
+        self.table = nn.Parameter(self.alpha.new_zeros(self.num_heads, *window.size))
+        self.window = window
+        return self
+
     def materialize_projections(self) -> Self:
         """Turn an identity projection into an ordinary parameter, to be trained.
 
@@ -255,6 +306,9 @@ class RelativeSelfAttention(nn.Module):
                 self.position_weight,
                 self.content_bias,
             )
+        table = None
+        if self.table is not None and self.window is not None:
+            table = Table(self.table, self.window)
         return Heads(
             self.alpha,
             self.centers,
@@ -262,6 +316,7 @@ class RelativeSelfAttention(nn.Module):
             self.output_weight,
             self.bias,
             content,
+            table,
             self._memo,
         )
 
@@ -276,11 +331,13 @@ class RelativeSelfAttention(nn.Module):
             geometry has it; without the batch axis if the input had none.
 
         Raises:
-            InputError: If axes, channels, size or dtype of the input do not suit.
+            InputError: If axes, channels, size or dtype of the input do not suit, or
+                a head with a table finds no token from some query.
             StrategyError: If the strategy cannot run on it.
         """
         batch = self._batched(x)
-        heads, grid = self.heads(), Grid.of(self.geometry, batch.shape[2:])
+        heads = self.heads()
+        grid = self._grid(heads, batch.shape[2:])
         output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
         if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
@@ -320,7 +377,7 @@ class RelativeSelfAttention(nn.Module):
             self.geometry.check_input(size)
             x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
         batch = self._batched(x)
-        grid = Grid.of(self.geometry, batch.shape[2:])
+        grid = self._grid(heads, batch.shape[2:])
         select("dense", heads, grid, batch)  # refuses what would not fit
         scores = attention_scores(heads, grid.queries, grid.canvas(batch))
         return scores if heads.content is not None else scores.squeeze(0)
@@ -365,7 +422,26 @@ class RelativeSelfAttention(nn.Module):
             parts.append(f"groups={self.groups}")
         if self.query_weight is not None:
             parts.append(f"key_dim={self.query_weight.shape[1]}")
+        if self.window is not None:
+            parts.append(f"low={self.window.low}, size={self.window.size}")
+            if any(step != 1 for step in self.window.step):
+                parts.append(f"step={self.window.step}")
         return ", ".join(parts)
+
+    def _grid(self, heads: Heads, size: Sequence[int]) -> Grid:
+        """Lay the geometry on an input, and check what tables need of it."""
+        grid, table = Grid.of(self.geometry, size), heads.table
+        if table is None:
+            return grid
+
+        def check() -> None:
+            table.check_reach(grid.queries, grid.canvas_size)
+
+        if torch.compiler.is_compiling():
+            check()
+        else:
+            heads.memo.get(("reach", grid, table.window), [table.scores], check)
+        return grid
 
     def _batched(self, x: Tensor) -> Tensor:
         """Check the input and give it a batch axis if it has none."""
@@ -416,9 +492,11 @@ def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
         strategy 'auto' runs separable
           * separable: one smoothing per group of heads, then a convolution
               3 heads with alpha=1 smoothed over the whole canvas, neglecting 0
+          - normalised: cannot run: without a table heads attend to the whole canvas,
+            not to a window
           - fused: a fused attention kernel per head, on absolute positions
           - dense: every query against every key, materialised: the definition
     """
-    batch = attention._batched(x)
-    grid = Grid.of(attention.geometry, batch.shape[2:])
-    return explain_choice(attention.strategy, attention.heads(), grid, batch)
+    batch, heads = attention._batched(x), attention.heads()
+    grid = attention._grid(heads, batch.shape[2:])
+    return explain_choice(attention.strategy, heads, grid, batch)

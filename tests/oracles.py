@@ -1,10 +1,10 @@
 """What is true, computed without this package: slow, literal, in float64."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
-from math import exp, fsum, prod
+from math import exp, fsum, inf, prod
 
 import torch
 from mpmath import mp
@@ -66,6 +66,7 @@ class LiteralAttention:
     centers: Sequence[Sequence[float]]
     matrices: Tensor  # W_val W_out, (heads, channels, outputs)
     content: Content | None = None
+    tables: Sequence[Mapping[tuple[int, ...], float]] | None = None  # by displacement
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the output for a batch."""
@@ -107,6 +108,8 @@ class LiteralAttention:
             -self.alpha[head] * f for f in (1, *(-2 * c for c in self.centers[head]))
         ]
         score = fsum(v * r for v, r in zip(vector, encoding, strict=True))
+        if self.tables is not None:
+            score += self.tables[head].get(tuple(delta), -inf)
         if self.content is None:
             return score
         nearest = [

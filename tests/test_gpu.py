@@ -11,6 +11,7 @@ import expressivity as ex
 from expressivity.strategies import STRATEGIES
 from tests import attack, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
+from tests.test_tables import table_layer
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -21,6 +22,8 @@ CASES = [
     replace(BASE_1D, size=(300,), dilation=2),
     replace(BASE_3D, padding_mode="circular"),
 ]
+# All that take heads without tables.
+QUADRATIC = [s.name for s in STRATEGIES if s.name != "normalised"]
 # A GPU may round float32 to the 11 bits of TF32 on the way.
 ROUNDING = {
     torch.float64: 1e-11,
@@ -62,7 +65,7 @@ def assert_is_dense_on_the_cpu(
 @per_dtype
 @both_sides_of_saturation
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("strategy", [strategy.name for strategy in STRATEGIES])
+@pytest.mark.parametrize("strategy", QUADRATIC)
 def test_every_strategy_is_dense_on_the_cpu(
     strategy: str, case: Case, alpha: float | None, dtype: torch.dtype
 ) -> None:
@@ -192,7 +195,21 @@ def test_changes_on_the_device_are_seen(alpha: float | None) -> None:
             torch.testing.assert_close(layer(x), expected, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("strategy", [strategy.name for strategy in STRATEGIES])
+@per_dtype
+@pytest.mark.parametrize("strategy", ["normalised", "dense"])
+def test_tables_are_those_of_the_cpu(strategy: str, dtype: torch.dtype) -> None:
+    layer, x = table_layer(BASE), BASE.input(dtype=dtype)
+    layer = layer.to(dtype)
+    found = laws.with_strategy(layer, strategy).to(DEVICE)(x.to(DEVICE))
+    assert_is_dense_on_the_cpu(found, layer, x, roundings=8)
+    conv = BASE.conv(dtype).to(DEVICE)
+    attention = ex.attention_from_conv(conv, heads="minimal")
+    assert {p.device.type for p in attention.parameters()} == {DEVICE}
+    back = ex.conv_from_attention(attention)
+    assert back.weight.device.type == DEVICE
+
+
+@pytest.mark.parametrize("strategy", QUADRATIC)
 @pytest.mark.parametrize("dtype", attack.DTYPES, ids=str)
 def test_no_input_exceeds_a_certificate(strategy: str, dtype: torch.dtype) -> None:
     matmul, before = torch.backends.cuda.matmul, {}

@@ -14,6 +14,7 @@ from expressivity.strategies import STRATEGIES, Heads, dense, fused
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case
 
+NO_TABLE = "without a table heads attend to the whole canvas, not to a window"
 one_of_each = pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
 
 
@@ -149,7 +150,12 @@ class TestChoice:
         explanation = ex.explain(attention, BASE.input())
         assert explanation.requested == "auto"
         assert explanation.chosen == "separable"
-        assert explanation.reasons == {"separable": None, "fused": None, "dense": None}
+        assert explanation.reasons == {
+            "separable": None,
+            "normalised": NO_TABLE,
+            "fused": None,
+            "dense": None,
+        }
         assert str(explanation).splitlines() == [
             "strategy 'auto' runs separable",
             "  * separable: one smoothing per group of heads, then a convolution",
@@ -157,6 +163,7 @@ class TestChoice:
                 "      6 heads saturated: 1.1e-16 of the attention is off its pixel, "
                 "below the rounding of float64: no smoothing is needed"
             ),
+            f"  - normalised: cannot run: {NO_TABLE}",
             "  - fused: a fused attention kernel per head, on absolute positions",
             "  - dense: every query against every key, materialised: the definition",
         ]

@@ -31,9 +31,12 @@ each_pass = pytest.mark.parametrize("trained", [False, True])
 def held(case: Case, strategy: str, heads: str, *, trained: bool) -> float:
     """Return the most bytes held at once, in units of input and output."""
     conv, x = case.conv(torch.float32), case.input(1, dtype=torch.float32)
-    layer = ex.attention_from_conv(conv, strategy=strategy, **OPTIONS[heads])
+    options = OPTIONS.get(heads, {"alpha": 1.0})
+    layer = ex.attention_from_conv(conv, strategy=strategy, **options)
     if heads == "content":
         torch.nn.init.normal_(layer.add_content_terms(4).query_weight, std=0.1)
+    if heads == "table":
+        layer.add_table((-1, -1), (3, 4))
     taken = oracles.peak_bytes_of_pass(layer, x, trained=trained)
     return taken / (x.nbytes + conv(x).nbytes)
 
@@ -45,7 +48,7 @@ def held(case: Case, strategy: str, heads: str, *, trained: bool) -> float:
         (strategy.name, heads)
         for strategy in STRATEGIES
         for heads in OPTIONS
-        if strategy.name != "dense" and (strategy.name, heads) != NO_CONTENT
+        if strategy.name in MOST and (strategy.name, heads) != NO_CONTENT
     ],
 )
 def test_is_linear_in_the_pixels(strategy: str, heads: str, trained: bool) -> None:
@@ -55,6 +58,16 @@ def test_is_linear_in_the_pixels(strategy: str, heads: str, trained: bool) -> No
     )
     assert max(first, *others) < MOST[strategy]
     assert others[-1] < GROWTH * first
+
+
+@each_pass
+def test_is_linear_in_the_pixels_with_a_table(trained: bool) -> None:
+    first, second = (
+        held(replace(SQUARE, size=(side, side)), "auto", "table", trained=trained)
+        for side in (32, 128)
+    )
+    assert max(first, second) < MOST["separable"]
+    assert second < GROWTH * first
 
 
 @each_pass

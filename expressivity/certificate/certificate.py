@@ -281,8 +281,8 @@ def certify(
 
     Raises:
         CertificateError: Where no rigorous statement is possible: content terms,
-            numbers that are not finite or may leave the range of the dtype, settings
-            of torch that compute in less than the dtype's precision.
+            tables, numbers that are not finite or may leave the range of the dtype,
+            settings of torch that compute in less than the dtype's precision.
         ArgumentError: If the bound is not positive and finite, or the two do not have
             the same geometry and channels.
         InputError: If the size does not suit the layer.
@@ -352,6 +352,11 @@ def _require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None
         raise CertificateError(
             "the layer has content terms: its attention depends on the input, and no "
             "bound holds for all of them"
+        )
+    if attention.heads().table is not None:
+        raise CertificateError(
+            "the layer has a table: how its attention rounds is not modelled. "
+            "conversion_error bounds it in exact arithmetic"
         )
     parameters = [*attention.parameters(), *conv.parameters()]
     kinds = sorted({f"{p.dtype} on {p.device.type}" for p in parameters})

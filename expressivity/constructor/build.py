@@ -1,10 +1,13 @@
 """From a convolution to the attention layer that computes it: Theorem 1.
 
 One head per tap, centered on it, whose value and output projections compose to the
-tap's matrix W_Δ.
+tap's matrix W_Δ. On request rings of heads around the taps, which make up for a small
+α, or as few heads as tables of probabilities allow.
 """
 
+from dataclasses import dataclass
 from numbers import Integral
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -13,10 +16,15 @@ from torch import Tensor
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import alpha_for, saturation_alpha
 from expressivity.bounds.leak import check_positive, round_up
+from expressivity.constructor.heads import minimal_heads
+from expressivity.constructor.rings import ringed_heads
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.strategies import check_name
+from expressivity.tables import Table, Window
+
+Placement = Literal["taps", "minimal"]
 
 
 def attention_from_conv(
@@ -26,6 +34,9 @@ def attention_from_conv(
     tolerance: float | None = None,
     head_dim: int | None = None,
     strategy: str = "auto",
+    heads: Placement = "taps",
+    max_heads: int | None = None,
+    rings: int = 0,
 ) -> RelativeSelfAttention:
     """Build the self-attention layer that computes a convolution.
 
@@ -42,20 +53,32 @@ def attention_from_conv(
             padded with zeros; a smaller one keeps the largest singular values of
             each tap, at the price that :func:`truncation_error` states.
         strategy: How the attention is evaluated: ``"auto"`` or a name.
+        heads: ``"taps"`` for one head a tap, or ``"minimal"`` for the heads of
+            :func:`expressivity.minimal_heads`, at most one more than the taps'
+            matrices span dimensions: with α = 0 they attend by tables over the taps,
+            (heads, *kernel_size) logarithms of probabilities, exact up to rounding.
+        max_heads: For ``"minimal"``: no more heads than that, with the error that
+            :func:`expressivity.minimal_heads` states.
+        rings: m rings of further heads around the taps, (K + 2m)^d of them without
+            dilation, whose values undo the smoothing of a given ``alpha``: the error
+            is then of order e^−α(m+1), far from borders, and e^−2α near them.
 
     Returns:
-        A layer with one head a tap, on the device, in the dtype and in the training
-        mode of the convolution; parameters require gradients where the weight does.
+        A layer on the device, in the dtype and in the training mode of the convolution;
+        parameters require gradients where the weight does.
 
     Raises:
         ArgumentError: If ``alpha`` or ``tolerance`` is not positive and finite or
-            both are given, or ``head_dim`` is below 1.
+            both are given, ``head_dim`` is below 1, ``max_heads`` below 2, ``rings``
+            below 0, or options are combined that have no meaning together; if
+            ``"minimal"`` heads are asked for with replicate padding, which has no
+            tokens for tables to attend to.
         UnsupportedModuleError: If ``conv`` is no convolution with finite
             floating-point weights.
         StrategyError: If there is no such strategy.
 
     Reference:
-        Theorem 1, Lemmas 1 and 2; DESIGN 2.4 to 2.8.
+        Theorem 1, Lemmas 1 and 2; DESIGN 2.4 to 2.9 and 2.11.
 
     Example:
         >>> conv = torch.nn.Conv2d(3, 8, kernel_size=3, padding=1)
@@ -63,32 +86,48 @@ def attention_from_conv(
         >>> x = torch.randn(1, 3, 16, 16)
         >>> bool((attention(x) - conv(x)).abs().max() < 1e-5)
         True
+
+        A kernel of one channel to one has two heads: one for each sign.
+
+        >>> conv = torch.nn.Conv2d(1, 1, kernel_size=3, padding=1)
+        >>> attention = attention_from_conv(conv, heads="minimal")
+        >>> attention.num_heads, attention.table.shape
+        (2, torch.Size([2, 3, 3]))
     """
     check_options(alpha, tolerance, head_dim, strategy)
     conv = plain_convolution(conv)
+    _check_heads(heads, max_heads, rings, alpha, tolerance)
+    if heads == "minimal" or rings:
+        _check_holds_everything(conv, head_dim)
     weight, geometry = conv.weight.detach(), ConvGeometry.from_conv(conv)
-    if alpha is not None:
-        strength = float(alpha)
-    elif tolerance is not None:
-        strength = alpha_for(conv, tolerance=tolerance)
-    else:
-        strength = saturation_alpha(weight.dtype, geometry.axes)
+    plan = (
+        _minimal(conv, geometry, max_heads)
+        if heads == "minimal"
+        else _on_taps(conv, geometry, alpha, tolerance, rings)
+    )
     attention = RelativeSelfAttention(
         conv.in_channels,
         conv.out_channels,
         geometry,
+        num_heads=len(plan.matrices),
         head_dim=head_dim,
         groups=conv.groups,
         bias=conv.bias is not None,
         strategy=strategy,
         device="meta",  # nothing is drawn at random only to be overwritten
         dtype=weight.dtype,
-    ).to_empty(device=weight.device)
-    blocks = tap_matrices(weight).unflatten(1, (conv.groups, -1))
+    )
+    if plan.table is not None:
+        window = plan.table.window
+        attention.add_table(window.low, window.size, step=window.step)
+    attention = attention.to_empty(device=weight.device)
+    blocks = plan.matrices.unflatten(1, (conv.groups, -1))
     value, output = _projections(blocks, attention.head_dim)
     with torch.no_grad():
-        attention.alpha.fill_(round_up(strength, weight.dtype))
-        attention.centers.copy_(geometry.centers())
+        attention.alpha.fill_(plan.alpha)
+        attention.centers.copy_(plan.centers)
+        if attention.table is not None and plan.table is not None:
+            attention.table.copy_(plan.table.scores)
         for parameter, content in (
             (attention.value_weight, value),
             (attention.output_weight, output),
@@ -101,6 +140,92 @@ def attention_from_conv(
     if attention.bias is not None and conv.bias is not None:
         attention.bias.requires_grad_(conv.bias.requires_grad)
     return attention.train(conv.training)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Heads to be built: how they attend, and what each carries."""
+
+    alpha: float
+    centers: Tensor  # (heads, axes)
+    matrices: Tensor  # (heads, out_channels, channels of a group)
+    table: Table | None = None
+
+
+def _on_taps(
+    conv: Convolution,
+    geometry: ConvGeometry,
+    alpha: float | None,
+    tolerance: float | None,
+    rings: int,
+) -> _Plan:
+    """Return one head a tap, and rings around them."""
+    dtype = conv.weight.dtype
+    if alpha is not None:
+        strength = float(alpha)
+    elif tolerance is not None:
+        strength = alpha_for(conv, tolerance=tolerance)
+    else:
+        strength = saturation_alpha(dtype, geometry.axes)
+    stored, taps = round_up(strength, dtype), tap_matrices(conv.weight.detach())
+    if not rings:
+        return _Plan(stored, geometry.centers(), taps)
+    return _Plan(stored, *ringed_heads(taps, geometry, stored, rings))
+
+
+def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -> _Plan:
+    """Return the heads of ``minimal_heads``: tables over the taps."""
+    if geometry.padding_mode == "replicate" and any(map(any, geometry.padding)):
+        raise ArgumentError(
+            "heads='minimal' needs tokens wherever a tap can be, got "
+            f"padding_mode='replicate' with padding={conv.padding}, which puts none on "
+            "the canvas: quadratic heads attend to the nearest pixel there, tables to "
+            "nothing. Use heads='taps'"
+        )
+    found = minimal_heads(conv, max_heads=max_heads)
+    low = tuple(-anchor for anchor in geometry.anchor)
+    window = Window(low, geometry.kernel_size, geometry.dilation)
+    scores = found.tables.log().unflatten(1, geometry.kernel_size)
+    centers = torch.zeros(len(scores), geometry.axes)
+    return _Plan(0.0, centers, found.matrices, Table(scores, window))
+
+
+def _check_heads(
+    heads: str,
+    max_heads: int | None,
+    rings: int,
+    alpha: float | None,
+    tolerance: float | None,
+) -> None:
+    """Refuse ways to place heads that do not exist, or make no sense together."""
+    if heads not in get_args(Placement):
+        raise ArgumentError(f"heads needs one of {get_args(Placement)}, got {heads!r}")
+    if not (isinstance(rings, Integral) and rings >= 0):
+        raise ArgumentError(f"rings needs an integer of at least 0, got {rings!r}")
+    if heads == "minimal":
+        if alpha is not None or tolerance is not None or rings:
+            raise ArgumentError(
+                "heads='minimal' attends by tables, with alpha = 0 and no error but "
+                "that of max_heads: leave alpha, tolerance and rings out, got "
+                f"{alpha=}, {tolerance=} and {rings=}"
+            )
+    elif max_heads is not None:
+        raise ArgumentError(f"max_heads goes with heads='minimal', got {heads=}")
+    if rings and alpha is None:
+        raise ArgumentError(
+            f"rings undo the smoothing of a given alpha: pass alpha=, got {rings=} "
+            f"with {alpha=} and {tolerance=}"
+        )
+
+
+def _check_holds_everything(conv: Convolution, head_dim: int | None) -> None:
+    """Refuse to truncate heads that are no taps: no error is stated for them."""
+    least = min(conv.in_channels, conv.out_channels) // conv.groups
+    if head_dim is not None and head_dim < least:
+        raise ArgumentError(
+            f"head_dim below {least} truncates taps: with heads='minimal' or rings "
+            f"heads carry mixtures of them, got {head_dim=}. Leave it out"
+        )
 
 
 def check_options(

@@ -8,9 +8,13 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import Deviation
+from expressivity.constructor.table_kernel import TableKernel, table_kernel
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry import ConvGeometry, Convolution
+
+# A locality strength, 1/pixel², at which float64 sees nothing but the nearest pixel.
+_ONE_HOT = 1e4
 
 
 def conversion_error(
@@ -22,7 +26,7 @@ def conversion_error(
     """Return the worst-case difference of a layer and a convolution, as they are.
 
     Unlike :func:`expressivity.worst_case_error` it takes the parameters of the
-    layer: truncated heads, unequal α, centers off the grid.
+    layer: truncated heads, unequal α, centers off the grid, tables.
 
     Args:
         attention: A layer without content terms.
@@ -36,7 +40,8 @@ def conversion_error(
 
     Raises:
         ArgumentError: If the two do not have the same geometry and channels.
-        NotOneHotError: If the scores of the layer depend on the tokens.
+        NotOneHotError: If the scores of the layer depend on the tokens, or some query
+            sees only a part of a table.
         InputError: If the size does not suit the layer.
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
@@ -65,7 +70,8 @@ def deviation(attention: RelativeSelfAttention, conv: Convolution) -> Deviation:
 
     Raises:
         ArgumentError: If the two do not have the same geometry and channels.
-        NotOneHotError: If the scores of the layer depend on the tokens.
+        NotOneHotError: If the scores of the layer depend on the tokens, or some query
+            sees only a part of a table.
     """
     require_position_only(attention)
     taps, heads = tap_matrices(conv.weight.detach()).cpu(), attention.heads()
@@ -76,7 +82,34 @@ def deviation(attention: RelativeSelfAttention, conv: Convolution) -> Deviation:
             "the layer and the convolution need the same geometry and channels, got "
             f"{attention} and {conv}"
         )
-    return Deviation(*placement(attention), matrices, taps, attention.geometry, doubt)
+    kernel = layer_table_kernel(attention)
+    if kernel is None:
+        where = placement(attention)
+        return Deviation(*where, matrices, taps, attention.geometry, doubt)
+    centers = kernel.displacements.double()
+    one_hot = torch.full((len(centers),), _ONE_HOT, dtype=torch.float64)
+    return Deviation(
+        one_hot, centers, kernel.matrices, taps, attention.geometry, kernel.doubt
+    )
+
+
+def layer_table_kernel(attention: RelativeSelfAttention) -> TableKernel | None:
+    """Return the kernel that a layer with tables convolves with.
+
+    Args:
+        attention: A layer without content terms.
+
+    Returns:
+        The kernel; ``None`` for a layer without tables.
+
+    Raises:
+        NotOneHotError: If some query sees only a part of a table.
+    """
+    heads = attention.heads()
+    if heads.table is None:
+        return None
+    matrices, doubt = _composed([w.detach().cpu() for w in heads.projections])
+    return table_kernel(heads, heads.table, attention.geometry, matrices, doubt)
 
 
 def bias_difference(

@@ -13,9 +13,11 @@ from expressivity.constructor.compare import (
     conversion_error,
     deviation,
     head_matrices,
+    layer_table_kernel,
     placement,
     require_position_only,
 )
+from expressivity.constructor.table_kernel import TableKernel
 from expressivity.convolutions import build_convolution
 from expressivity.encoding import axis_scores
 from expressivity.errors import ArgumentError, NotOneHotError
@@ -50,7 +52,7 @@ def conv_from_attention(
 
     Args:
         attention: A layer without content terms, or with content terms that are
-            zero, whose heads attend to taps of its kernel.
+            zero, whose heads attend to taps of its kernel: one-hot, or by tables.
         tolerance: Largest absolute error allowed over ‖x‖_∞ ≤ 1. With it the heads
             may be soft: the kernel is then the nearest one in the Frobenius norm
             of the operator far from borders.
@@ -63,7 +65,8 @@ def conv_from_attention(
     Raises:
         NotOneHotError: If a head is softer than the rounding level of its dtype,
             attends outside the kernel or depends on the tokens; or, with
-            ``tolerance``, if the nearest convolution is further off.
+            ``tolerance``, if the nearest convolution is further off. If some query
+            sees only a part of what tables attend to.
         ArgumentError: If the tolerance is not positive and finite, or torch's
             convolution cannot express the padding of the layer.
 
@@ -75,11 +78,16 @@ def conv_from_attention(
         True
     """
     require_position_only(attention)
+    table = layer_table_kernel(attention)
     if tolerance is None:
+        if table is not None:
+            _require_taps(attention, table)
+            return _convolution(attention, _on_taps(attention, table))
         _require_one_hot(attention)
         return _convolution(attention, _one_hot_kernel(attention))
     tolerance = check_positive("tolerance", tolerance)
-    conv = _convolution(attention, _soft_kernel(attention))
+    soft = _soft_kernel(attention) if table is None else _on_taps(attention, table)
+    conv = _convolution(attention, soft)
     size = deviation(attention, conv).characteristic_size()
     error = float(conversion_error(attention, conv, size=size).max())
     if error > tolerance:
@@ -124,6 +132,34 @@ def _one_hot_kernel(
         return matrices
     hits = (centers.round().long()[:, None] == taps).all(-1)
     return torch.einsum("ht,hoc->toc", hits.to(matrices.dtype), matrices)
+
+
+def _require_taps(attention: RelativeSelfAttention, table: TableKernel) -> None:
+    """Refuse tables that lead to more than rounding off the taps."""
+    taps = attention.geometry.centers()
+    outside = ~(table.displacements[:, None] == taps).all(-1).any(1)
+    sizes = table.matrices.abs().sum(-1)
+    rounding = torch.finfo(attention.alpha.dtype).eps * sizes.sum(0).max()
+    spare = outside & (sizes.amax(1) > rounding)
+    if bool(spare.any()):
+        entry = int(spare.int().argmax())
+        raise NotOneHotError(
+            f"the tables attend to the displacement "
+            f"{table.displacements[entry].tolist()}, which is no tap of a kernel of "
+            f"size {attention.geometry.kernel_size} with dilation "
+            f"{attention.geometry.dilation}: pass tolerance= for the nearest "
+            "convolution"
+        )
+
+
+def _on_taps(
+    attention: RelativeSelfAttention, table: TableKernel
+) -> Float[Tensor, "taps out_channels channels_of_group"]:
+    """Return the matrices of the displacements that are taps."""
+    taps = attention.geometry.centers()
+    hits = (table.displacements[:, None] == taps).all(-1).double()
+    kernel = torch.einsum("wt,woc->toc", hits, table.matrices)
+    return kernel.to(attention.alpha.device)
 
 
 def _soft_kernel(

@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from expressivity.errors import ArgumentError
 from expressivity.grid import Grid
 from expressivity.strategies.memo import Memo
+from expressivity.tables import Table
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Heads:
         output_weight: W_outᵀ, (groups, outputs of a group, head_dim, heads).
         bias: Added to every output, (out_channels,), or ``None``.
         content: The content terms, or ``None`` where they are zero.
+        table: Scores of displacements, or ``None`` for the quadratic ones alone.
         memo: What was computed from these parameters before.
 
     Raises:
@@ -62,6 +64,7 @@ class Heads:
     output_weight: Float[Tensor, "groups outputs head_dim heads"] | None
     bias: Float[Tensor, " out_channels"] | None = None
     content: ContentTerms | None = None
+    table: Table | None = None
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
 
     def __post_init__(self) -> None:

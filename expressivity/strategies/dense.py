@@ -108,7 +108,8 @@ def attention_scores(
 ) -> Float[Tensor, "batch_or_1 heads queries keys"]:
     """Return the scores of equation 8, before the softmax.
 
-    The positional score is −α_h ‖δ − Δ_h‖²: v_h · r_δ up to a constant of the head.
+    The positional score is −α_h ‖δ − Δ_h‖²: v_h · r_δ up to a constant of the head;
+    with a table, plus its entry, −∞ outside of its window.
     Computed in at least float32, outside autocast.
 
     Args:
@@ -125,6 +126,8 @@ def attention_scores(
         scores = positional_scores(
             heads.alpha.to(dtype), heads.centers.to(dtype), queries, size
         )[None]
+        if heads.table is not None:
+            scores = scores + heads.table.between(queries, size).to(dtype)
         if heads.content is None:
             return scores
         terms = heads.content
@@ -161,6 +164,8 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
         scores = (3 if axes == 1 else 2) * pairs
     else:
         scores = 3 * pairs * batch + 2 * asked * keys * (axes + 1)
+    if heads.table is not None:  # entries and their indices
+        scores += pairs + 2 * asked * keys
     per_head = heads.value_width * (asked + keys) * len(heads.alpha)
     carried = (per_head + heads.out_channels * asked) * batch
     needed = (scores + carried) * dtype.itemsize

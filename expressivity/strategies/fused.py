@@ -43,7 +43,7 @@ class Fused:
     summary: str = "a fused attention kernel per head, on absolute positions"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse forward-mode derivatives.
+        """Refuse tables and forward-mode derivatives.
 
         Args:
             heads: Parameters of the heads.
@@ -53,6 +53,8 @@ class Fused:
         Returns:
             The reason, or ``None``.
         """
+        if heads.table is not None:
+            return "a table is no inner product of a query's and a key's position"
         recorded = [x, heads.alpha, heads.centers, *heads.projections]
         if heads.content is not None:
             recorded += vars(heads.content).values()

@@ -9,11 +9,12 @@ from expressivity.grid import Grid
 from expressivity.strategies.base import Heads, Strategy
 from expressivity.strategies.dense import Dense
 from expressivity.strategies.fused import Fused
+from expressivity.strategies.normalised import Normalised
 from expressivity.strategies.separable import Separable
 
 AUTO = "auto"
 # The preferred first.
-STRATEGIES: tuple[Strategy, ...] = (Separable(), Fused(), Dense())
+STRATEGIES: tuple[Strategy, ...] = (Separable(), Normalised(), Fused(), Dense())
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Separable:
     summary: str = "one smoothing per group of heads, then a convolution"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse content terms.
+        """Refuse content terms and tables.
 
         Args:
             heads: Parameters of the heads.
@@ -53,6 +53,8 @@ class Separable:
         """
         if heads.content is not None:
             return "content scores do not factorise over the axes"
+        if heads.table is not None:
+            return "a table need not factorise over the axes"
         return None
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:

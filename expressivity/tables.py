@@ -1,0 +1,249 @@
+"""Relative tables: a score of its own for every displacement of a window.
+
+Beside the quadratic encoding a head may have a free table. Its positional score is then
+
+    s_h(δ) = −α_h ‖δ − Δ_h‖² + table_h(δ)
+
+for the displacements δ = k − q of a window, and −∞ outside of it: with α_h = 0 the
+attention is any probability distribution over the window. Where borders of the canvas
+cut a window off, the softmax is over what is left of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from expressivity.errors import ArgumentError, InputError
+
+_KEPT = 1024
+
+
+class Stretch(NamedTuple):
+    """Queries along one axis that see the same entries of a window.
+
+    Attributes:
+        queries: Their positions, in pixels of the canvas.
+        entries: Indices of the entries whose tokens are on the canvas.
+    """
+
+    queries: range
+    entries: range
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box of displacements that heads may attend to.
+
+    Attributes:
+        low: The first displacement, in pixels, per axis.
+        size: Displacements per axis.
+        step: Pixels from one to the next, per axis.
+
+    Raises:
+        ArgumentError: If the fields differ in their number of axes, or a size or a
+            step is below 1.
+
+    Example:
+        >>> Window(low=(-2,), size=(3,), step=(2,)).displacements().tolist()
+        [[-2], [0], [2]]
+    """
+
+    low: tuple[int, ...]
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.size) == len(self.step):
+            raise ArgumentError(
+                "low, size and step of a window need one integer per axis each, got "
+                f"{self.low}, {self.size} and {self.step}"
+            )
+        if min(self.size) < 1 or min(self.step) < 1:
+            raise ArgumentError(
+                "size and step of a window need to be at least 1, got "
+                f"{self.size} and {self.step}"
+            )
+
+    def displacements(
+        self, device: torch.device | str | None = None
+    ) -> Int[Tensor, "entries axes"]:
+        """Return the displacements in pixels, in row-major order.
+
+        Args:
+            device: Where to put the result.
+
+        Returns:
+            One row an entry.
+        """
+        steps = [
+            torch.arange(size, device=device) * step + low
+            for low, size, step in zip(self.low, self.size, self.step, strict=True)
+        ]
+        return torch.cartesian_prod(*steps).reshape(-1, len(self.size))
+
+    def stretches(
+        self, queries: Sequence[range], canvas_size: Sequence[int]
+    ) -> tuple[tuple[Stretch, ...], ...]:
+        """Part the queries by what they see of the window.
+
+        Args:
+            queries: Query positions along each axis.
+            canvas_size: Tokens along each axis.
+
+        Returns:
+            The stretches of each axis, in order: a single one where every query sees
+            the whole window.
+
+        Raises:
+            InputError: If some query sees no token of the window at all.
+
+        Example:
+            >>> Window((-1,), (3,), (1,)).stretches([range(5)], [5])[0][:2]
+            (Stretch(queries=range(0, 1), entries=range(1, 3)),
+             Stretch(queries=range(1, 4), entries=range(0, 3)))
+        """
+        # Sizes may be symbols while a graph is traced.
+        split = _split if torch.compiler.is_compiling() else _kept_split
+        axes = zip(self.low, self.size, self.step, queries, canvas_size, strict=True)
+        found = tuple(split(*axis) for axis in axes)
+        for axis, stretches in enumerate(found):
+            for query, entries in stretches:
+                if not len(entries):
+                    raise InputError(
+                        f"axis {axis}: the window of displacements from "
+                        f"{self.low[axis]} to "
+                        f"{self.low[axis] + self.step[axis] * (self.size[axis] - 1)} "
+                        f"needs to reach a token from every query, got none from "
+                        f"{query[0]} on a canvas of {canvas_size[axis]}: widen the "
+                        "window or enlarge the input"
+                    )
+        return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """A score for every displacement of a window, −∞ for all others.
+
+    Attributes:
+        scores: Added to the quadratic scores, (heads, *window.size); −∞ for what a
+            head does not attend to.
+        window: The displacements.
+
+    Raises:
+        ArgumentError: If the shape of the scores is not that of the window.
+
+    Example:
+        >>> table = Table(torch.tensor([[1.0, 2.0]]), Window((0,), (2,), (1,)))
+        >>> table.between([range(2)], [3]).tolist()
+        [[[1.0, 2.0, -inf], [-inf, 1.0, 2.0]]]
+    """
+
+    scores: Float[Tensor, "heads ..."]
+    window: Window
+
+    def __post_init__(self) -> None:
+        if tuple(self.scores.shape[1:]) != self.window.size:
+            raise ArgumentError(
+                f"a table over {self.window} needs shape (heads, *{self.window.size}), "
+                f"got {tuple(self.scores.shape)}"
+            )
+
+    def between(
+        self, queries: Sequence[range], canvas_size: Sequence[int]
+    ) -> Float[Tensor, "heads queries keys"]:
+        """Return the entry of every pair of a query and a key.
+
+        Args:
+            queries: Query positions along each axis.
+            canvas_size: Tokens along each axis.
+
+        Returns:
+            table_h(k − q), −∞ outside of the window; queries and keys are flattened
+            in row-major order.
+        """
+        window, device = self.window, self.scores.device
+        axes = len(window.size)
+        index = torch.zeros((), dtype=torch.long, device=device)
+        inside = torch.ones((), dtype=torch.bool, device=device)
+        for axis, (low, size, step) in enumerate(
+            zip(window.low, window.size, window.step, strict=True)
+        ):
+            query = queries[axis]
+            asked = torch.arange(query.start, query.stop, query.step, device=device)
+            keys = torch.arange(canvas_size[axis], device=device)
+            beyond = keys - asked[:, None] - low
+            entry = beyond.div(step, rounding_mode="floor")
+            seen = (beyond == entry * step) & (entry >= 0) & (entry < size)
+            view = [1] * (2 * axes)
+            view[axis], view[axes + axis] = beyond.shape
+            index = index * size + entry.reshape(view)
+            inside = inside & seen.reshape(view)
+        entries = self.scores.flatten(1)
+        outside = entries.new_full((len(entries), 1), -torch.inf)
+        index = torch.where(inside, index, entries.shape[1])
+        found = torch.cat([entries, outside], 1).index_select(1, index.flatten())
+        pairs: Tensor = found.unflatten(1, index.shape)
+        return pairs.flatten(1 + axes).flatten(1, axes)
+
+    def check_reach(self, queries: Sequence[range], canvas_size: Sequence[int]) -> None:
+        """Refuse a canvas on which some head finds no token from some query.
+
+        While a graph is traced, and where there are no values to look at (meta,
+        vmap), entries of −∞ are not looked for; softmax then yields NaN.
+
+        Args:
+            queries: Query positions along each axis.
+            canvas_size: Tokens along each axis.
+
+        Raises:
+            InputError: If all that a query sees of a table is −∞.
+        """
+        stretches = self.window.stretches(queries, canvas_size)
+        if torch.compiler.is_compiling():
+            return
+        counts = (~self.scores.detach().isneginf()).float()
+        for axis, size in zip(stretches, self.window.size, strict=True):
+            seen = counts.new_zeros(size, len(axis))
+            for place, (_, entries) in enumerate(axis):
+                seen[entries.start : entries.stop, place] = 1
+            counts = torch.tensordot(counts, seen, dims=([1], [0]))
+        try:
+            closed = (counts == 0).nonzero()[:1].tolist()
+        except RuntimeError:
+            return
+        for head, *places in closed:
+            query = tuple(
+                axis[place].queries[0]
+                for axis, place in zip(stretches, places, strict=True)
+            )
+            raise InputError(
+                f"every query needs a token that a head can attend to, got head {head} "
+                f"with a table of −∞ wherever the query at {query} finds one of the "
+                f"{tuple(canvas_size)} tokens: raise entries or enlarge the input"
+            )
+
+
+def _split(
+    low: int, size: int, step: int, query: range, tokens: int
+) -> tuple[Stretch, ...]:
+    found: list[Stretch] = []
+    first, stop, start = -1, -1, 0
+    for place in query:
+        before = (first, stop)
+        first = max(0, -((place + low) // step))
+        stop = max(first, min(size, (tokens - 1 - place - low) // step + 1))
+        if (first, stop) == before:
+            found.pop()
+        else:
+            start = place
+        queries = range(start, place + 1, query.step)
+        found.append(Stretch(queries, range(first, stop)))
+    return tuple(found)
+
+
+_kept_split = lru_cache(_KEPT)(_split)
