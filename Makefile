@@ -21,6 +21,7 @@ figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebook
 	cp demo-output/overview.png docs/overview.png
 	$(BIN)/python -m benchmarks.publish
 	$(BIN)/python -m benchmarks.certified
+	$(BIN)/python -m benchmarks.families
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 

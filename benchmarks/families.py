@@ -1,12 +1,16 @@
-"""Write the atlas' table into the README.
+"""Write the atlas' table into the README, and the picture of fewer heads.
 
     python -m benchmarks.families
 
-Gathers the evidence for every family live, as ``expressivity atlas`` does.
+Gathers the evidence for every family live, as ``expressivity atlas`` does. The picture
+is of a 7×7 stem from 3 to 64 channels, with torch's random weights.
 """
+
+from pathlib import Path
 
 import torch
 
+import expressivity as ex
 from benchmarks.readme import ROOT, write_section
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import Evidence, gather
@@ -46,6 +50,16 @@ def _measured(evidence: Evidence) -> str:
     return "; ".join(parts)
 
 
+def draw_heads() -> Path:
+    """Draw the error against the number of heads of a 7×7 stem."""
+    torch.manual_seed(0)
+    stem = torch.nn.Conv2d(3, 64, 7, stride=2, padding=3)
+    path = ROOT / "docs" / "heads.png"
+    ex.plot_head_curve(ex.head_curve(stem)).savefig(path)
+    return path
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(f"wrote {write_section('atlas', table()).relative_to(ROOT)}")
+    for written in (write_section("atlas", table()), draw_heads()):
+        print(f"wrote {written.relative_to(ROOT)}")

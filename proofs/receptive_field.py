@@ -168,8 +168,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"(X_c - Y_c) \Big|",
             ),
             Step(
-                r"What is the mean worth? With one weight $z$ for all of them in place "
-                r"of their own, $W_p - z$ is what is left to be missed. If "
+                r"What is the mean worth? If a layer gives all of them one weight $z$ "
+                r"in place of their own, $W_p - z$ is left to be missed. If "
                 r"$A = z + h^2$ and $D = z - t$ with $t \ge 0$, that is as much for "
                 r"the two as exchanging $B$ and $-B$ shows. With the median of the "
                 r"weights for $z$ all pixels are in such pairs, but for one that has "

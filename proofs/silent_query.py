@@ -99,7 +99,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"Scores are $\tau\, q \cdot (\kappa_k + r_k)$ with $q = W x_q + b$: "
                 "keys $\\kappa$ and encodings $r$ may depend on the content and the "
                 r"position of the key, and on the query's position, in any way; "
-                r"$\tau$ is $1$ or $1/\sqrt{D}$. There may be any number of heads."
+                r"$\tau$ is $1$ or $1/\sqrt{D}$. Values depend on the token only, with "
+                "or without an encoding added. There may be any number of heads."
             ),
             "The query has no bias, $b = 0$, and its pixel holds zeros, $x_q = 0$.",
             (
@@ -201,8 +202,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "The sum instead of the mean.", Equal(attended, Sum(v(k), (k, 1, n)))
             ),
         ),
-        scope="Any number of keys, heads, channels and dimensions; any keys, values "
-        "and encodings; every convolution.",
+        scope="Any number of keys, heads, channels and dimensions; any keys and "
+        "encodings, any values of the tokens; every convolution.",
         formulas=formulas,
         remarks=(
             (

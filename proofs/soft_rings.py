@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sympy import Abs, Expr, Function, Integer, Sum, exp, expand, series, symbols
+from sympy import Abs, Expr, Function, Integer, Sum, exp, symbols, together
 
 from proofs.engine import (
     ByInduction,
@@ -66,8 +66,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     beyond = TERM.subs(n, late)
     normaliser = (1 + e) / (1 - e)  # 1 + 2ε + 2ε² + …: more than Z
 
-    def left_over(rings: int, place: int, *, sign: int = 1) -> Expr:
-        """Return the first order that rings leave at a place, and all before it."""
+    def leaves(rings: int, place: int, value: int, *, sign: int = 1) -> Tends:
+        """Claim what rings leave at a place, in units of the order that counts."""
         factors = {
             ring: sign**ring * inverse.subs({k: ring, M: 3}).doit()
             for ring in range(rings + 1)
@@ -76,16 +76,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             factors[abs(head)] * e ** ((place - head) ** 2)
             for head in range(-rings, rings + 1)
         )
-        return series(total - int(place == 0), e, 0, rings + 2).removeO()
+        share = together((total - int(place == 0)) / e ** (rings + 1))
+        return Tends(share, e, Integer(0), Integer(value))
 
-    def leading(rings: int) -> Every:
-        return Every([
-            Equal(
-                left_over(rings, place),
-                (-1) ** rings * e ** (rings + 1) * int(place == rings + 1),
-            )
-            for place in range(rings + 4)
-        ])
+    def next_order(ring: int) -> Expr:
+        return (inverse.subs({k: ring, M: 2}).doit() / (-e) ** ring - 1) / e**2
 
     return Statement(
         name="soft_rings",
@@ -189,13 +184,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"... and $a_k = (-\varepsilon)^k (1 - \dots) / E$: the first terms, "
                 "with three of each series.",
                 Every([
-                    Equal(
-                        series(
-                            inverse.subs({k: ring, M: 2}).doit(), e, 0, ring + 3
-                        ).removeO(),
-                        expand((-e) ** ring * (1 + (3 - int(ring == 0)) * e**2)),
-                    )
-                    for ring in range(3)
+                    Tends(together(next_order(ring)), e, Integer(0), Integer(value))
+                    for ring, value in ((0, 2), (1, 3), (2, 3))
                 ]),
                 shown=r"a_0 = 1 + 2\varepsilon^2 + \dots, \quad a_1 = -\varepsilon - "
                 r"3\varepsilon^3 - \dots, \quad a_2 = \varepsilon^2 + "
@@ -245,7 +235,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "The same from the truncated kernels themselves, for no ring, one and "
                 r"two: up to the order $\varepsilon^{m+1}$ nothing is left but that.",
-                Every([leading(rings) for rings in range(3)]),
+                Every([
+                    leaves(rings, place, (-1) ** rings * int(place == rings + 1))
+                    for rings in range(3)
+                    for place in range(rings + 4)
+                ]),
                 shown=r"r^{(m)}_i = (-1)^m\, \varepsilon^{m+1}\, [\,|i| = m + 1\,] + "
                 r"O(\varepsilon^{m+2}) \quad (m = 0, 1, 2;\ 0 \le i \le m + 3)",
             ),
@@ -276,13 +270,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Control(
                 "Factors that do not change their sign: one ring then leaves the first "
                 "order.",
-                Equal(left_over(1, 1, sign=-1).subs(e, 1 / (1 + past)), 0),
-                shown=r"r^{(1)}_1 = O(\varepsilon^3)",
-            ),
-            Control(
-                "No ring leaves the second order only.",
-                Equal(left_over(0, 1).subs(e, 1 / (1 + past)), 0),
-                shown=r"r^{(0)}_1 = O(\varepsilon^2)",
+                leaves(1, 1, 0, sign=-1),
+                shown=r"\lim_{\varepsilon \to 0} r^{(1)}_1 / \varepsilon^2 = 0",
             ),
             Control(
                 "Half the constant.",

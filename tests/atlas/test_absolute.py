@@ -12,7 +12,7 @@ from expressivity.atlas.absolute import construct
 from expressivity.atlas.encodings import circle_encoding, quadratic_encoding
 from expressivity.atlas.tokens import padded_grid
 from expressivity.atlas.vit import with_encoding
-from expressivity.digits import DigitsCNN
+from expressivity.digits import DigitsCNN, load_digit_images, train
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
 from expressivity.grid import Grid
@@ -254,3 +254,22 @@ def test_a_wrong_layer_and_a_wrong_witness_are_found_out() -> None:
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(200) < wrong.bound
+
+
+def test_trained_layers_run_in_stock_attention() -> None:
+    images, network = load_digit_images(), DigitsCNN()
+    train(network, images, epochs=2)
+    x, found = images.test_images[:50], 0
+    with torch.no_grad():
+        for module in network.features:
+            if isinstance(module, nn.Conv2d):
+                layer = FAMILIES["vit"].construct(module, tuple(x.shape[2:]))
+                assert any(
+                    isinstance(m, nn.MultiheadAttention) for m in layer.modules()
+                )
+                expected = module(x)
+                error = (layer(x) - expected).abs().max() / expected.abs().max()
+                assert error < 1e-5
+                found += 1
+            x = module(x)
+    assert found == 4

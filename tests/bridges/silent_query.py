@@ -113,6 +113,6 @@ def keys(
 
 
 def table(numbers: Tensor) -> Callable[[int, int], float]:
-    """Return a function of a row and a column from one on, which start again."""
-    rows, (height, width) = numbers.tolist(), numbers.shape
-    return lambda i, c: rows[(i - 1) % height][(c - 1) % width]
+    """Return a function of a row and a column from one on, zero beyond the table."""
+    rows = [reader(row) for row in numbers]
+    return lambda i, c: rows[i - 1](c) if 1 <= i <= len(rows) else 0.0
