@@ -219,8 +219,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     + Sum(z(l) * over_taps(balance(d) * W(d, l)), channels),
                 ),
                 shown=r"\sum_\Delta \mu_\Delta a(\Delta) = \sum_\Delta \mu_\Delta "
-                r"\langle V_\Delta - W_\Delta, z \rangle + \langle \sum_\Delta "
-                r"\mu_\Delta W_\Delta, z \rangle",
+                r"\langle V_\Delta - W_\Delta, z \rangle + \sum_\Delta "
+                r"\mu_\Delta \langle W_\Delta, z \rangle",
             ),
             Step(
                 r"The left side is at least the smallest weight $m$; here $\mu_\Delta "

@@ -120,8 +120,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"query is $(1, 0)$ turned by $\Delta\,\theta_f$; both are biases."
             ),
             (
-                r"A sinusoidal encoding holds $(\sin m\theta_f, \cos m\theta_f)$, and "
-                r"$\delta = k - m$."
+                r"A sinusoidal encoding holds $p_m = (\sin m\theta_f, \cos "
+                r"m\theta_f)$ for each frequency, and $\delta = k - m$."
             ),
             (
                 r"The usual frequencies are $\theta_f = 10000^{-2f/d}$ for $F = d/2$ "
@@ -149,8 +149,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     expand_trig(asked.dot(looked * one)),
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
-                shown=r"R_{m\theta} R_{\Delta\theta} \binom{1}{0} \cdot R_{k\theta} "
-                r"\binom{1}{0} = \cos\,((k - m - \Delta)\,\theta)",
+                shown=r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta}\, (1, 0) = "
+                r"\cos\,((k - m - \Delta)\,\theta)",
             ),
             Step(
                 r"Sinusoids: the encoding of $m + \Delta$ is that of $m$, turned the "
@@ -159,8 +159,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     moved.applyfunc(expand_trig),
                     _encoding(m + Delta).applyfunc(lambda e: expand_trig(e.expand())),
                 ),
-                shown=r"R_{-\Delta\theta} \binom{\sin m\theta}{\cos m\theta} = "
-                r"\binom{\sin\,(m + \Delta)\theta}{\cos\,(m + \Delta)\theta}",
+                shown=r"R_{-\Delta\theta}\, p_m = p_{m+\Delta}",
             ),
             Step(
                 "... and its inner product with the encoding of the key is the same "
@@ -169,9 +168,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     expand_trig(moved.dot(_encoding(n))),
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
-                shown=r"\binom{\sin\,(m + \Delta)\theta}{\cos\,(m + \Delta)\theta} "
-                r"\cdot \binom{\sin k\theta}{\cos k\theta} = "
-                r"\cos\,((k - m - \Delta)\,\theta)",
+                shown=r"p_{m+\Delta} \cdot p_k = \cos\,((k - m - \Delta)\,\theta)",
             ),
             Step(
                 "At the center the score is $F$. Elsewhere it is behind by a sum over "
