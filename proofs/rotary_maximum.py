@@ -149,8 +149,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     expand_trig(asked.dot(looked * one)),
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
-                shown=r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta}\, (1, 0) = "
-                r"\cos\,((k - m - \Delta)\,\theta)",
+                shown=r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta} (1, 0) "
+                r"= \cos\,((k - m - \Delta)\,\theta)",
             ),
             Step(
                 r"Sinusoids: the encoding of $m + \Delta$ is that of $m$, turned the "
