@@ -2,7 +2,7 @@
 
 They do where every query sees all that its heads attend to. Then no normaliser depends
 on the query, whatever α is, and the layer equals one with a one-hot head for every
-displacement, which carries the mean matrix there.
+displacement, which carries Σ_h p_h(δ) W_h there.
 """
 
 from typing import NamedTuple

@@ -36,7 +36,7 @@ class Normalised:
     """Convolve with Σ_h p_h(δ) W_h, once for each part of the window that is seen."""
 
     name: str = "normalised"
-    summary: str = "one convolution with the mean kernel of all tables"
+    summary: str = "one convolution with the kernel of all tables together"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
         """Refuse heads without tables, and content terms.
