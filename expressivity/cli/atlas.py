@@ -137,24 +137,24 @@ def _table(found: Sequence[Evidence]) -> Table:
     )
     for column in ("family", "verdict", "measured"):
         table.add_column(column, no_wrap=True)
-    for column in ("heads", "source"):
-        table.add_column(column)
+    table.add_column("heads")
     for evidence in found:
         family = evidence.family
         lines = "\n".join(evidence.figures())
-        table.add_row(family.name, family.verdict, lines, family.heads, family.source)
+        table.add_row(family.name, family.verdict, lines, family.heads)
     return table
 
 
 def _conditions(found: Sequence[Evidence]) -> Table:
-    """Return under which conditions the verdicts hold."""
+    """Return under which conditions the verdicts hold, and of whose layer."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("under these conditions:", "")
+    table.add_column()
+    table.add_row("conditions and sources:", "")
     for evidence in found:
         family = evidence.family
-        table.add_row(f"  {family.name}", "; ".join(family.conditions))
+        conditions = "; ".join(family.conditions)
+        table.add_row(f"  {family.name}", f"{conditions} – {family.source}")
     return table
 
 
