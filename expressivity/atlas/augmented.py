@@ -24,7 +24,7 @@ from expressivity.atlas.augmented_layer import (
     FirstChannels,
 )
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import middle, others, pixel_of, swapped
+from expressivity.atlas.pairs import exchanged
 from expressivity.atlas.tokens import (
     OnCanvas,
     padded_grid,
@@ -132,7 +132,6 @@ def refute_attention(conv: Convolution, size: tuple[int, ...]) -> Witness:
     """
     require_plane(conv)
     padded_grid(conv, size)
-    query = middle(conv, size)
 
     def random(seed: int, *, query_bias: bool) -> nn.Module:
         layer, grid = _branch(
@@ -145,10 +144,9 @@ def refute_attention(conv: Convolution, size: tuple[int, ...]) -> Witness:
         on_canvas = OnCanvas(randomised(layer, seed), grid)
         return FirstChannels(on_canvas, conv.out_channels)
 
-    return Witness.of_pair(
+    return exchanged(
         conv,
-        swapped(conv, size, query, others(size, pixel_of(conv, query))),
-        (query, query),
+        size,
         kind="silent query",
         symmetry="The pixel of the query holds zeros, so a query without a bias "
         "vanishes, all scores are zero and the output is that of the mean pixel.",

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import Place, middle, others, pixel_of, swapped
+from expressivity.atlas.pairs import Place, exchanged, middle, others, pixel_of, swapped
 from expressivity.atlas.tokens import (
     OnCanvas,
     OnTokens,
@@ -185,12 +185,9 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
             that.
     """
     grid = padded_grid(conv, size)
-    query = middle(conv, size)
-    pixel = pixel_of(conv, query)
-    return Witness.of_pair(
+    return exchanged(
         conv,
-        swapped(conv, size, query, others(size, pixel)),
-        (query, query),
+        size,
         kind="swap",
         symmetry="Exchanging two tokens that are not the query permutes keys and "
         "values alike: the softmax sums over the same pairs.",

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import middle, others, pixel_of, swapped
+from expressivity.atlas.pairs import exchanged
 from expressivity.atlas.tokens import OnTokens, padded_grid
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.geometry import Convolution
@@ -106,12 +106,9 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         ArgumentError: If the convolution weighs all other pixels alike.
     """
     grid = padded_grid(conv, size)
-    query = middle(conv, size)
-    pixel = pixel_of(conv, query)
-    return Witness.of_pair(
+    return exchanged(
         conv,
-        swapped(conv, size, query, others(size, pixel)),
-        (query, query),
+        size,
         kind="swap",
         symmetry="Exchanging two tokens that are not the query leaves every sum over "
         "pixels, and the query meets the others in those sums only.",

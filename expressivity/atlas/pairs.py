@@ -1,13 +1,14 @@
 """Inputs that differ by what a family cannot see: the material of witnesses."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import permutations, product
 from types import EllipsisType
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
+from expressivity.atlas.witness import Witness
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 
@@ -132,6 +133,43 @@ def others(size: Sequence[int], query: Place) -> Iterator[tuple[Place, Place]]:
         Ordered pairs.
     """
     yield from permutations([p for p in places(size) if p != query], 2)
+
+
+def exchanged(
+    conv: Convolution,
+    size: Sequence[int],
+    *,
+    kind: str,
+    symmetry: str,
+    layer: Callable[[int], nn.Module],
+    control: Callable[[int], nn.Module],
+) -> Witness:
+    """Return the witness of a family that cannot tell tokens but the query apart.
+
+    Args:
+        conv: The convolution.
+        size: Pixels per axis of the input.
+        kind: The kind of witness.
+        symmetry: Why the family treats the inputs alike.
+        layer: Makes a layer of the family, from a seed.
+        control: Makes one with the condition restored.
+
+    Returns:
+        The witness, at the output in the middle.
+
+    Raises:
+        ArgumentError: If the convolution weighs all other pixels alike.
+    """
+    query = middle(conv, size)
+    return Witness.of_pair(
+        conv,
+        swapped(conv, size, query, others(size, pixel_of(conv, query))),
+        (query, query),
+        kind=kind,
+        symmetry=symmetry,
+        layer=layer,
+        control=control,
+    )
 
 
 def pixel_of(conv: Convolution, query: Place) -> Place:

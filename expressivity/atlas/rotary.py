@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import middle, others, pixel_of, swapped
+from expressivity.atlas.pairs import exchanged
 from expressivity.atlas.sinusoidal import frequencies, gap
 from expressivity.atlas.tokens import (
     OnTokens,
@@ -183,12 +183,9 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         ArgumentError: If the padding is no zeros; if the convolution weighs all other
             pixels alike.
     """
-    query = middle(conv, size)
-    pixel = pixel_of(conv, query)
-    return Witness.of_pair(
+    return exchanged(
         conv,
-        swapped(conv, size, query, others(size, pixel)),
-        (query, query),
+        size,
         kind="silent query",
         symmetry="The query's token is zero, and turning zero leaves zero: it attends "
         "to all tokens alike, wherever they are.",

@@ -35,6 +35,18 @@ class AxisHeads:
     spots: tuple[int, ...]
     band: int
 
+    def window(self, query: int) -> tuple[int, int]:
+        """Return what the heads of a query reach, on the canvas or off it.
+
+        Args:
+            query: Position of the query, in pixels of the canvas.
+
+        Returns:
+            The first and the last pixel.
+        """
+        reach = self.limits + self.spots
+        return query + min(reach) - self.band, query + max(reach) + self.band
+
 
 @dataclass(frozen=True)
 class AxisRows:
@@ -87,9 +99,8 @@ def axis_rows(
         One query position; all others of the interior see the same.
     """
     before, interior_seen = geometry.token_padding[axis][0], False
-    reach = heads.limits + heads.spots
     for index, query in enumerate(geometry.queries(size)[axis]):
-        low, high = query + min(reach) - heads.band, query + max(reach) + heads.band
+        low, high = heads.window(query)
         interior = before <= low and high < before + size[axis]
         if interior and interior_seen:
             continue
@@ -113,8 +124,7 @@ def seen_by(
         Its rows, without the columns of tokens that hold zeros.
     """
     query, keys = geometry.queries(size)[axis][index], geometry.canvas_size(size)[axis]
-    reach = heads.limits + heads.spots
-    low, high = query + min(reach) - heads.band, query + max(reach) + heads.band
+    low, high = heads.window(query)
     # A target off the canvas is within the band of the nearest pixel.
     first = max(0, min(low, keys - 1 - heads.band))
     last = min(keys - 1, max(high, heads.band))

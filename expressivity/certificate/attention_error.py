@@ -76,7 +76,7 @@ def attention_error(
             worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap) ** 2
             worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
         return _capped(2 * math.expm1(min(worst, 1.0)), tokens, unit)
-    beside, grown = [], []
+    beside, grown, nearest = [], [], 1.0
     outside: list[Tensor] = []
     for axis in axes:
         steps = torch.arange(1 - axis.tokens, axis.tokens, dtype=torch.float64)
@@ -87,13 +87,13 @@ def attention_error(
         gaps = steps.abs() + axis.fraction + axis.outside
         error = error + 2 * _of_positions(alpha, axis, gaps, scores, unit)
         least = _least_total(alpha, axis)
+        nearest /= least
         weights = (-behind).exp()
         beside.append(float(weights.sum()) / least)
         grown.append(float((weights * error.expm1()).sum()) / least)
         # At distance 0, 1, 2, … on both sides; then beyond each distance.
         outside.append(2 * weights[axis.tokens - 1 :].flip(0).cumsum(0).flip(0) / least)
     total, rounding = math.prod(beside), torch.finfo(torch.float64).eps
-    nearest = math.prod(1 / _least_total(alpha, axis) for axis in axes)
     others = total - nearest + 16 * rounding * total
     worse = math.expm1(
         math.fsum(math.log1p(g / b) for b, g in zip(beside, grown, strict=True))

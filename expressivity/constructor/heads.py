@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.optimize import linprog
 from torch import Tensor
 
 from expressivity.convolutions import plain_convolution, tap_matrices
@@ -213,6 +212,9 @@ def _factorised(
 
 def _is_balanced(factors: Float[Tensor, "taps rank"]) -> bool:
     """Whether weights above zero let the taps add up to zero."""
+    # Nothing else needs it, and it takes a third of a second to import.
+    from scipy.optimize import linprog
+
     scaled = (factors / factors.abs().amax()).numpy()
     found = linprog(
         np.ones(len(scaled)),
