@@ -16,21 +16,10 @@ from tests.atlas.evidence import (
     assert_error_falls,
     relative_error,
 )
+from tests.atlas.samples import with_padding
 
 ROPE = FAMILIES["rope"]
-with torch.random.fork_rng(devices=[]):
-    torch.manual_seed(0)
-    CASES = {
-        "3×3": (nn.Conv2d(2, 3, 3, padding=1), (3, 4)),
-        "1×3, stride 2": (nn.Conv2d(3, 1, (1, 3), padding=(0, 1), stride=2), (5, 4)),
-        "dilated groups": (nn.Conv2d(2, 4, 3, padding=2, dilation=2, groups=2), (4, 3)),
-        "5×5, no bias": (nn.Conv2d(1, 2, 5, padding=2, bias=False), (3, 4)),
-        "even": (nn.Conv2d(2, 2, 2, padding=1), (3, 3)),
-        "one axis": (nn.Conv1d(9, 10, 3, padding=1), (6,)),
-        "three axes": (nn.Conv3d(1, 2, (1, 3, 2), padding=(0, 1, 0)), (2, 2, 3)),
-        "one pixel": (nn.Conv2d(2, 2, 1), (1, 1)),
-        "reflect": (nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), (3, 4)),
-    }
+CASES = with_padding("reflect")
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,31 +16,13 @@ from tests.atlas.evidence import (
     assert_computes,
     relative_error,
 )
+from tests.atlas.samples import PLANES
+from tests.atlas.samples import plane as conv
 
 FAMILY = FAMILIES["standalone"]
 LITERAL = FAMILIES["standalone-literal"]
 SIZE = (6, 5)
-
-
-def conv(channels: int = 2, outputs: int = 3, **options: object) -> nn.Conv2d:
-    torch.manual_seed(0)
-    options = {"kernel_size": 3, "padding": 1} | options
-    return nn.Conv2d(channels, outputs, **options).double()
-
-
-CASES = {
-    "3×3": conv(),
-    "fewer outputs": conv(4, 1),
-    "5×5": conv(kernel_size=5, padding=2),
-    "1×3": conv(kernel_size=(1, 3), padding=(0, 1)),
-    "even": conv(kernel_size=2, padding=1),
-    "stride": conv(stride=2),
-    "dilation": conv(dilation=2, padding=2),
-    "groups": conv(4, 2, groups=2),
-    "no bias": conv(bias=False),
-    "wide padding": conv(padding=3),
-    "same": conv(padding="same"),
-}
+CASES = PLANES | {"wide padding": conv(padding=3)}
 
 
 @pytest.mark.parametrize("name", CASES)
