@@ -2,6 +2,8 @@
 
     python -m benchmarks.certified
 
+It also prints how far the network's convolutions are from stock attention.
+
 Trains the demonstration's network, takes its last convolution with the largest input
 that the test images bring about, and certifies its conversion at several α: float32,
 every query against every key. Measured is the error on the worst input that the
@@ -15,18 +17,32 @@ import expressivity as ex
 from benchmarks.readme import ROOT, write_section
 from expressivity.digits import DigitsCNN, load_digit_images, train
 
-LAYER = 9
 ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
 
 
-def trained_layer() -> tuple[nn.Conv2d, Tensor]:
-    """Return the last convolution of the trained network, and what it is given."""
+@torch.no_grad()
+def trained_layers() -> list[tuple[nn.Conv2d, Tensor]]:
+    """Return the convolutions of the trained network, and what each is given."""
     images, model = load_digit_images(), DigitsCNN()
-    train(model, images)
-    conv = model.features[LAYER]
-    assert isinstance(conv, nn.Conv2d)  # noqa: S101
-    with torch.no_grad():
-        return conv, model.features[:LAYER](images.test_images)
+    with torch.enable_grad():
+        train(model, images)
+    found, x = [], images.test_images
+    for module in model.features:
+        if isinstance(module, nn.Conv2d):
+            found.append((module, x))
+        x = module(x)
+    return found
+
+
+@torch.no_grad()
+def stock_difference(layers: list[tuple[nn.Conv2d, Tensor]]) -> float:
+    """Return the largest difference to ``nn.MultiheadAttention``, relative."""
+    family, worst = ex.atlas.FAMILIES["vit"], 0.0
+    for conv, x in layers:
+        expected = conv(x)
+        gap = (family.construct(conv, x.shape[2:])(x) - expected).abs().max()
+        worst = max(worst, float(gap / expected.abs().max()))
+    return worst
 
 
 @torch.no_grad()
@@ -45,9 +61,8 @@ def row(conv: nn.Conv2d, x: Tensor, alpha: float | None) -> tuple[float, list[st
     return float(attention.alpha[0]), [f"{float(n.max()):.2e}" for n in numbers]
 
 
-def table() -> str:
-    """Return the table, as Markdown."""
-    conv, x = trained_layer()
+def table(conv: nn.Conv2d, x: Tensor) -> str:
+    """Return the table of one layer, as Markdown."""
     lines = [
         (
             f"`{conv}`, the last convolution of the network of `make demo`, on "
@@ -71,4 +86,9 @@ def table() -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    print(f"wrote {write_section('certified', table()).relative_to(ROOT)}")
+    layers = trained_layers()
+    print(f"wrote {write_section('certified', table(*layers[-1])).relative_to(ROOT)}")
+    print(
+        f"{len(layers)} trained convolutions in nn.MultiheadAttention, float32: "
+        f"relative difference at most {stock_difference(layers):.1e}"
+    )
