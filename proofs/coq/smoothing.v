@@ -1,0 +1,73 @@
+(******************************************************************************)
+(* The smoothing identity: attention is a convolution of a smoothed image.    *)
+(*                                                                            *)
+(* In words. The layer with one head for each tap, all of strength alpha, is  *)
+(* the convolution itself, without padding, of the image                      *)
+(*   (G X)(t) = sum over tokens k of softmax_k (- alpha |k - t|^2) X_k        *)
+(*                                                       smoothing_identity   *)
+(* That is exact, for every alpha, every canvas, every query on the canvas or *)
+(* off it, and any centers, on the grid or off it; content of the query and   *)
+(* u play no part. The weights of G are products, one factor an axis, by      *)
+(* gaussian_separable. At targets on the grid they are normalised powers of   *)
+(* e = exp(- alpha)                                       probability_powers. *)
+(******************************************************************************)
+
+From mathcomp Require Import all_ssreflect all_algebra.
+From Expressivity Require Import softmax canvas encoding layers.
+
+Set Implicit Arguments.
+Unset Strict Implicit.
+Unset Printing Implicit Defensive.
+
+Import Order.TTheory GRing.Theory Num.Theory.
+Local Open Scope ring_scope.
+
+Section Smoothing.
+Variables (R : realFieldType) (E : exponential R).
+Variables (d : nat) (m : 'I_d -> nat) (cin cout Dh : nat) (T : finType).
+Implicit Types (X : token m -> 'rV[R]_cin) (q t : 'rV[R]_d).
+
+Definition gaussian (alpha : R) t : token m -> R :=
+  softmax E (fun k => - alpha * norm2 (real R (position k) - t)).
+
+Definition smoothing alpha X t : 'rV[R]_cin := \sum_k gaussian alpha t k *: X k.
+
+Lemma gaussian_sum1 alpha t : \sum_k gaussian alpha t k = 1.
+Proof. exact: softmax_sum1 (nearest m 0). Qed.
+
+Variables (alpha : R) (Delta : T -> 'rV[R]_d) (u : 'rV[R]_(1 + d)).
+Variables (Wval : T -> 'M[R]_(cin, Dh)) (Wout : T -> 'M[R]_(Dh, cout)).
+Variable bias : 'rV[R]_cout.
+
+Lemma tap_probability tap X x_q q :
+  probability E (tap_heads alpha Delta Wval Wout u tap) X x_q
+    (fun k => encoding (real R (position k) - q))
+  =1 gaussian alpha (q + Delta tap).
+Proof.
+move=> k; rewrite -[LHS](softmax_shift _ _ (- (alpha * norm2 (Delta tap)))).
+apply: eq_softmax => j.
+by rewrite tap_score mulrBr [- alpha * norm2 (Delta tap)]mulNr opprK addrK opprD addrA.
+Qed.
+
+Theorem smoothing_identity X x_q q :
+  attention E (tap_heads alpha Delta Wval Wout u) bias X x_q
+    (fun k => encoding (real R (position k) - q))
+  = convolution Delta (fun tap => Wval tap *m Wout tap) bias (smoothing alpha X) q.
+Proof.
+congr (_ + _); apply: eq_bigr => tap _; rewrite mulmxA; congr (_ *m _).
+rewrite mulmx_suml; apply: eq_bigr => k _.
+by rewrite tap_probability -scalemxAl.
+Qed.
+
+(* At a point of the grid the weights are powers of e. *)
+Definition powers (e : R) (t : point d) : token m -> R :=
+  normalised (fun k => e ^+ distance2 (position k) t).
+
+Theorem probability_powers (t : point d) :
+  gaussian alpha (real R t) =1 powers (E (- alpha)) t.
+Proof.
+move=> k; rewrite /powers -softmax_powers; apply: eq_softmax => j.
+by rewrite norm2_real.
+Qed.
+
+End Smoothing.
