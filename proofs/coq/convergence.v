@@ -28,13 +28,6 @@ Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
-(* Images off their canvas: what the nearest token holds.                     *)
-Definition nearest_extension (R : ringType) d (m : 'I_d -> nat) cin
-    (X : token m -> 'rV[R]_cin) (t : point d) : 'rV[R]_cin := X (nearest m t).
-
-Definition bounded (R : numDomainType) (P : Type) cin (B : R)
-    (image : P -> 'rV[R]_cin) := forall p i, `|image p 0 i| <= B.
-
 (* Smoothing moves a value by no more than twice the bound, times the leak.   *)
 Section Smoothed.
 Variables (R : realFieldType) (E : exponential R) (d : nat) (m : 'I_d -> nat).

@@ -8,7 +8,8 @@
 
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import reals sequences exp.
-From Expressivity Require Import softmax canvas layers convergence.
+From Expressivity Require Import softmax canvas encoding layers convergence.
+From Expressivity Require Import minimal_heads.
 
 Set Implicit Arguments.
 Unset Strict Implicit.
@@ -40,8 +41,20 @@ Definition analysis_exp : exponential R :=
 Lemma analysis_exp_onto (y : R) : 0 < y -> exists x, analysis_exp x = y.
 Proof. exact: expR_total. Qed.
 
+Corollary attention_expresses_convolution_analysis
+    (d cin cout r : nat) (T : finType) (Delta : T -> point d)
+    (W : T -> 'M[R]_(cin, cout)) (bias : 'rV[R]_cout) (B eps : R) :
+    (forall tap, \rank (W tap) <= r)%N -> 0 <= B -> 0 < eps ->
+  exists heads : T -> head R cin (1 + d) (1 + d) r cout,
+  forall m (X : token m -> 'rV[R]_cin), bounded B X -> forall q o,
+  `|(self_attention analysis_exp heads bias (fun delta => encoding (real R delta)) X q
+     - convolution Delta W bias (nearest_extension X) (position q)) 0 o| <= eps.
+Proof. exact: attention_expresses_convolution. Qed.
+
+Corollary heads_suffice_analysis (d cin cout : nat) (T : finType)
+    (Delta : T -> point d) (W : T -> 'M[R]_(cin, cout)) :
+  exists (s : 'I_(rho W).+1 -> T -> R) (M : 'I_(rho W).+1 -> 'M[R]_(cin, cout)),
+    express analysis_exp Delta s M W.
+Proof. exact/heads_suffice/analysis_exp_onto. Qed.
+
 End Analysis.
-
-Definition attention_expresses_convolution_analysis (R : realType) :=
-  attention_expresses_convolution (analysis_exp R).
-

@@ -9,7 +9,8 @@
 From Coq Require Import Reals.
 From mathcomp Require Import all_ssreflect all_algebra.
 From mathcomp Require Import Rstruct.
-From Expressivity Require Import softmax canvas layers convergence.
+From Expressivity Require Import softmax canvas encoding layers convergence.
+From Expressivity Require Import minimal_heads.
 
 Set Implicit Arguments.
 Unset Strict Implicit.
@@ -44,6 +45,18 @@ Definition reals_exp : exponential R_realFieldType :=
 Lemma reals_exp_onto (y : R) : 0 < y -> exists x, reals_exp x = y.
 Proof. by move=> /RltP y_gt0; exists (ln y); apply: exp_ln. Qed.
 
-Definition attention_expresses_convolution_reals :=
-  attention_expresses_convolution reals_exp.
+Corollary attention_expresses_convolution_reals
+    (d cin cout r : nat) (T : finType) (Delta : T -> point d)
+    (W : T -> 'M[R]_(cin, cout)) (bias : 'rV[R]_cout) (B eps : R) :
+    (forall tap, \rank (W tap) <= r)%N -> 0 <= B -> 0 < eps ->
+  exists heads : T -> head R_ringType cin (1 + d) (1 + d) r cout,
+  forall m (X : token m -> 'rV[R]_cin), bounded B X -> forall q o,
+  `|(self_attention reals_exp heads bias (fun delta => encoding (real _ delta)) X q
+     - convolution Delta W bias (nearest_extension X) (position q)) 0 o| <= eps.
+Proof. exact: attention_expresses_convolution. Qed.
 
+Corollary heads_suffice_reals (d cin cout : nat) (T : finType)
+    (Delta : T -> point d) (W : T -> 'M[R]_(cin, cout)) :
+  exists (s : 'I_(rho W).+1 -> T -> R) (M : 'I_(rho W).+1 -> 'M[R]_(cin, cout)),
+    express reals_exp Delta s M W.
+Proof. exact/heads_suffice/reals_exp_onto. Qed.

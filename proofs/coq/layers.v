@@ -19,6 +19,9 @@
 (* Here the image is a function of all points: what it is off the input is    *)
 (* the padding mode.                                                          *)
 (*                                                                            *)
+(* An image on the canvas is continued to all points by zeros, or by what     *)
+(* the nearest token holds            zero_extension, nearest_extension.      *)
+(*                                                                            *)
 (* The layer that the theorems are about has one head for each tap, the       *)
 (* quadratic encoding, W_qry = W_key = 0, W_pos = 1, v from encoding.v, and   *)
 (* W_val W_out = W; u is anything, as it does not matter          tap_heads.  *)
@@ -92,6 +95,30 @@ Definition convolution (R : ringType) (P : zmodType) (T : finType) cin cout
     (image : P -> 'rV[R]_cin) (q : P) : 'rV[R]_cout :=
   bias + \sum_tap image (q + Delta tap) *m W tap.
 
+(* What an image is off its canvas. *)
+Section Extensions.
+Variables (R : ringType) (d : nat) (m : 'I_d -> nat) (cin : nat).
+Variable X : token m -> 'rV[R]_cin.
+
+Definition nearest_extension (t : point d) : 'rV[R]_cin := X (nearest m t).
+
+Definition zero_extension (t : point d) : 'rV[R]_cin :=
+  if on_canvas m t then X (nearest m t) else 0.
+
+End Extensions.
+
+(* All values of an image are at most B in size. *)
+Definition bounded (R : numDomainType) (P : Type) cin (B : R)
+    (image : P -> 'rV[R]_cin) := forall p i, `|image p 0 i| <= B.
+
+Lemma zero_extension_bounded (R : realFieldType) d (m : 'I_d -> nat) cin (B : R)
+    (X : token m -> 'rV[R]_cin) :
+  bounded B X -> bounded B (zero_extension X).
+Proof.
+move=> X_le t c; rewrite /zero_extension; case: ifP => _; first exact: X_le.
+by rewrite mxE normr0 (le_trans _ (X_le (nearest m 0) c)).
+Qed.
+
 (* The sum of the absolute weights that lead to an output channel. *)
 Definition weight_sum (R : numDomainType) (T : finType) cin cout
     (W : T -> 'M[R]_(cin, cout)) (o : 'I_cout) : R :=
@@ -116,13 +143,17 @@ Qed.
 
 End Construction.
 
-(* A matrix is a product through r dimensions as soon as its rank is at most  *)
-(* r: no more dimensions are needed for the values of a head.                 *)
+(* A matrix is a product through r dimensions if and only if its rank is at   *)
+(* most r: so many dimensions are needed for the values of a head.            *)
 Theorem rank_suffices (F : fieldType) n p r (W : 'M[F]_(n, p)) :
   (\rank W <= r)%N ->
   exists (Wval : 'M[F]_(n, r)) (Wout : 'M[F]_(r, p)), Wval *m Wout = W.
 Proof.
 move=> rank_le.
 exists (col_ebase W *m pid_mx (\rank W)), (pid_mx (\rank W) *m row_ebase W).
-rewrite mulmxA -[_ *m pid_mx _ *m pid_mx _]mulmxA pid_mx_id// mulmx_ebase//.
+by rewrite mulmxA -[_ *m pid_mx _ *m pid_mx _]mulmxA pid_mx_id// mulmx_ebase.
 Qed.
+
+Theorem rank_needed (F : fieldType) n p r (Wval : 'M[F]_(n, r)) (Wout : 'M[F]_(r, p)) :
+  (\rank (Wval *m Wout) <= r)%N.
+Proof. exact: mulmx_max_rank. Qed.

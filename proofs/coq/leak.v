@@ -10,6 +10,7 @@
 (*                                                                 leak_theta *)
 (*   - 2 d e / (1 + e), which depends on neither size nor target: in two axes *)
 (*     below 4 e, and so below 4 e / (1 - e)                    leak_any_size *)
+(* So a leak is within any limit once 2 d e is                leak_saturation *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.
@@ -166,6 +167,15 @@ have x_ge0 : 0 <= 2%:R * e / (1 + e) by rewrite divr_ge0 ?mulr_ge0 ?ler0n// ltW.
 have x_le1 : 2%:R * e / (1 + e) <= 1.
   by rewrite ler_pdivr_mulr// mul1r mulr_natl mulr2n ler_add2r.
 rewrite mulnC natrM -!mulrA [2%:R * _]mulrA; exact: bernoulli.
+Qed.
+
+(* How strong a head has to be for a given leak. *)
+Corollary leak_saturation (largest : R) t :
+  (2 * d)%:R * e <= largest -> leak t <= largest.
+Proof.
+move=> strong; apply: le_trans (leak_any_size t) _; apply: le_trans strong.
+rewrite /leak_bound ler_pdivr_mulr ?addr_gt0 ?ltr01//.
+by rewrite ler_pemulr ?mulr_ge0 ?ler0n ?ler_addl.
 Qed.
 
 End Leak.

@@ -29,14 +29,6 @@ Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
-Definition zero_extension (R : ringType) d (m : 'I_d -> nat) cin (X : token m -> 'rV[R]_cin) (t : point d) : 'rV[R]_cin :=
-  if on_canvas m t then X (nearest m t) else 0.
-Lemma zero_extension_bounded (R : realFieldType) d (m : 'I_d -> nat) cin (B : R) (X : token m -> 'rV[R]_cin) : bounded B X -> bounded B (zero_extension X).
-Proof.
-move=> X_le t c; rewrite /zero_extension; case: ifP => _; first exact: X_le.
-by rewrite mxE normr0 (le_trans _ (X_le (nearest m 0) c)).
-Qed.
-
 (* Vectors of natural numbers, one an axis, as points. *)
 Definition natural d (n : 'I_d -> nat) : point d := \row_a (n a)%:Z.
 
