@@ -9,7 +9,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs mutants fuzz attack bench format clean
+.PHONY: help demo figures test lint proofs coq mutants fuzz attack bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,11 @@ lint: $(VENV)/.test  ## Check style, types and floors
 
 proofs: $(VENV)/.test  ## Let sympy decide every statement that the code relies on
 	$(BIN)/python -m proofs
+
+coq:  ## Let Coq check the theorem for all sizes, and what it assumes (needs Coq)
+	@$(MAKE) --no-print-directory -C proofs/coq
+	@$(MAKE) --no-print-directory $(VENV)/.test
+	$(BIN)/python -m proofs.formal
 
 mutants: $(VENV)/.test  ## Edit every proved formula everywhere, and see that it is noticed
 	$(BIN)/python -m pytest -m mutants tests/meta -n auto --maxprocesses 8

@@ -275,6 +275,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="Any number of axes, keys, bits and digits; all real parameters. Sums of "
         "products in float32 are not part of it.",
         formulas=formulas,
+        formal={
+            "absolute_factorisation": "the score as an inner product, over every "
+            "commutative ring",
+        },
+        informal="the digits of numbers in half precision",
         remarks=(
             (
                 "The part $1/(1 + 2^b)$ is attained: of $2^b + 1$ the first digit is "

@@ -258,6 +258,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         scope=r"All $\alpha > 0$, any number of axes, every canvas, kernel and input.",
         formulas=formulas,
+        formal={
+            "first_order_error": "the error less its first order is at most $8 d^2 "
+            r"\varepsilon^2\, \Sigma|W|\, B$: every canvas, kernel, query and channel",
+            "smoothing_first_order": "the same for a single head, targets off the "
+            "canvas included",
+            "laplacian_on_canvas": "on the canvas the Laplacian is the sum over the "
+            "neighbours that exist",
+        },
+        informal="that the constant cannot be improved; the finer bounds for one "
+        "axis; truncation",
         remarks=(
             (
                 "Along an axis on which a target is off the canvas its nearest pixel "

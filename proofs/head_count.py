@@ -234,6 +234,12 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         "attention that does not depend on the input. Lower bounds only: softmax rows "
         r"have no negative entries, and $\rho$ heads need not be enough.",
         formulas=formulas,
+        formal={
+            "heads_needed": r"no fewer than $\rho$ heads, with any attention that "
+            "does not depend on the image, at a single query",
+        },
+        informal=r"coming arbitrarily close with fewer; the value of $\rho$ for "
+        "almost every kernel; one-hot heads",
         remarks=(
             (
                 r"$K^d$ heads are necessary for almost every kernel only if "

@@ -253,6 +253,12 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="All numbers of channels, outputs, taps and all head dimensions; the "
         "minors and the attained ranks are checked for the sizes named.",
         formulas=formulas,
+        formal={
+            "rank_suffices": "a matrix is a product through as many dimensions as "
+            "it has rank",
+            "rank_needed": "and through no fewer",
+        },
+        informal="what a smaller dimension costs (Eckart and Young)",
         remarks=(
             (
                 r"Theorem 1 asks for $\min(D_h, D_{out})$ output channels. That is "

@@ -159,6 +159,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         scope=r"All $\alpha > 0$, any number of axes, every canvas.",
         formulas=formulas,
+        formal={
+            "leak_theta": "no canvas and no target has a larger leak than $1 - "
+            r"\Theta^{-d}$, with any upper bound $\Theta$ of the partial sums of "
+            r"$\theta_3(\varepsilon)$",
+            "leak_any_size": r"it is at most $2d\varepsilon/(1 + \varepsilon)$",
+            "leak_tokens": r"and at most $(N - 1)\,\varepsilon$ on $N$ pixels",
+        },
+        informal="far from all borders the leak is as large as that; it falls as "
+        "the strength grows; its series",
     )
 
 

@@ -317,6 +317,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="Any numbers of taps, channels, groups and axes, any kernel; upper "
         "bounds for every canvas on which all taps read tokens.",
         formulas=formulas,
+        formal={
+            "heads_suffice": r"$\rho + 1$ heads are enough, exactly, on every canvas",
+            "two_heads": "two are enough for multiples of one matrix",
+            "rho_too_few": r"for some kernels $\rho$ are not enough",
+            "heads_suffice_limit": "scores that are finite everywhere come as close "
+            "as one likes",
+        },
+        informal=r"for which kernels $\rho$ heads are enough; how far fewer heads "
+        "stay away",
         remarks=(
             (
                 r"$\rho$ heads are exact, with no limit of what they carry, if and "

@@ -251,6 +251,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         "content scores and values; every convolution over one axis, and over several "
         "for pairs at opposite displacements.",
         formulas=formulas,
+        formal={
+            "mirror_unnoticed": "mirroring the tokens about the query is not "
+            "noticed, if encodings are even",
+            "mirror_error": "so every setting of the parameters errs by half of the "
+            "difference of two opposite taps",
+            "mirror_exact": "and only even kernels can be computed",
+        },
+        informal="content scores of other forms; that the even part of the kernel "
+        "is just as far away as the bound says",
         remarks=(
             (
                 "Near a border fewer pairs lie on the image: with a zero token on the "

@@ -155,6 +155,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         scope=r"All $\alpha > 0$, $\delta$, $\Delta$; any number of axes and keys.",
         formulas=formulas,
+        formal={
+            "quadratic_identity": "the identity, over every commutative ring",
+            "quadratic_maximum": "the score is largest at the center, and nowhere else",
+            "softmax_shift": "the softmax does not see the constant",
+            "probability_powers": "on the grid probabilities are powers of "
+            r"$e^{-\alpha}$, divided by their sum",
+        },
     )
 
 

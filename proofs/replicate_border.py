@@ -244,6 +244,18 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope=r"All $\alpha > 0$, every length of the axes, every $m \ge 0$, any "
         "number of axes. The lower bound needs two pixels.",
         formulas=formulas,
+        formal={
+            "nearest_closer": "the nearest pixel is nearer to the target than any "
+            "other, by the square of their distance or more",
+            "attention_error": "the layer is as close to the convolution with "
+            "targets moved into the canvas as the leak says",
+            "conv_replicate": "the same for kernel, stride, dilation and replicate "
+            "padding spelled as in torch",
+            "conv_replicate_converges": "the limit, uniform over sizes, images and "
+            "queries",
+        },
+        informal="how much faster a head turns to the border when its target is "
+        "further off",
         remarks=(
             (
                 r"With $m = 0$ the target is a pixel of the border itself, which leaks "

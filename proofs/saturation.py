@@ -253,6 +253,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="Any number of axes, every binary format with gradual underflow; enough "
         "on every canvas, needed where a target has all neighbours.",
         formulas=formulas,
+        formal={
+            "leak_saturation": r"a leak within $u$ from $2d\,e^{-\alpha} \le u$ on",
+        },
+        informal="that this is sharp; underflow",
         remarks=(
             "The saturation strengths 18.1, 38.2, 7 and 9.1 are true, not tight.",
             (

@@ -203,6 +203,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         scope="All sizes, any number of axes, every target. The converse: two axes.",
         formulas=formulas,
+        formal={
+            "softmax_rectangle": "two axes, any scores that are sums",
+            "softmax_separable": "any number of axes, any scores that are sums",
+            "gaussian_separable": "quadratic scores, targets on the grid or off it",
+        },
+        informal="the converse: scores that are no sums, canvases that are no "
+        "rectangles",
     )
 
 

@@ -273,6 +273,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         "arithmetic; sharing for any table, number of keys, heads and channels, any "
         "content scores and values.",
         formulas=formulas,
+        formal={
+            "shared_encoding_exchanged": "two tokens of one encoding: exchanging "
+            "them is not noticed, and every setting of the parameters errs by half "
+            "of what the convolution makes of it",
+            "shared_encoding_exact": "so only kernels that weigh the two alike can "
+            "be computed",
+        },
+        informal="content scores of other forms; the formula of the buckets, and "
+        "the reach of seven",
         remarks=(
             (
                 "On an image of nine pixels a kernel of reach eight is not out of "

@@ -205,6 +205,14 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="Any number of keys, heads, channels and dimensions; any keys and "
         "encodings, any values of the tokens; every convolution.",
         formulas=formulas,
+        formal={
+            "silent_query": "all probabilities are the same, whatever the encodings "
+            "of the keys",
+            "silent_query_unnoticed": "so no permutation of the tokens is noticed",
+            "silent_query_exchanged": "and every setting of the parameters errs by "
+            "half of what the convolution makes of an exchange",
+        },
+        informal="keys that are rotated",
         remarks=(
             (
                 "There is no witness against kernels that weigh all keys but the query "

@@ -286,6 +286,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope=r"All $\alpha > 0$; every size, stride, dilation, number of groups, "
         "channels and axes; every canvas, so every border.",
         formulas=formulas,
+        formal={
+            "smoothing_identity": "the identity, for the layer with all its "
+            "parameters, any centers, queries and canvases",
+            "gaussian_separable": "the weights are products, one factor an axis",
+            "padded_smoothing": "the identity with kernel, stride, dilation and "
+            "padding spelled as in torch",
+        },
         remarks=(
             (
                 r"No limit is taken. As $\alpha \to \infty$, $G_\alpha$ tends to the "

@@ -244,6 +244,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope=r"All $\alpha > 0$, any number of keys, ties and axes, any "
         r"$\gamma > 0$.",
         formulas=formulas,
+        formal={
+            "nearest_most": "a nearest key has at most $1/m$ of the attention",
+            "nearest_least": r"and at least $1/(m + (N - m)\,e^{-\alpha\gamma})$",
+            "other_most": r"any other key has at most $e^{-\alpha\gamma}/m$",
+            "softmax_limit": "the limit, for any distances",
+            "softmax_uniform": "one strength serves all distances with the same gap",
+            "grid_ties": "a target on the grid has no tie",
+        },
+        informal="targets half a pixel off; the strength that a given share asks for",
         remarks=(
             (
                 r"Both bounds of a nearest key, and so of all, are attained: the lower "

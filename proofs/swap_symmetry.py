@@ -240,6 +240,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope="Any number of tokens, heads, channels and memory units; any scores and "
         "values that are functions of the tokens; every convolution.",
         formulas=formulas,
+        formal={
+            "content_only_equivariant": "attention that knows content only is "
+            "equivariant to permutations of the tokens",
+            "swap": "so two tokens that are not the query may change places",
+            "off_center_error": "and every setting of the parameters errs by half "
+            "of a tap off the center",
+            "no_off_center_tap": "whatever does not notice exchanges computes no "
+            "such tap",
+            "box_filter": "the exception: a box filter that reaches the whole image",
+        },
+        informal="external attention and pooling; the best that such a layer can do",
         remarks=(
             (
                 "A box filter of size $3 \\times 3$ on an image of $2 \\times 2$ "

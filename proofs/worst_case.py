@@ -250,6 +250,19 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         scope=r"Any number of pixels, channels and heads; all $B > 0$ and "
         r"$0 < \varepsilon < 1$.",
         formulas=formulas,
+        formal={
+            "worst_case_bound": "no input in the box has a larger output",
+            "worst_case_attained": "and some input has this one",
+            "row_norm": "the row of a head adds up to twice its leak",
+            "error_exact": "the largest error of the layer is the sum of its row, "
+            "and is attained",
+            "worst_case_any_size": r"it is at most $2B\,\Sigma|W| \cdot "
+            r"2d\varepsilon/(1 + \varepsilon)$, whatever the size",
+            "worst_case_one_tap": "and as large as twice the leak says if only one "
+            "tap leads to a channel",
+        },
+        informal="layers whose matrices are not those of the taps; two taps on one "
+        "axis",
         remarks=(
             (
                 "The bound for every size is attained where a kernel has one tap, in "

@@ -55,7 +55,8 @@ Proof.
 rewrite /clamp inordK; last by case: ifP => // _; rewrite ltnS geq_minr.
 case: ifP => // /negbT; rewrite -ltNge => x_gt0.
 have -> : x = `|x|%N by rewrite gez0_abs// ltW.
-by rewrite absz_nat /minn /Num.min; case: ltnP; rewrite ltz_nat => h; rewrite ?h ?(leq_gtF h).
+rewrite absz_nat /minn /Num.min.
+by case: ltnP => h; rewrite ltz_nat ?h ?(leq_gtF h).
 Qed.
 
 Lemma position_nearest t : on_canvas t -> position (nearest t) = t.

@@ -192,7 +192,8 @@ Theorem attention_expresses_convolution (R : realFieldType) (E : exponential R)
      - convolution Delta W bias (nearest_extension X) (position q)) 0 o| <= eps.
 Proof.
 move=> rank_le B_ge0 eps_gt0.
-have /fin_all_exists[Wval /fin_all_exists[Wout factors]] tap := rank_suffices (rank_le tap).
+have /fin_all_exists[Wval /fin_all_exists[Wout factors]] tap :=
+  rank_suffices (rank_le tap).
 have [alpha close] := attention_converges E Delta Wval Wout 0 bias B_ge0 eps_gt0.
 exists (tap_heads alpha (fun tap => real R (Delta tap)) Wval Wout 0).
 move=> m X X_le q o; rewrite conv_attention_self.

@@ -5,11 +5,12 @@
 (* head that is to look Delta away has the vector v = - alpha (1, - 2 Delta). *)
 (* Their inner product is a squared distance, up to a constant of the head:   *)
 (*   v . r = - alpha (|delta - Delta|^2 - |Delta|^2)       quadratic_identity *)
+(* So it is largest at delta = Delta, and nowhere else    quadratic_maximum   *)
 (* It is also an inner product of two absolute vectors, of the target t and   *)
 (* of the key k, up to a constant of the query:                               *)
 (*   - alpha |k - t|^2 = (2 alpha t, - alpha) . (k, |k|^2) - alpha |t|^2      *)
 (*                                                     absolute_factorisation *)
-(* Both are identities of commutative rings: no order, no division.           *)
+(* Both identities hold in commutative rings: no order, no division.          *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.
@@ -51,7 +52,8 @@ Theorem quadratic_identity alpha delta Delta :
   dot (head_vector alpha Delta) (encoding delta)
   = - alpha * (norm2 (delta - Delta) - norm2 Delta).
 Proof.
-rewrite /dot -scalemxAl tr_row_mx mul_row_col tr_scalar_mx mul1mx -scalemxAl norm2B addrK.
+rewrite /dot -scalemxAl tr_row_mx mul_row_col tr_scalar_mx mul1mx -scalemxAl.
+rewrite norm2B addrK.
 rewrite mxE [in LHS]mxE [in X in _ * (X + _)]mxE eqxx mulr1n; congr (_ * (_ + _)).
 by rewrite mxE mulNr mulr_natl -/(dot _ _) dotC.
 Qed.
@@ -63,11 +65,31 @@ Theorem absolute_factorisation alpha k t :
 Proof.
 rewrite /dot tr_row_mx mul_row_col tr_scalar_mx norm2B -scalemxAl mul_scalar_mx.
 rewrite [in RHS]mxE [in X in X + _ - _]mxE [in X in _ + X - _]mxE.
-rewrite [in X in _ + _ * X - _]mxE eqxx mulr1n -/(dot _ _) dotC -[2%:R * alpha * _]mulrA mulr_natl.
+rewrite [in X in _ + _ * X - _]mxE eqxx mulr1n -/(dot _ _) dotC.
+rewrite -[2%:R * alpha * _]mulrA mulr_natl.
 by rewrite mulrDr mulrBr !mulNr opprK mulrnAr [- _ + _]addrC.
 Qed.
 
 End Encoding.
+
+(* The score is largest at the center of the head, and nowhere else. *)
+Theorem quadratic_maximum (R : realDomainType) d (alpha : R) (delta Delta : 'rV[R]_d) :
+  0 < alpha ->
+  dot (head_vector alpha Delta) (encoding delta)
+    <= dot (head_vector alpha Delta) (encoding Delta)
+    ?= iff (delta == Delta).
+Proof.
+move=> alpha_gt0; rewrite !quadratic_identity subrr; split; last first.
+  have alpha_neq0 : - alpha != 0 by rewrite oppr_eq0 gt_eqF.
+  have zero : norm2 (0 : 'rV[R]_d) = 0 by apply: big1 => a _; rewrite mxE expr0n.
+  rewrite zero (inj_eq (mulfI alpha_neq0)) ![_ - norm2 Delta]addrC (inj_eq (addrI _)).
+  rewrite -[RHS]subr_eq0; apply/eqP/eqP => [|->]; last exact: zero.
+  move/eqP; rewrite psumr_eq0 => [/allP no_step|a _]; last exact: sqr_ge0.
+  apply/rowP => a; apply/eqP; rewrite [X in _ == X]mxE -sqrf_eq0.
+  exact: no_step (mem_index_enum a).
+rewrite ler_nmul2l ?oppr_lt0// ler_add2r.
+by apply: ler_sum => a _; rewrite mxE expr0n sqr_ge0.
+Qed.
 
 (* Points of the grid, in the field. *)
 Definition real (R : ringType) d (p : point d) : 'rV[R]_d := map_mx intr p.

@@ -2,8 +2,11 @@
 (* The exponential of MathComp Analysis.                                      *)
 (*                                                                            *)
 (* In words. The power series exp(x) over any complete ordered field is an    *)
-(* exponential as softmax.v asks for, and takes every positive value. So all  *)
-(* theorems hold for it                                         analysis_exp. *)
+(* exponential as softmax.v asks for, and takes every positive value          *)
+(*                                            analysis_exp, analysis_exp_onto *)
+(* So all theorems hold for it, for example the main theorem                  *)
+(*                                   attention_expresses_convolution_analysis *)
+(* and that rho + 1 heads suffice                     heads_suffice_analysis. *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.

@@ -2,8 +2,11 @@
 (* The exponential of Coq's standard library, over its real numbers.          *)
 (*                                                                            *)
 (* In words. The function exp of the standard library is an exponential as    *)
-(* softmax.v asks for, and takes every positive value. So all theorems hold   *)
-(* for it                                                         reals_exp.  *)
+(* softmax.v asks for, and takes every positive value                         *)
+(*                                                  reals_exp, reals_exp_onto *)
+(* So all theorems hold for it, for example the main theorem                  *)
+(*                                      attention_expresses_convolution_reals *)
+(* and that rho + 1 heads suffice                        heads_suffice_reals. *)
 (******************************************************************************)
 
 From Coq Require Import Reals.

@@ -25,6 +25,8 @@
 (* The layer that the theorems are about has one head for each tap, the       *)
 (* quadratic encoding, W_qry = W_key = 0, W_pos = 1, v from encoding.v, and   *)
 (* W_val W_out = W; u is anything, as it does not matter          tap_heads.  *)
+(* Values of r dimensions are enough for W if and only if its rank is at most *)
+(* r                                              rank_suffices, rank_needed. *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.

@@ -72,7 +72,8 @@ rewrite ler_add2l; apply: ler_add.
   rewrite big_nat_rev /= add0n; apply: le_trans (one_side c_le).
   rewrite le_eqVlt; apply/orP; left; apply/eqP; apply: eq_big_nat => j /andP[_ j_lt].
   by rewrite /w distnEr ?leq_subr// subKn.
-rewrite -[X in \sum_(X <= _ < _) _]add0n big_addn; apply: le_trans (one_side (leq_subr c n)).
+rewrite -[X in \sum_(X <= _ < _) _]add0n big_addn.
+apply: le_trans (one_side (leq_subr c n)).
 rewrite subSS le_eqVlt; apply/orP; left; apply/eqP; apply: eq_bigr => j _.
 by rewrite /w addnS -addSn PoszD addrK.
 Qed.
@@ -89,7 +90,8 @@ have geometric : (\sum_(j < n) e ^+ (j.+1 ^ 2)) * (1 - e) <= e.
   rewrite -mulr_sumr -mulrA [_ * (1 - e)]mulrC -opprB mulNr -subrX1 opprB.
   by rewrite ler_pimulr// ler_subl_addr ler_addl exprn_ge0.
 rewrite ler_pdivl_mulr// mulrDl mul1r -mulrA.
-apply: (@le_trans _ _ (1 - e + 2%:R * e)); first by rewrite ler_add2l ler_wpmul2l ?ler0n.
+apply: (@le_trans _ _ (1 - e + 2%:R * e)).
+  by rewrite ler_add2l ler_wpmul2l ?ler0n.
 by rewrite mulr_natl mulr2n addrA addrNK.
 Qed.
 

@@ -25,7 +25,7 @@
 (*   - if the softmax runs over all tokens, with the score - alpha off the    *)
 (*     window, then the error of the rho + 1 heads vanishes as alpha grows,   *)
 (*     uniformly over bounded images and canvases of bounded size             *)
-(*                                                        heads_suffice_limit *)
+(*                                            full_limit, heads_suffice_limit *)
 (* The reason for the one more: probabilities are positive. So a head r takes *)
 (* f_r + g instead of its coefficients f_r, with g > |f_r| for all r, and one *)
 (* head, shared by all r, takes g off again                       shared_head *)
@@ -331,7 +331,8 @@ Definition full_attention (H : finType) alpha (s : H -> T -> R)
   bias + \sum_h (\sum_k softmax E (full_score alpha (s h) q) k *: X k) *m M h.
 
 (* Weights w of sum S that get a little more, l of sum L. *)
-Lemma added_weights (K : finType) (w l x : K -> R) B (S := \sum_k w k) (L := \sum_k l k) :
+Lemma added_weights (K : finType) (w l x : K -> R) B
+    (S := \sum_k w k) (L := \sum_k l k) :
   (forall k, 0 <= w k) -> (forall k, 0 <= l k) -> 0 < S -> (forall k, `|x k| <= B) ->
   `|\sum_k normalised (fun j => w j + l j) k * x k - \sum_k normalised w k * x k|
   <= L / S * B *+ 2.

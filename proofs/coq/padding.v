@@ -11,11 +11,13 @@
 (*                                                                            *)
 (* For the first three the tokens of the attention layer are the padded       *)
 (* image, and self-attention at the token s j + anchor, with centers          *)
-(* r i - anchor, computes y(j) up to sum |W| * 2 B * 2 d e / (1 + e)          *)
+(* r i - anchor, is the convolution of the smoothed image  padded_smoothing   *)
+(* and computes y(j) up to sum |W| * 2 B * 2 d e / (1 + e)                    *)
 (*                          conv_zeros, conv_reflect, conv_circular           *)
 (* For replicate padding no token is added: the tokens are the input itself,  *)
 (* targets may lie off the canvas, and the bound is the same   conv_replicate *)
-(* All four converge as alpha grows, by attention_converges.                  *)
+(* All four converge as alpha grows   conv_zeros_converges, conv_converges,   *)
+(*                                                  conv_replicate_converges  *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.
@@ -96,8 +98,7 @@ Definition padded_attention alpha image j : 'rV[R]_cout :=
   self_attention E (conv_heads alpha) bias encode (on_padded image)
     (nearest padded (query j)).
 
-(* The smoothing identity and the errors hold for it, as it is the layer of   *)
-(* the main theorem, and as all its targets are tokens.                       *)
+(* It is the layer of the main theorem, and all its targets are tokens. *)
 Lemma padded_attentionE alpha image j : is_output j ->
   padded_attention alpha image j
   = conv_attention E centers Wval Wout u bias alpha (on_padded image)
@@ -116,6 +117,16 @@ move=> j_out; congr (_ + _); apply: eq_bigr => i _; congr (_ *m _).
 rewrite /nearest_extension /on_padded target position_nearest//.
 apply/forallP => a; rewrite !mxE !lez_nat /=.
 by rewrite (leq_trans _ (j_out a))// leq_add2l leq_mul2l -ltnS ltn_ord orbT.
+Qed.
+
+(* The smoothing identity, in these words. *)
+Theorem padded_smoothing alpha image j : is_output j ->
+  padded_attention alpha image j
+  = conv_nd W bias
+      (fun t => smoothing E alpha (on_padded image) (real R (t + natural before))) j.
+Proof.
+move=> j_out; rewrite padded_attentionE// conv_attention_smoothing; congr (_ + _).
+by apply: eq_bigr => i _; rewrite subrK target.
 Qed.
 
 Variables (X : token n -> 'rV[R]_cin) (B alpha : R) (j : 'I_d -> nat) (o : 'I_cout).
@@ -159,18 +170,27 @@ Qed.
 End Input.
 
 (* One alpha for all sizes of the input, all images and all outputs.          *)
-Theorem conv_zeros_converges (B eps : R) : 0 <= B -> 0 < eps ->
+Theorem conv_converges (B eps : R) : 0 <= B -> 0 < eps ->
   exists alpha0, forall alpha, alpha0 <= alpha ->
-  forall n (X : token n -> 'rV[R]_cin), bounded B X ->
-  forall j o, is_output n j ->
-  `|(padded_attention n alpha (zero_extension X) j
-     - conv_nd W bias (zero_extension X) j) 0 o| <= eps.
+  forall n image, bounded B image -> forall j o, is_output n j ->
+  `|(padded_attention n alpha image j - conv_nd W bias image j) 0 o| <= eps.
 Proof.
 move=> B_ge0 eps_gt0.
 have [alpha0 close] := attention_converges E centers Wval Wout u bias B_ge0 eps_gt0.
-exists alpha0 => alpha alpha_ge n X X_le j o j_out.
+exists alpha0 => alpha alpha_ge n image image_le j o j_out.
 rewrite padded_attentionE// -(padded_convolution _ j_out).
-by apply: close => // k c; apply: zero_extension_bounded.
+by apply: close => // k c; apply: image_le.
+Qed.
+
+Corollary conv_zeros_converges (B eps : R) : 0 <= B -> 0 < eps ->
+  exists alpha0, forall alpha, alpha0 <= alpha ->
+  forall n (X : token n -> 'rV[R]_cin), bounded B X -> forall j o, is_output n j ->
+  `|(padded_attention n alpha (zero_extension X) j
+     - conv_nd W bias (zero_extension X) j) 0 o| <= eps.
+Proof.
+move=> B_ge0 eps_gt0; have [alpha0 close] := conv_converges B_ge0 eps_gt0.
+exists alpha0 => alpha alpha_ge n X X_le j o.
+by apply: close => //; apply: zero_extension_bounded.
 Qed.
 
 (* The same without padding tokens, for replicate padding.                    *)

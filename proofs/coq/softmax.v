@@ -5,7 +5,7 @@
 (* is any function of an ordered field that does so, is below one at negative *)
 (* numbers, and vanishes far to the left. The softmax of a family of scores   *)
 (* is the family of their exponentials, divided by the sum of all of them:    *)
-(*   - it is positive and sums to one                            softmax_sum1 *)
+(*   - it is positive and sums to one              softmax_gt0, softmax_sum1  *)
 (*   - the same constant added to all scores changes nothing    softmax_shift *)
 (*   - scores - alpha n, with n natural numbers, turn into                    *)
 (*     normalised powers of e = exp(- alpha)                   softmax_powers *)
@@ -40,7 +40,10 @@ Lemma expo0 : E 0 = 1.
 Proof. by apply: (mulfI (expo_neq0 0)); rewrite -expoD addr0 mulr1. Qed.
 
 Lemma expoMn x n : E (x *+ n) = E x ^+ n.
-Proof. by elim: n => [|n IHn]; rewrite ?mulr0n ?expr0 ?expo0// mulrS expoD IHn exprS. Qed.
+Proof.
+elim: n => [|n IHn]; first by rewrite mulr0n expr0 expo0.
+by rewrite mulrS expoD IHn exprS.
+Qed.
 
 Lemma expo_sum (I : finType) (s : I -> R) : E (\sum_i s i) = \prod_i E (s i).
 Proof. exact: (big_morph E (expoD E) expo0). Qed.

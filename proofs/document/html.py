@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from proofs.document.parsing import ALERT, parser
 
 _STYLE = Path(__file__).with_name("style.css")
-_LABELS = ("decided", "refuted", "source", "scope", "not")
+_LABELS = ("decided", "refuted", "source", "scope", "kinds", "not")
 # What latex2mathml does not know, or does not set as LaTeX does, in its input ...
 _REWRITTEN = (
     (r"\{aligned\}", "{split}"),

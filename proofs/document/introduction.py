@@ -76,12 +76,18 @@ LIMITS = (
         "exactly, at which it fails."
     ),
     (
-        "**What kind of proof this is not.** It is not a formal proof: it trusts "
-        "sympy, the assumptions made about symbols, the classical theorems that are "
-        "named, and the words between the formulas. It speaks of real numbers: what "
+        "**Two kinds of proof.** A derivation is not a formal proof: it trusts sympy, "
+        "the assumptions made about symbols, the classical theorems that are named, "
+        "and the words between the formulas. A proof in the proof assistant Coq trusts "
+        "Coq's kernel alone: every step is checked, the words are not needed, and what "
+        "it assumes is on record. Each statement says whether Coq has proved it as "
+        "well, in full or in part, and which theorem of the folder *proofs/coq* does."
+    ),
+    (
+        "**What no proof here is about.** All of them speak of real numbers: what "
         "rounding does to them is the business of the certificates that the package "
-        "issues for a layer. And it speaks of formulas: that the package computes just "
-        "these is what its tests compare, number by number."
+        "issues for a layer. And they speak of formulas: that the package computes "
+        "just these is what its tests compare, number by number."
     ),
 )
 

@@ -20,7 +20,9 @@ from proofs.document.syntax import (
     sentence,
     table,
 )
-from proofs.engine import Outcome, Step, Verdict
+from proofs.engine import Outcome, Statement, Step, Verdict
+
+_IN_COQ = {"none": "", "part": "in part", "full": "in full"}
 
 
 def write_markdown(outcomes: Sequence[Outcome]) -> str:
@@ -71,9 +73,21 @@ def _seconds(outcomes: Sequence[Outcome]) -> float:
 def _contents(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield heading("contents", "Contents")
     yield table(
-        {"": RIGHT, "Statement": LEFT, "Scope": LEFT, "Verdict": LEFT},
+        {
+            "": RIGHT,
+            "Statement": LEFT,
+            "Scope": LEFT,
+            "Verdict": LEFT,
+            "Coq": LEFT,
+        },
         [
-            (str(number), _title(o), prose(o.statement.scope), _verdict(o))
+            (
+                str(number),
+                _title(o),
+                prose(o.statement.scope),
+                _verdict(o),
+                _IN_COQ[o.statement.coverage],
+            )
             for number, o in enumerate(outcomes, start=1)
         ],
     )
@@ -100,6 +114,7 @@ def _section(number: int, outcome: Outcome) -> Iterator[str]:
         f"*Scope:* {prose(statement.scope)}",
     )
     yield f"*Source:* {sentence(statement.source)}"
+    yield from _kinds(statement)
     yield "### Hypotheses"
     yield _bullets(statement.hypotheses)
     yield "### Derivation"
@@ -116,6 +131,17 @@ def _section(number: int, outcome: Outcome) -> Iterator[str]:
     if statement.remarks:
         yield "### Remarks"
         yield _bullets(statement.remarks)
+
+
+def _kinds(statement: Statement) -> Iterator[str]:
+    if not statement.formal:
+        yield "*Kinds of proof:* the derivation below; none in Coq."
+        return
+    share = _IN_COQ[statement.coverage]
+    yield f"*Kinds of proof:* the derivation below and, {share}, Coq:"
+    proved = [f"*{prose(name)}:* {prose(w)}" for name, w in statement.formal.items()]
+    left = [f"Not in Coq: {prose(statement.informal)}"] if statement.informal else []
+    yield "\n".join(item("-", text) for text in (*proved, *left))
 
 
 def _bullets(texts: Sequence[str]) -> str:

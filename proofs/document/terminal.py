@@ -31,6 +31,7 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
         Column("Steps", justify="right", no_wrap=True),
         Column("Controls", justify="right", no_wrap=True),
         Column("Seconds", justify="right", no_wrap=True),
+        Column("Coq", no_wrap=True),
         Column("Scope", ratio=1),
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -42,6 +43,7 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
             _count(decided),
             _count(refuted),
             f"{outcome.seconds:.2f}",
+            outcome.statement.coverage if outcome.statement.formal else "",
             Text(words(outcome.statement.scope))
             if held
             else Text("NOT PROVED", _ALARM),
@@ -52,6 +54,7 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
         _count([*chain(*steps)]),
         _count([*chain(*controls)]),
         f"{sum(outcome.seconds for outcome in outcomes):.2f}",
+        "",
         f"{sum(o.proved and o.controlled for o in outcomes)} of {len(outcomes)} proved",
     )
     console.print(table)
@@ -78,6 +81,12 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     page.add_row("", _formula(statement.formula))
     page.add_row("", Text(f"Source: {words(statement.source)}"))
     page.add_row("", Text(f"Scope: {words(statement.scope)}"))
+    for name, what in statement.formal.items():
+        page.add_row("", Text(f"In Coq, {name}: {words(what)}"))
+    if statement.informal or not statement.formal:
+        page.add_row(
+            "", Text(f"Not in Coq: {words(statement.informal or 'all of it')}")
+        )
     _heading(page, "Hypotheses")
     for hypothesis in statement.hypotheses:
         page.add_row("·", Text(words(hypothesis)))

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sympy import Expr, Symbol, lambdify, latex
 
 from proofs.engine.claim import Claim
 from proofs.engine.verdict import Verdict
+
+Coverage = Literal["none", "part", "full"]
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ class Statement:
         scope: For which sizes and parameters it is proved.
         formulas: What the package computes of it, by name.
         remarks: What follows, and what does not.
+        formal: What of it Coq has proved as well: what a theorem says here, by its
+            name in ``proofs/coq``.
+        informal: What of it Coq has not proved; empty if that is nothing.
     """
 
     name: str
@@ -157,6 +162,15 @@ class Statement:
     scope: str
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    formal: Mapping[str, str] = field(default_factory=dict)
+    informal: str = ""
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of it Coq has proved as well."""
+        if not self.formal:
+            return "none"
+        return "part" if self.informal else "full"
 
     def check(self) -> Outcome:
         """Let sympy decide every step and every control.

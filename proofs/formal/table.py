@@ -1,0 +1,127 @@
+"""Who proves what: statements and public functions beside the theorems of Coq."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from proofs.catalogue import STATEMENTS
+from proofs.document.syntax import LEFT, prose, table
+from proofs.engine import Statement
+from proofs.formal.development import FOLDER, Theorem, theorems
+from proofs.formal.reliance import FAMILIES, FUNCTIONS, MAIN, Reliance
+
+TABLE: Path = FOLDER / "THEOREMS.md"
+
+_HEAD = """\
+# Theorems, and what rests on them
+
+Written by `make coq`. [README.md](README.md) says what this is about; *assumes* is
+what Coq's `Print Assumptions` prints, and a dash stands for "Closed under the global
+context": nothing is assumed but the hypotheses that the theorem states."""
+_MAIN = """\
+## The main theorem"""
+_STATEMENTS = """\
+## Statements
+
+Every statement of `proofs/` has a derivation that sympy decides. Beside it stands what
+Coq has proved of it."""
+_FUNCTIONS = """\
+## Public functions
+
+The statements that a function of the package rests on, with those in *italics* that Coq
+has proved in part and those in **bold** that it has proved in full; and theorems that
+cover what the function computes."""
+_FAMILIES = """\
+## Families of the atlas
+
+Those for which a theorem is about the very layer; other families have derivations."""
+_OTHERS = """\
+## Further theorems
+
+Steps towards those above, and variants. The files say in words what they state."""
+
+
+def write_table() -> str:
+    """Write the tables.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        ValueError: If Coq has not seen the sources as they are now.
+    """
+    proved = theorems()
+    shown = {*MAIN, *(name for s in STATEMENTS for name in s.formal)}
+    blocks = [
+        _HEAD,
+        _MAIN,
+        _table(
+            ("Theorem", "What it says", "Assumes"),
+            (_theorem(name, what) for name, what in MAIN.items()),
+        ),
+        _STATEMENTS,
+        _table(
+            ("Statement", "In Coq", "What it says", "Assumes"),
+            (row for statement in STATEMENTS for row in _statement(statement)),
+        ),
+        _FUNCTIONS,
+        _table(
+            ("Function", "Rests on", "In Coq", "Assumes"),
+            (_reliance(*entry) for entry in FUNCTIONS.items()),
+        ),
+        _FAMILIES,
+        _table(
+            ("Family", "Rests on", "In Coq", "Assumes"),
+            (_reliance(*entry) for entry in FAMILIES.items()),
+        ),
+        _OTHERS,
+        _table(
+            ("Theorem", "File", "Assumes"),
+            (
+                (_link(theorem), theorem.file, _assumed([theorem]))
+                for name, theorem in proved.items()
+                if name not in shown
+            ),
+        ),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    return table(dict.fromkeys(columns, LEFT), rows)
+
+
+def _theorem(name: str, what: str) -> Sequence[str]:
+    theorem = theorems()[name]
+    return _link(theorem), prose(what), _assumed([theorem])
+
+
+def _statement(statement: Statement) -> Iterator[Sequence[str]]:
+    title = f"[{statement.name}](../{statement.name}.py)"
+    for name, what in statement.formal.items():
+        yield title, *_theorem(name, what)
+        title = ""
+    if not statement.formal:
+        yield title, "none", "", ""
+    elif statement.informal:
+        yield "", "not in Coq", prose(statement.informal), ""
+
+
+def _reliance(name: str, reliance: Reliance) -> Sequence[str]:
+    proving = [theorems()[theorem] for theorem in reliance.theorems]
+    statements = ", ".join(map(_marked, reliance.statements))
+    return f"`{name}`", statements, ", ".join(map(_link, proving)), _assumed(proving)
+
+
+def _marked(name: str) -> str:
+    (coverage,) = (s.coverage for s in STATEMENTS if s.name == name)
+    mark = {"none": "", "part": "*", "full": "**"}[coverage]
+    return f"{mark}{name}{mark}"
+
+
+def _link(theorem: Theorem) -> str:
+    return f"[{theorem.name}]({theorem.file}#L{theorem.line})"
+
+
+def _assumed(proving: Iterable[Theorem]) -> str:
+    axioms = dict.fromkeys(axiom for theorem in proving for axiom in theorem.axioms)
+    return ", ".join(f"`{axiom}`" for axiom in axioms) or "–"
