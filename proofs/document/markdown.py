@@ -22,8 +22,6 @@ from proofs.document.syntax import (
 )
 from proofs.engine import Outcome, Statement, Step, Verdict
 
-_IN_COQ = {"none": "", "part": "in part", "full": "in full"}
-
 
 def write_markdown(outcomes: Sequence[Outcome]) -> str:
     """Write the document.
@@ -86,7 +84,7 @@ def _contents(outcomes: Sequence[Outcome]) -> Iterator[str]:
                 _title(o),
                 prose(o.statement.scope),
                 _verdict(o),
-                _IN_COQ[o.statement.coverage],
+                o.statement.coverage,
             )
             for number, o in enumerate(outcomes, start=1)
         ],
@@ -137,8 +135,7 @@ def _kinds(statement: Statement) -> Iterator[str]:
     if not statement.formal:
         yield "*Kinds of proof:* the derivation below; none in Coq."
         return
-    share = _IN_COQ[statement.coverage]
-    yield f"*Kinds of proof:* the derivation below and, {share}, Coq:"
+    yield f"*Kinds of proof:* the derivation below and, in {statement.coverage}, Coq:"
     proved = [f"*{prose(name)}:* {prose(w)}" for name, w in statement.formal.items()]
     left = [f"Not in Coq: {prose(statement.informal)}"] if statement.informal else []
     yield "\n".join(item("-", text) for text in (*proved, *left))

@@ -43,7 +43,7 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
             _count(decided),
             _count(refuted),
             f"{outcome.seconds:.2f}",
-            outcome.statement.coverage if outcome.statement.formal else "",
+            outcome.statement.coverage,
             Text(words(outcome.statement.scope))
             if held
             else Text("NOT PROVED", _ALARM),

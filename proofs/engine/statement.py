@@ -10,7 +10,7 @@ from sympy import Expr, Symbol, lambdify, latex
 from proofs.engine.claim import Claim
 from proofs.engine.verdict import Verdict
 
-Coverage = Literal["none", "part", "full"]
+Coverage = Literal["", "part", "full"]
 
 
 @dataclass(frozen=True)
@@ -167,9 +167,9 @@ class Statement:
 
     @property
     def coverage(self) -> Coverage:
-        """How much of it Coq has proved as well."""
+        """How much of it Coq has proved as well; empty if nothing."""
         if not self.formal:
-            return "none"
+            return ""
         return "part" if self.informal else "full"
 
     def check(self) -> Outcome:

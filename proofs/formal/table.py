@@ -114,7 +114,7 @@ def _reliance(name: str, reliance: Reliance) -> Sequence[str]:
 
 def _marked(name: str) -> str:
     (coverage,) = (s.coverage for s in STATEMENTS if s.name == name)
-    mark = {"none": "", "part": "*", "full": "**"}[coverage]
+    mark = {"": "", "part": "*", "full": "**"}[coverage]
     return f"{mark}{name}{mark}"
 
 
