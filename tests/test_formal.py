@@ -82,6 +82,11 @@ def test_the_core_assumes_nothing(theorem: Theorem) -> None:
         assert theorem.axioms == ()
 
 
+def test_every_file_is_compiled() -> None:
+    found = set(FOLDER.glob("*.v")) - {FOLDER / "assumptions.v", FOLDER / "installed.v"}
+    assert found == set(files())
+
+
 @over_files
 def test_nothing_is_left_out(path: Path) -> None:
     banned = r"\b(Admitted|admit|give_up|Axioms?|Conjecture|Parameters?|Unset Guard)\b"

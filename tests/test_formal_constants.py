@@ -133,7 +133,7 @@ def test_another_constant_is_noticed(old: str, new: str) -> None:
         seen.append(old in text)
         return text.replace(old, new).replace("(tokens m)%:R", "N")
 
-    with mp.workdps(40), pytest.raises(AssertionError):
+    with mp.workdps(40), pytest.raises(AssertionError, match="assert"):
         compare(read(edit))
     assert any(seen)
 
