@@ -258,7 +258,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "it has rank",
             "rank_needed": "and through no fewer",
         },
-        informal="what a smaller dimension costs (Eckart and Young)",
+        informal="that one-hot heads, one a tap, are exact only then; what a "
+        "smaller dimension costs (Eckart and Young)",
         remarks=(
             (
                 r"Theorem 1 asks for $\min(D_h, D_{out})$ output channels. That is "

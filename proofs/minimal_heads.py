@@ -318,7 +318,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         "bounds for every canvas on which all taps read tokens.",
         formulas=formulas,
         formal={
-            "heads_suffice": r"$\rho + 1$ heads are enough, exactly, on every canvas",
+            "heads_suffice": r"$\rho + 1$ heads are enough, exactly, on every "
+            "canvas, wherever all taps are on it",
             "two_heads": "two are enough for multiples of one matrix",
             "rho_too_few": r"for some kernels $\rho$ are not enough",
             "heads_suffice_limit": "scores that are finite everywhere come as close "

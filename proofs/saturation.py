@@ -256,7 +256,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         formal={
             "leak_saturation": r"a leak within $u$ from $2d\,e^{-\alpha} \le u$ on",
         },
-        informal="that this is sharp; underflow",
+        informal="that this is sharp; rounding and underflow",
         remarks=(
             "The saturation strengths 18.1, 38.2, 7 and 9.1 are true, not tight.",
             (

@@ -212,7 +212,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "silent_query_exchanged": "and every setting of the parameters errs by "
             "half of what the convolution makes of an exchange",
         },
-        informal="keys that are rotated",
+        informal="keys that are rotated; exchanges within a window",
         remarks=(
             (
                 "There is no witness against kernels that weigh all keys but the query "

@@ -291,8 +291,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "parameters, any centers, queries and canvases",
             "gaussian_separable": "the weights are products, one factor an axis",
             "padded_smoothing": "the identity with kernel, stride, dilation and "
-            "padding spelled as in torch",
+            "padding tokens spelled as in torch",
+            "bare_smoothing": "and without padding tokens, for replicate padding",
+            "smoothing_strengths": "heads with strengths of their own",
+            "grouped_row": "grouped convolutions are those whose matrices are zero "
+            "between groups",
         },
+        informal="that zero tokens may be left out of the sums",
         remarks=(
             (
                 r"No limit is taken. As $\alpha \to \infty$, $G_\alpha$ tends to the "

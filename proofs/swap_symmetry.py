@@ -244,13 +244,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "content_only_equivariant": "attention that knows content only is "
             "equivariant to permutations of the tokens",
             "swap": "so two tokens that are not the query may change places",
-            "off_center_error": "and every setting of the parameters errs by half "
-            "of a tap off the center",
+            "off_center_error": "and whatever the scores are, the layer errs by "
+            "half of a tap off the center, if some token is under no tap",
             "no_off_center_tap": "whatever does not notice exchanges computes no "
-            "such tap",
-            "box_filter": "the exception: a box filter that reaches the whole image",
+            "such tap, either",
+            "box_filter": "an exception without such a token: a box filter that "
+            "reaches the whole image",
         },
-        informal="external attention and pooling; the best that such a layer can do",
+        informal="external attention and pooling; values that are not linear; the "
+        "best that such a layer can do",
         remarks=(
             (
                 "A box filter of size $3 \\times 3$ on an image of $2 \\times 2$ "

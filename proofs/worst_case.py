@@ -261,8 +261,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "worst_case_one_tap": "and as large as twice the leak says if only one "
             "tap leads to a channel",
         },
-        informal="layers whose matrices are not those of the taps; two taps on one "
-        "axis",
+        informal="attention of other forms; layers whose matrices are not those of "
+        "the taps; two taps on one axis",
         remarks=(
             (
                 "The bound for every size is attained where a kernel has one tap, in "

@@ -249,9 +249,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "constant_attention": "a constant image has the same output at every "
             "query, whatever the scores",
             "no_zero_padding": "half of the difference between two outputs is lost",
-            "only_center_tap": "only a single tap at the center can be computed",
-            "off_center_bound": "a layer that errs a little leaves little to the "
-            "other taps",
+            "only_center_tap": "only a single tap at the center can be computed, on "
+            "images no smaller than the kernel",
+            "off_center_bound": "and a layer that errs a little leaves little to "
+            "the other taps",
             "conv_zeros": "with zero tokens the layer is as close to the "
             "convolution as the leak says",
             "conv_zeros_converges": "and converges to it, uniformly over sizes, "

@@ -12,7 +12,7 @@
 (* encoding), turns the scores into probabilities by a softmax over all       *)
 (* tokens, takes the mean of the x_k W_val, and multiplies it by W_out. The   *)
 (* layer adds up its heads and a bias                               attention *)
-(* In self-attention each token is a query           self_attention_output.   *)
+(* In self-attention each token is a query           self_attention.          *)
 (*                                                                            *)
 (* Convolution. A tap has a displacement Delta and a matrix W. The output at  *)
 (* q adds up image(q + Delta) W over all taps, and a bias        convolution. *)

@@ -8,8 +8,9 @@
 (*   - 1 - Theta^(-d), with d axes and Theta any upper bound of the sums      *)
 (*     1 + 2 (e + e^4 + e^9 + ... + e^(n^2)), such as Jacobi's theta_3        *)
 (*                                                                 leak_theta *)
-(*   - 2 d e / (1 + e), which depends on neither size nor target: in two axes *)
-(*     below 4 e, and so below 4 e / (1 - e)                    leak_any_size *)
+(*   - 2 d e / (1 + e), which depends on neither size nor target              *)
+(*                                                              leak_any_size *)
+(*     and so in two axes 4 e / (1 - e)                         leak_two_axes *)
 (* So a leak is within any limit once 2 d e is                leak_saturation *)
 (******************************************************************************)
 
@@ -181,3 +182,13 @@ by rewrite ler_pemulr ?mulr_ge0 ?ler0n ?ler_addl.
 Qed.
 
 End Leak.
+
+Corollary leak_two_axes (R : realFieldType) (e : R) (m : 'I_2 -> nat) (t : point 2) :
+  0 < e -> e < 1 -> leak e m t <= 4%:R * e / (1 - e).
+Proof.
+move=> e_gt0 e_lt1; apply: le_trans (leak_any_size e_gt0 e_lt1 m t) _.
+have inv_le : (1 + e)^-1 <= (1 - e)^-1.
+  rewrite lef_pinv ?posrE ?subr_gt0 ?addr_gt0 ?ltr01// ler_add2l.
+  by rewrite (le_trans _ (ltW e_gt0))// oppr_le0 ltW.
+by apply: ler_wpmul2l inv_le; rewrite mulr_ge0 ?ler0n ?ltW.
+Qed.

@@ -14,8 +14,9 @@
 (* r i - anchor, is the convolution of the smoothed image  padded_smoothing   *)
 (* and computes y(j) up to sum |W| * 2 B * 2 d e / (1 + e)                    *)
 (*                          conv_zeros, conv_reflect, conv_circular           *)
-(* For replicate padding no token is added: the tokens are the input itself,  *)
-(* targets may lie off the canvas, and the bound is the same   conv_replicate *)
+(* For replicate padding no token is added: the tokens are the input itself.  *)
+(* Targets may lie off it, and if padding is wide queries as well; the        *)
+(* identity and the bound are the same       bare_smoothing, conv_replicate   *)
 (* All four converge as alpha grows   conv_zeros_converges, conv_converges,   *)
 (*                                                  conv_replicate_converges  *)
 (******************************************************************************)
@@ -34,7 +35,9 @@ Local Open Scope ring_scope.
 (* Vectors of natural numbers, one an axis, as points. *)
 Definition natural d (n : 'I_d -> nat) : point d := \row_a (n a)%:Z.
 
-(* Off the input an image may be continued by what another pixel of it holds. *)
+(* Off the input an image may be continued by what another pixel of it holds: *)
+(* as torch does for reflect padding below the size of the input and circular *)
+(* padding up to it; torch refuses more.                                      *)
 Section Extensions.
 Variables (R : ringType) (d cin : nat) (n : 'I_d -> nat) (X : token n -> 'rV[R]_cin).
 
@@ -80,6 +83,30 @@ Let W i := Wval i *m Wout i.
 Lemma target j i :
   query j + centers i = natural (fun a => stride a * j a + dilation a * i a)%N.
 Proof. by apply/rowP => a; rewrite !mxE !PoszD addrACA subrr addr0. Qed.
+
+(* What the layer computes for output j on an image without padding tokens.   *)
+(* If padding is wide, a query may lie off the image; its content x_q does    *)
+(* not matter.                                                                *)
+Definition bare_attention alpha n (X : token n -> 'rV[R]_cin) x_q j : 'rV[R]_cout :=
+  conv_attention E centers Wval Wout u bias alpha X x_q (query j - natural before).
+
+Lemma bare_convolution (image : point d -> 'rV[R]_cin) j :
+  convolution centers W bias image (query j - natural before) = conv_nd W bias image j.
+Proof. by congr (_ + _); apply: eq_bigr => i _; rewrite addrAC target. Qed.
+
+(* On the image it is self-attention. *)
+Lemma bare_attention_self alpha n (X : token n -> 'rV[R]_cin) j :
+    on_canvas n (query j - natural before) ->
+  let q := nearest n (query j - natural before) in
+  self_attention E (conv_heads alpha) bias encode X q = bare_attention alpha X (X q) j.
+Proof.
+by move=> q_on q; rewrite /bare_attention conv_attention_self position_nearest.
+Qed.
+
+Theorem bare_smoothing alpha n (X : token n -> 'rV[R]_cin) x_q j :
+  bare_attention alpha X x_q j
+  = conv_nd W bias (fun t => smoothing E alpha X (real R t)) j.
+Proof. by rewrite /bare_attention conv_attention_smoothing bare_convolution. Qed.
 
 Section Input.
 Variable n : 'I_d -> nat.             (* the last pixel of the input *)
@@ -158,14 +185,9 @@ Proof. by apply: conv_padded => t c; apply: X_le. Qed.
 
 (* No padding tokens: the tokens are the image; its border is replicated.     *)
 Theorem conv_replicate x_q :
-  `|(conv_attention E centers Wval Wout u bias alpha X x_q (query j - natural before)
-     - conv_nd W bias (nearest_extension X) j) 0 o| <= bound.
-Proof.
-have -> : conv_nd W bias (nearest_extension X) j
-    = convolution centers W bias (nearest_extension X) (query j - natural before).
-  by congr (_ + _); apply: eq_bigr => i _; rewrite addrAC target.
-exact: attention_error_any_size.
-Qed.
+  `|(bare_attention alpha X x_q j - conv_nd W bias (nearest_extension X) j) 0 o|
+  <= bound.
+Proof. by rewrite -bare_convolution; apply: attention_error_any_size. Qed.
 
 End Input.
 
@@ -198,16 +220,13 @@ Theorem conv_replicate_converges (B eps : R) : 0 <= B -> 0 < eps ->
   exists alpha0, forall alpha, alpha0 <= alpha ->
   forall n (X : token n -> 'rV[R]_cin), bounded B X ->
   forall x_q j o,
-  `|(conv_attention E centers Wval Wout u bias alpha X x_q (query j - natural before)
-     - conv_nd W bias (nearest_extension X) j) 0 o| <= eps.
+  `|(bare_attention alpha X x_q j - conv_nd W bias (nearest_extension X) j) 0 o|
+  <= eps.
 Proof.
 move=> B_ge0 eps_gt0.
 have [alpha0 close] := attention_converges E centers Wval Wout u bias B_ge0 eps_gt0.
 exists alpha0 => alpha alpha_ge n X X_le x_q j o.
-have -> : conv_nd W bias (nearest_extension X) j
-    = convolution centers W bias (nearest_extension X) (query j - natural before).
-  by congr (_ + _); apply: eq_bigr => i _; rewrite addrAC target.
-exact: close.
+by rewrite -bare_convolution; apply: close.
 Qed.
 
 End Conv.

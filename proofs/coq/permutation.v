@@ -1,24 +1,30 @@
 (******************************************************************************)
 (* Content-only attention is blind to the order of the tokens.                *)
 (*                                                                            *)
-(* In words. A head is content-only if W_pos = 0: its scores then do not see  *)
-(* where the tokens are                                        content_only.  *)
+(* In words. Attention is content-only if the score of a token k at a query q *)
+(* is f_h(X_q, X_k) in a head h, for any function f_h of the contents of the  *)
+(* two: it does not see where the tokens are              content_attention.  *)
+(* The heads of layers.v are an instance if W_pos = 0, for they do not see    *)
+(* the encoding then                       content_only, content_only_heads.  *)
+(* Whatever the functions f_h are:                                            *)
 (*   - if the tokens of an image are permuted, the outputs of the layer are   *)
 (*     permuted alike                              content_only_equivariant   *)
 (*   - so the output at q does not change if two other tokens are exchanged   *)
 (*                                                                     swap   *)
-(* A convolution, zero-padded here, does see where a token is:                *)
-(*   - let k1 be the token under a tap off the center, and k2 a token, not q, *)
-(*     under no tap. The layer is wrong at q by half the weight of the tap or *)
-(*     more, on the image that is 1 at k1 and 0 elsewhere, or on the one that *)
-(*     is 1 at k2 and 0 elsewhere                         off_center_error    *)
-(*   - so, if the layer, or any other map that exchanges of tokens other than *)
-(*     q do not change, is exact at q, all taps on the canvas but the one at  *)
-(*     the center are zero            no_off_center_tap, no_off_center_head   *)
-(* The token under no tap is needed. Otherwise there is an exception: a box   *)
-(* filter, all of whose matrices are equal, with a tap on every token from    *)
-(* every query, is the sum over the image, and one head can be that, with the *)
-(* same probability 1 / N for all N tokens                      box_filter.   *)
+(* A convolution, zero-padded here, does see where a token is. Let no two of  *)
+(* its taps have the same center, and let k2 be a token, not q, under no tap: *)
+(*   - let k1 be the token under a tap off the center. The layer is wrong at  *)
+(*     q in channel o by half of |W i o| of the tap or more, on the image     *)
+(*     that is 1 in channel i at k1 and 0 elsewhere, or on that with k2 for   *)
+(*     k1                                                  off_center_error   *)
+(*   - so, if the layer is exact at q, all taps on the canvas but the one at  *)
+(*     the center are zero                               no_off_center_head   *)
+(*     as for any other map that is exact at q, and that does not change if   *)
+(*     two tokens other than q are exchanged              no_off_center_tap   *)
+(* The token under no tap is needed. Here is an exception without it. A box   *)
+(* filter, all of whose matrices are equal, with one tap on each token from   *)
+(* every query, is the sum over the image, and one head with W_pos = 0 can be *)
+(* that, with the same probability 1 / N for all N tokens         box_filter. *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect perm all_algebra.
@@ -40,27 +46,23 @@ by rewrite [RHS](reindex_inj (@perm_inj _ s)); apply: eq_bigr => j _; rewrite gf
 Qed.
 
 Section ContentOnly.
-Variables (R : realFieldType) (E : exponential R) (d : nat) (m : 'I_d -> nat).
-Variables (Din Dk Dp Dh Dout : nat) (H : finType).
-Variables (heads : H -> head R Din Dk Dp Dh Dout) (bias : 'rV[R]_Dout).
-Variable encode : point d -> 'rV[R]_Dp.
-Implicit Types (X Y : token m -> 'rV[R]_Din) (q k : token m) (s : {perm token m}).
+Variables (R : realFieldType) (E : exponential R).
+Variables (Din Dh Dout : nat) (H K : finType).        (* the heads; the tokens *)
+Variable f : H -> 'rV[R]_Din -> 'rV[R]_Din -> R.
+Variables (Wval : H -> 'M[R]_(Din, Dh)) (Wout : H -> 'M[R]_(Dh, Dout)).
+Variable bias : 'rV[R]_Dout.
+Implicit Types (X Y : K -> 'rV[R]_Din) (q k : K) (s : {perm K}).
 
-Definition content_only := forall h, W_pos (heads h) = 0.
+Definition content_attention : (K -> 'rV[R]_Din) -> K -> 'rV[R]_Dout :=
+  scored_attention E (fun h X q k => f h (X q) (X k)) Wval Wout bias.
 
-Hypothesis content : content_only.
-Local Notation layer := (self_attention E heads bias encode).
-
-Lemma content_score h x_q x_k r r' :
-  score (heads h) x_q x_k r = score (heads h) x_q x_k r'.
-Proof. by rewrite /score content !mulmx0. Qed.
+Local Notation layer := content_attention.
 
 Lemma relabel X Y s q : (forall k, Y k = X (s k)) -> layer Y q = layer X (s q).
 Proof.
 move=> YX; congr (_ + _); apply: eq_bigr => h _; congr (_ *m _).
 rewrite [RHS](reindex_inj (@perm_inj _ s)); apply: eq_bigr => k _ /=.
-rewrite !YX; congr (_ *: _); apply: softmax_perm => j.
-by rewrite YX; apply: content_score.
+by rewrite !YX; congr (_ *: _); apply: softmax_perm => j; rewrite YX.
 Qed.
 
 Theorem content_only_equivariant X s q : layer (X \o s) q = layer X (s q).
@@ -71,6 +73,28 @@ Theorem swap X q k1 k2 :
 Proof. by move=> k1_q k2_q; rewrite content_only_equivariant tpermD. Qed.
 
 End ContentOnly.
+
+(* The heads of layers.v without W_pos.                                       *)
+Section ContentOnlyHeads.
+Variables (R : realFieldType) (E : exponential R) (d : nat) (m : 'I_d -> nat).
+Variables (Din Dk Dp Dh Dout : nat) (H : finType).
+Variables (heads : H -> head R Din Dk Dp Dh Dout) (bias : 'rV[R]_Dout).
+Variable encode : point d -> 'rV[R]_Dp.
+
+Definition content_only := forall h, W_pos (heads h) = 0.
+
+Lemma content_only_heads (X : token m -> 'rV[R]_Din) q :
+  content_only ->
+  self_attention E heads bias encode X q
+  = content_attention E (fun h x_q x_k => score (heads h) x_q x_k 0)
+      (fun h => W_val (heads h)) (fun h => W_out (heads h)) bias X q.
+Proof.
+move=> content; congr (_ + _); apply: eq_bigr => h _; congr (_ *m _).
+apply: eq_bigr => k _; congr (_ *: _); apply: eq_softmax => j.
+by rewrite /score content !mulmx0.
+Qed.
+
+End ContentOnlyHeads.
 
 Section OffCenter.
 Variables (R : realFieldType) (d : nat) (m : 'I_d -> nat) (cin cout : nat).
@@ -153,11 +177,11 @@ rewrite !is_padded (eq_padded _ (pixel_swap i)) padded_unreached padded_reached.
 by move/eqP; rewrite addrC -subr_eq subrr eq_sym => /eqP.
 Qed.
 
-Variables (E : exponential R) (Dk Dp Dh : nat) (H : finType).
-Variables (heads : H -> head R cin Dk Dp Dh cout) (bias : 'rV[R]_cout).
-Variable encode : point d -> 'rV[R]_Dp.
-Hypothesis content : content_only heads.
-Local Notation layer X := (self_attention E heads bias encode X q).
+Variables (E : exponential R) (Dh : nat) (H : finType).
+Variable f : H -> 'rV[R]_cin -> 'rV[R]_cin -> R.
+Variables (Wval : H -> 'M[R]_(cin, Dh)) (Wout : H -> 'M[R]_(Dh, cout)).
+Variable bias : 'rV[R]_cout.
+Local Notation layer X := (content_attention E f Wval Wout bias X q).
 
 Theorem off_center_error i o (X1 := one_pixel i k1) (X2 := one_pixel i k2) :
   `|W tap i o| / 2%:R
@@ -166,7 +190,7 @@ Proof.
 have -> : W tap i o = padded X1 q 0 o - padded X2 q 0 o.
   by rewrite padded_unreached padded_reached !mxE addrC addKr.
 have -> : layer X2 = layer X1; last exact: two_errors.
-rewrite (relabel E bias encode content (X := X1) (s := tperm k1 k2)).
+rewrite (relabel E f Wval Wout bias (X := X1) (s := tperm k1 k2)).
   by rewrite tpermD ?k1_q.
 by move=> k; rewrite /X2 -pixel_swap.
 Qed.

@@ -5,6 +5,8 @@
 (* the convolution itself, without padding, of the image                      *)
 (*   (G X)(t) = sum over tokens k of softmax_k (- alpha |k - t|^2) X_k        *)
 (*                                                       smoothing_identity   *)
+(* Heads with strengths of their own smooth the image each for itself         *)
+(*                                                       smoothing_strengths  *)
 (* That is exact, for every alpha, every canvas, every query on the canvas or *)
 (* off it, and any centers, on the grid or off it; content of the query and   *)
 (* u play no part. The weights of G are products, one factor an axis, by      *)
@@ -35,11 +37,11 @@ Definition smoothing alpha X t : 'rV[R]_cin := \sum_k gaussian alpha t k *: X k.
 Lemma gaussian_sum1 alpha t : \sum_k gaussian alpha t k = 1.
 Proof. exact: softmax_sum1 (nearest m 0). Qed.
 
-Variables (alpha : R) (Delta : T -> 'rV[R]_d) (u : 'rV[R]_(1 + d)).
+Variables (Delta : T -> 'rV[R]_d) (u : 'rV[R]_(1 + d)).
 Variables (Wval : T -> 'M[R]_(cin, Dh)) (Wout : T -> 'M[R]_(Dh, cout)).
 Variable bias : 'rV[R]_cout.
 
-Lemma tap_probability tap X x_q q :
+Lemma tap_probability alpha tap X x_q q :
   probability E (tap_heads alpha Delta Wval Wout u tap) X x_q
     (fun k => encoding (real R (position k) - q))
   =1 gaussian alpha (q + Delta tap).
@@ -49,21 +51,27 @@ apply: eq_softmax => j.
 by rewrite tap_score mulrBr [- alpha * norm2 (Delta tap)]mulNr opprK addrK opprD addrA.
 Qed.
 
-Theorem smoothing_identity X x_q q :
-  attention E (tap_heads alpha Delta Wval Wout u) bias X x_q
+Theorem smoothing_strengths (alpha : T -> R) X x_q q :
+  attention E (fun tap => tap_heads (alpha tap) Delta Wval Wout u tap) bias X x_q
     (fun k => encoding (real R (position k) - q))
-  = convolution Delta (fun tap => Wval tap *m Wout tap) bias (smoothing alpha X) q.
+  = bias + \sum_tap smoothing (alpha tap) X (q + Delta tap) *m (Wval tap *m Wout tap).
 Proof.
 congr (_ + _); apply: eq_bigr => tap _; rewrite mulmxA; congr (_ *m _).
 rewrite mulmx_suml; apply: eq_bigr => k _.
 by rewrite tap_probability -scalemxAl.
 Qed.
 
+Theorem smoothing_identity alpha X x_q q :
+  attention E (tap_heads alpha Delta Wval Wout u) bias X x_q
+    (fun k => encoding (real R (position k) - q))
+  = convolution Delta (fun tap => Wval tap *m Wout tap) bias (smoothing alpha X) q.
+Proof. exact: (smoothing_strengths (fun=> alpha)). Qed.
+
 (* At a point of the grid the weights are powers of e. *)
 Definition powers (e : R) (t : point d) : token m -> R :=
   normalised (fun k => e ^+ distance2 (position k) t).
 
-Theorem probability_powers (t : point d) :
+Theorem probability_powers alpha (t : point d) :
   gaussian alpha (real R t) =1 powers (E (- alpha)) t.
 Proof.
 move=> k; rewrite /powers -softmax_powers; apply: eq_softmax => j.

@@ -22,8 +22,8 @@
 (*                   worst_case_le, worst_case_leak, worst_case_any_size      *)
 (* and equal to the first if only one tap leads to the channel o; with more   *)
 (* taps deviations may cancel                            worst_case_one_tap   *)
-(* All of this holds for every alpha, large or not; only worst_case_any_size  *)
-(* needs alpha > 0.                                                           *)
+(* All of this holds for every alpha, large or not; worst_case_any_size is    *)
+(* stated for alpha > 0.                                                      *)
 (******************************************************************************)
 
 From mathcomp Require Import all_ssreflect all_algebra.

@@ -4,10 +4,17 @@
 (* In words. Zero padding is the convolution of an image that is extended by  *)
 (* zero to all points off the canvas              zero_extension in layers.v. *)
 (* It tells a query at the border from a query in the middle even if the      *)
-(* image is constant. Self-attention cannot:                                  *)
+(* image is constant. Self-attention cannot, and this has nothing to do with  *)
+(* the form of its scores. Let each head h give each token k a score at each  *)
+(* query q, any number, which may depend on the whole image X. Let the output *)
+(* at q be                                                                    *)
+(*   bias + sum_h (sum_k softmax(scores of h at q)_k X_k W_val) W_out         *)
+(*                                                       scored_attention     *)
+(* The self-attention of layers.v is such a layer      self_attention_scored. *)
+(* For all such layers:                                                       *)
 (*   - on a constant image all probabilities are spent on the same content x, *)
-(*     so the output is bias + sum_h x W_val W_out, whatever the scores, the  *)
-(*     query and the encoding are                        constant_attention   *)
+(*     so the output is bias + sum_h x W_val W_out, whatever the scores are,  *)
+(*     and the same at every query                       constant_attention   *)
 (*   - so, if the convolution gives y_1 and y_2 at two queries, the layer is  *)
 (*     wrong by |y_1 - y_2| / 2 or more at one of them      no_zero_padding   *)
 (*   - if, on the constant image that is 1 in channel i, the layer is never   *)
@@ -16,9 +23,10 @@
 (*     tap is displaced, and 3 for each other axis           off_center_bound *)
 (*   - so, if the layer is exact on the constant images, then all taps but    *)
 (*     the one at the center are zero                       only_center_tap.  *)
-(* The last two need a canvas that the box around a query and its taps fits   *)
-(* on, so that there is a query with its whole window on the canvas. Shorter  *)
-(* canvases have exceptions: see the box filter in permutation.v.             *)
+(* The last two need taps with different centers, and a canvas that the box   *)
+(* around a query and its taps fits on, so that there is a query with its     *)
+(* whole window on the canvas. Shorter canvases have exceptions: see the box  *)
+(* filter in permutation.v.                                                   *)
 (*                                                                            *)
 (* Proof of the last two. Let the tap be displaced by D. Along each axis a    *)
 (* there are two queries, three if D_a = 0, such that the taps that they keep *)
@@ -49,23 +57,37 @@ have -> : y1 - y2 = (z - y2) - (z - y1) by rewrite opprB [RHS]addrC subrKA.
 rewrite (le_trans (ler_norm_sub _ _))// addrC ler_add// le_maxr lexx ?orbT//.
 Qed.
 
-Section ConstantAttention.
+Section ScoredAttention.
 Variables (R : realFieldType) (E : exponential R).
-Variables (Din Dk Dp Dh Dout : nat) (H K : finType).
-Variables (heads : H -> head R Din Dk Dp Dh Dout) (bias : 'rV[R]_Dout).
+Variables (Din Dh Dout : nat) (H K : finType).        (* the heads; the tokens *)
+Variable scores : H -> (K -> 'rV[R]_Din) -> K -> K -> R.
+Variables (Wval : H -> 'M[R]_(Din, Dh)) (Wout : H -> 'M[R]_(Dh, Dout)).
+Variable bias : 'rV[R]_Dout.
+Implicit Types (X : K -> 'rV[R]_Din) (q : K).
 
-(* K is not empty: it has an element k0. *)
-Theorem constant_attention (k0 : K) (x : 'rV[R]_Din) (X : K -> 'rV[R]_Din) x_q r :
-  (forall k, X k = x) ->
-  attention E heads bias X x_q r
-  = bias + \sum_h x *m W_val (heads h) *m W_out (heads h).
+(* Here scores h X q k is the score of the token k at the query q.            *)
+Definition scored_attention X q : 'rV[R]_Dout :=
+  bias + \sum_h (\sum_k softmax E (scores h X q) k *: (X k *m Wval h)) *m Wout h.
+
+Theorem constant_attention x X q :
+  (forall k, X k = x) -> scored_attention X q = bias + \sum_h x *m Wval h *m Wout h.
 Proof.
 move=> constant; congr (_ + _); apply: eq_bigr => h _; congr (_ *m _).
-rewrite -[RHS]scale1r -(softmax_sum1 E (fun k => score (heads h) x_q (X k) (r k)) k0).
+rewrite -[RHS]scale1r -(softmax_sum1 E (scores h X q) q).
 by rewrite scaler_suml; apply: eq_bigr => k _; rewrite constant.
 Qed.
 
-End ConstantAttention.
+End ScoredAttention.
+
+(* The layer of layers.v, with its scores.                                    *)
+Lemma self_attention_scored (R : realFieldType) (E : exponential R)
+    (Din Dk Dp Dh Dout : nat) (H : finType) (d : nat) (m : 'I_d -> nat)
+    (heads : H -> head R Din Dk Dp Dh Dout) bias (encode : point d -> 'rV[R]_Dp) :
+  self_attention (m := m) E heads bias encode
+  = scored_attention E (fun h X q k =>
+      score (heads h) (X q) (X k) (encode (position k - position q)))
+      (fun h => W_val (heads h)) (fun h => W_out (heads h)) bias.
+Proof. by []. Qed.
 
 (* Queries along one axis, with the coordinates 0, ..., n, and how far each   *)
 (* tap is from them along it.                                                 *)
@@ -173,16 +195,17 @@ End Axis.
 
 Section ZeroPadding.
 Variables (R : realFieldType) (E : exponential R) (d : nat) (m : 'I_d -> nat).
-Variables (cin Dk Dp Dh cout : nat) (H T : finType).
-Variables (heads : H -> head R cin Dk Dp Dh cout) (bias : 'rV[R]_cout).
-Variable encode : point d -> 'rV[R]_Dp.
+Variables (cin Dh cout : nat) (H T : finType).
+Variable scores : H -> (token m -> 'rV[R]_cin) -> token m -> token m -> R.
+Variables (Wval : H -> 'M[R]_(cin, Dh)) (Wout : H -> 'M[R]_(Dh, cout)).
+Variable bias : 'rV[R]_cout.
 Variables (Delta : T -> point d) (W : T -> 'M[R]_(cin, cout)) (b : 'rV[R]_cout).
 Implicit Types (x : 'rV[R]_cin) (q k : token m) (o : 'I_cout) (tap t : T).
 
-(* The two layers on the constant image x: attention with any parameters, and *)
-(* the zero-padded convolution.                                               *)
+(* The two layers on the constant image x: attention with scores of any form, *)
+(* and the zero-padded convolution.                                           *)
 Local Notation layer x q :=
-  (self_attention E heads bias encode (fun _ : token m => x) q).
+  (scored_attention E scores Wval Wout bias (fun _ : token m => x) q).
 Local Notation padded x q :=
   (convolution Delta W b (zero_extension (fun _ : token m => x)) (position q)).
 
@@ -193,8 +216,7 @@ rewrite /convolution [in RHS]big_mkcond /zero_extension; congr (_ + _).
 by apply: eq_bigr => tap _; case: ifP; rewrite ?mul0mx.
 Qed.
 
-Lemma constant_layer x q :
-  layer x q = bias + \sum_h x *m W_val (heads h) *m W_out (heads h).
+Lemma constant_layer x q : layer x q = bias + \sum_h x *m Wval h *m Wout h.
 Proof. exact: constant_attention. Qed.
 
 Theorem no_zero_padding x q1 q2 o :
@@ -274,7 +296,7 @@ Theorem off_center_bound i o eps tap (x := delta_mx 0 i) :
   (forall q, `|layer x q 0 o - padded x q 0 o| <= eps) ->
   Delta tap != 0 -> `|W tap i o| <= eps * query_factor tap.
 Proof.
-pose z := (bias + \sum_h x *m W_val (heads h) *m W_out (heads h)) 0 o - b 0 o.
+pose z := (bias + \sum_h x *m Wval h *m Wout h) 0 o - b 0 o.
 move=> errors; apply: (@borders (fun t => W t i o) z) => q.
 have := errors q; rewrite constant_layer constant_padding.
 rewrite [(b + _) 0 o]mxE summxE opprD addrA => error.

@@ -47,9 +47,10 @@ def digest() -> str:
     """Return what tells these sources from any others.
 
     Returns:
-        The SHA-256 of all files, one after the other.
+        The SHA-256 of ``_CoqProject`` and its files, one after the other.
     """
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files())).hexdigest()
+    read = (file.read_bytes() for file in (FOLDER / "_CoqProject", *files()))
+    return hashlib.sha256(b"".join(read)).hexdigest()
 
 
 @cache

@@ -13,8 +13,7 @@ class Reliance:
 
     Attributes:
         statements: Names of statements.
-        theorems: Names of theorems that apply as they stand, by themselves or to what
-            it computes.
+        theorems: Names of theorems about what it computes.
     """
 
     statements: tuple[str, ...]
@@ -23,11 +22,18 @@ class Reliance:
 
 _SMOOTHING = ("quadratic_identity", "separability", "smoothing_identity")
 _BORDERS = ("leak", "replicate_border", "zero_padding")
-_SMOOTHED = ("smoothing_identity", "gaussian_separable", "probability_powers")
+_SMOOTHED = (
+    "smoothing_identity",
+    "smoothing_strengths",
+    "gaussian_separable",
+    "probability_powers",
+)
 _CONVERTED = (
     "attention_expresses_convolution",
     "attention_error_any_size",
     "padded_smoothing",
+    "bare_smoothing",
+    "grouped_row",
     "conv_zeros",
     "conv_reflect",
     "conv_circular",
@@ -88,18 +94,16 @@ FAMILIES: dict[str, Reliance] = {
     "quadratic": Reliance(
         (*_SMOOTHING, *_BORDERS), (*_CONVERTED, "no_zero_padding", "only_center_tap")
     ),
-    "tables": Reliance(("separability", "zero_padding"), ("softmax_separable",)),
     "content": Reliance(("swap_symmetry",), ("off_center_error", "no_off_center_tap")),
     "augmented-attention": Reliance(("silent_query",), ("silent_query_error",)),
     "standalone": Reliance(("silent_query",), ("silent_query_error",)),
-    "vit": Reliance(("absolute_factorisation",), ("absolute_factorisation",)),
     "windows": Reliance(("zero_padding",), ("no_zero_padding", "only_center_tap")),
     "buckets": Reliance(
         ("shared_bucket",), ("shared_encoding_error", "shared_encoding_exact")
     ),
     "linear-bias": Reliance(("mirror_symmetry",), ("mirror_error", "mirror_exact")),
 }
-"""By the name of a family of the atlas, where a theorem is about that very layer."""
+"""By the name of a family of the atlas, where a theorem speaks of its layer."""
 
 MAIN: dict[str, str] = {
     "attention_error": r"$|\mathrm{Attn}_\alpha(X) - \mathrm{Conv}_W(X)|$ is at most "

@@ -28,12 +28,13 @@ _FUNCTIONS = """\
 ## Public functions
 
 The statements that a function of the package rests on, with those in *italics* that Coq
-has proved in part and those in **bold** that it has proved in full; and theorems that
-cover what the function computes."""
+has proved in part and those in **bold** that it has proved in full; and theorems about
+what the function computes."""
 _FAMILIES = """\
 ## Families of the atlas
 
-Those for which a theorem is about the very layer; other families have derivations."""
+Those that a theorem speaks of, as a softmax over all tokens of one canvas; the others
+have derivations."""
 _OTHERS = """\
 ## Further theorems
 
