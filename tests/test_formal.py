@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from proofs.formal import (
     Theorem,
     development,
     files,
+    find,
     theorems,
     write_table,
 )
@@ -65,7 +67,8 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def read_again() -> dict[str, Theorem]:
+def read_again() -> Mapping[str, Theorem]:
+    """Read the sources and what Coq said about them, whatever is in the cache."""
     return theorems.__wrapped__()
 
 
@@ -151,6 +154,7 @@ def test_every_public_function_says_what_it_rests_on() -> None:
         for name in ex.__all__
         if callable(getattr(ex, name)) and not isinstance(getattr(ex, name), type)
     }
+    assert public >= NO_MATHEMATICS
     assert public - NO_MATHEMATICS == set(FUNCTIONS) - {"RelativeSelfAttention"}
     assert set(FAMILIES) <= set(ex.atlas.FAMILIES)
 
@@ -158,13 +162,16 @@ def test_every_public_function_says_what_it_rests_on() -> None:
 def test_controls_prove_the_true_statement_and_refute_the_false_one() -> None:
     assert len(CONTROLS) >= 3
     for path in CONTROLS:
-        proofs = re.findall(
-            r"^(?:Theorem|Lemma) (\w+)\b.*?^Proof\.(.*?)Qed\.", code(path), re.M | re.S
+        proved = re.findall(
+            r"^Theorem (\w+) : ([^.]*(?:\.\+1)?)\.\nProof\.(.*?)Qed\.",
+            code(path),
+            re.M | re.S,
         )
-        names = [name for name, _ in proofs]
-        assert names[-2] == "refuted"
-        assert re.search(r"^Theorem refuted\b[^.]*~", code(path), re.M)
-        assert proofs[-1][1] in [script for _, script in proofs[:-2]]
+        (_, true, script), (name, negation, _), (_, false, again) = proved
+        assert name == "refuted"
+        assert negation == f"~ {false}"
+        assert again == script
+        assert true.split()[0] == false.split()[0]  # one definition, applied twice
         text = path.read_text(encoding="utf-8")
         assert len(re.findall(r"^\(\* must fail: \S.*\*\)$", text, re.M)) == 1
 
@@ -196,26 +203,67 @@ def test_another_source_is_noticed(copied: Path) -> None:
         read_again()
 
 
-def test_an_axiom_is_noticed(copied: Path) -> None:
+@pytest.mark.parametrize(
+    ("printed", "axioms"),
+    [
+        ("Axioms:\nlemma\n  : forall n : nat,\n    n = n\n", ("lemma",)),
+        ("Axioms:\na.b : 1 = 1\nprimed' : False\n", ("a.b", "primed'")),
+        ("Axioms:\na : 1 = 1\nloop is assumed to be guarded.\n", None),
+        ("Axioms:\n", None),
+        ("Something\n", None),
+        ("", None),
+    ],
+)
+def test_an_axiom_is_noticed(
+    copied: Path, printed: str, axioms: tuple[str, ...] | None
+) -> None:
+    entry = "Constant Expressivity.leak.leak_theta\n"
+    closed = f"{entry}Closed under the global context\n"
+    change(copied / "assumptions.txt", closed, entry + printed)
+    if axioms:
+        assert read_again()["leak_theta"].axioms == axioms
+    else:
+        with pytest.raises(ValueError, match="Print Assumptions"):
+            read_again()
+
+
+def test_a_record_that_is_cut_off_is_noticed(copied: Path) -> None:
     recorded = copied / "assumptions.txt"
     text = recorded.read_text(encoding="utf-8")
-    entry = "Expressivity.leak.leak_theta\n"
-    closed = f"{entry}Closed under the global context\n"
-    axiom = f"{entry}Axioms:\nlemma\n  : forall n : nat,\n    n = n\nother : False\n"
-    assert closed in text
-    recorded.write_text(text.replace(closed, axiom), encoding="utf-8")
-    assert read_again()["leak_theta"].axioms == ("lemma", "other")
-    recorded.write_text(text.replace(closed, f"{entry}Something\n"), encoding="utf-8")
-    with pytest.raises(ValueError, match="Print Assumptions"):
+    recorded.write_text(text[:-40], encoding="utf-8")
+    with pytest.raises(ValueError, match="run make coq"):
+        read_again()
+
+
+def test_a_theorem_that_is_not_on_record_is_noticed(copied: Path) -> None:
+    change(copied / "leak.v", "Theorem leak_theta", "Theorem leak_zeta")
+    record_again(copied)
+    with pytest.raises(ValueError, match=r"leak_zeta is not in assumptions\.txt"):
         read_again()
 
 
 def test_two_theorems_of_one_name_are_noticed(copied: Path) -> None:
-    path = copied / "leak.v"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("leak_theta", "leak_tokens"), encoding="utf-8")
-    recorded = copied / "assumptions.txt"
-    old = recorded.read_text(encoding="utf-8").partition(" ")[2]
-    recorded.write_text(f"{development.digest()} {old}", encoding="utf-8")
+    change(copied / "leak.v", "Theorem leak_theta", "Theorem leak_tokens")
+    record_again(copied)
     with pytest.raises(ValueError, match=r"stated in leak\.v and leak\.v"):
         read_again()
+
+
+def test_a_theorem_that_nobody_states_is_not_found() -> None:
+    assert find("leak_theta").file == "leak.v"
+    with pytest.raises(ValueError, match="no file in coq states a theorem leak_zeta"):
+        find("leak_zeta")
+
+
+def change(path: Path, old: str, new: str) -> None:
+    """Replace the only place where a file has a text."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def record_again(folder: Path) -> None:
+    """Pretend that Coq has seen the sources as they are now."""
+    path = folder / "assumptions.txt"
+    rest = path.read_text(encoding="utf-8").partition(" ")[2]
+    path.write_text(f"{development.digest()} {rest}", encoding="utf-8")

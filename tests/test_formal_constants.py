@@ -16,6 +16,10 @@ from expressivity.bounds import (
 )
 from expressivity.constructor import attention_from_conv
 from expressivity.encoding import head_vectors
+from proofs.first_order import STATEMENT as first_statement
+from proofs.formal import MAIN
+from proofs.leak import STATEMENT as leak_statement
+from proofs.worst_case import STATEMENT as worst_statement
 from tests.coq_formulas import conclusion, definition, evaluate, source
 
 ALPHAS = (0.02, 0.5, 2.0, 6.0, 18.0, 38.0)
@@ -26,7 +30,10 @@ ULP = 1 + mpf(2) ** -52  # the package rounds upward, once
 
 def read(edit: Callable[[str], str] = str) -> dict[str, str]:
     """Return the formulas, of sources that may have been edited."""
-    leaks, main, first = map(edit, map(source, ("leak", "convergence", "first_order")))
+    leaks, main, first, worst, padding = (
+        edit(source(file))
+        for file in ("leak", "convergence", "first_order", "worst_case", "padding")
+    )
     return {
         "theta": definition(leaks, "theta n"),
         "leak_bound": definition(leaks, "leak_bound d"),
@@ -36,6 +43,8 @@ def read(edit: Callable[[str], str] = str) -> dict[str, str]:
         "error": conclusion(main, "attention_error_any_size"),
         "error_tokens": conclusion(main, "attention_error_tokens"),
         "remainder": conclusion(first, "first_order_error"),
+        "worst": conclusion(worst, "worst_case_any_size"),
+        "padded": re.findall(r"^Let bound := (.*)\.$", padding, re.M)[0],
     }
 
 
@@ -71,8 +80,9 @@ def errors(formulas: dict[str, str], alpha: float, d: int) -> None:
     sums = conv.weight.detach().flatten(1).abs().sum(1).tolist()
     for S, error in zip(sums, worst.tolist(), strict=True):
         values = {"S": S, "B": 1, "leak_bound": lambda _: mpf(leak(alpha, d)), "d": d}
-        expected = evaluate(formulas["error"], values)
-        assert error == pytest.approx(float(expected), rel=1e-12)
+        for name in ("error", "worst", "padded"):
+            expected = evaluate(formulas[name], values)
+            assert error == pytest.approx(float(expected), rel=1e-12)
     single = nn.Conv1d(1, 1, 1, dtype=torch.float64)
     S, e = float(single.weight.detach().abs()), exp(-mpf(alpha))
     (attained,) = worst_case_error(single, alpha=alpha, size=(2,)).tolist()
@@ -119,6 +129,7 @@ def test_the_package_has_the_constants_that_are_proved() -> None:
         ("leak t <= (tokens m).-1%:R * e", "leak t <= (tokens m)%:R * e"),
         ("(2 * d)%:R * e <= largest ->", "d%:R * e <= largest ->"),
         ("(2%:R * B * leak_bound e d)", "(B * leak_bound e d)"),
+        ("(2%:R * B * leak_bound (E (- alpha)) d)", "(B * leak_bound (E (- alpha)) d)"),
         ("(2%:R * B * ((tokens", "(3%:R * B * ((tokens"),
         ("(8 * d ^ 2)%:R * e ^+ 2 * B)", "(7 * d ^ 2)%:R * e ^+ 2 * B)"),
         ("(8 * d ^ 2)%:R * e ^+ 2 * B)", "(8 * d)%:R * e ^+ 2 * B)"),
@@ -131,11 +142,46 @@ def test_another_constant_is_noticed(old: str, new: str) -> None:
 
     def edit(text: str) -> str:
         seen.append(old in text)
-        return text.replace(old, new).replace("(tokens m)%:R", "N")
+        return text.replace(old, new)
 
     with mp.workdps(40), pytest.raises(AssertionError, match="assert"):
         compare(read(edit))
     assert any(seen)
+
+
+@pytest.mark.parametrize(
+    ("words", "formula", "values"),
+    [
+        (MAIN["attention_error_any_size"], "error", {"S": 3, "B": 5}),
+        (MAIN["attention_error_tokens"], "error_tokens", {"S": 3, "B": 5, "N": 7}),
+        (leak_statement.formal["leak_any_size"], "leak_bound", {}),
+        (leak_statement.formal["leak_tokens"], "tokens", {"N": 7}),
+        (first_statement.formal["first_order_error"], "remainder", {"S": 3, "B": 5}),
+        (worst_statement.formal["worst_case_any_size"], "worst", {"S": 3, "B": 5}),
+    ],
+)
+def test_words_say_what_the_formulas_say(
+    words: str, formula: str, values: dict[str, int]
+) -> None:
+    values = {"e": mpf("0.125"), "d": 2, **values}
+    bound = evaluate(definition(source("leak"), "leak_bound d"), values)
+    given = {**values, "leak_bound": lambda _: bound}
+    shown = re.findall(r"\$([^$]*)\$", words)[0]
+    assert latex(shown, values) == evaluate(read()[formula], given)
+
+
+def latex(formula: str, values: dict[str, object]) -> mpf:
+    """Return the value of a product as the words write it."""
+    for old, new in (
+        (r"\Sigma|W|", " S "),
+        (r"\varepsilon", " e "),
+        (r"\cdot", "*"),
+        (r"\,", " "),
+        ("^", "**"),
+    ):
+        formula = formula.replace(old, new)
+    formula = re.sub(r"(?<=[\w)]) *(?=[A-Za-z(])", "*", formula.strip())
+    return evaluate(formula, values)
 
 
 def test_encoding_and_head_vectors_are_those_of_the_package() -> None:

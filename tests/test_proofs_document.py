@@ -120,6 +120,9 @@ def texts(statement: Statement) -> list[str]:
         *(step.reason for step in statement.steps),
         *(control.wrong for control in statement.controls),
         *statement.remarks,
+        *statement.formal,
+        *statement.formal.values(),
+        statement.informal,
     ]
 
 
@@ -149,6 +152,32 @@ def test_every_formula_is_in_every_format(style: str) -> None:
     document = "".join(re.sub(r"(?m)^> ?", "", DOCUMENTS[style]).split())
     for formula in shown:
         assert "".join(displayed(formula).split()) in document
+
+
+@over_formats
+def test_every_statement_says_how_much_of_it_coq_has_proved(style: str) -> None:
+    document = DOCUMENTS[style]
+    counts = Counter(statement.coverage for statement in STATEMENTS)
+    assert document.count("Kinds of proof:") == len(STATEMENTS)
+    assert document.count("none in Coq") == counts[""]
+    for share in ("part", "full"):
+        assert document.count(f"in {share}, Coq:") == counts[share]
+    left = sum(bool(statement.informal) for statement in STATEMENTS)
+    assert document.count("Not in Coq:") == left
+
+
+def test_the_contents_say_how_much_coq_has_proved() -> None:
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in DOCUMENTS["markdown"].splitlines()
+        if re.match(r"\| \d+ \| \[", line) and "proved" in line
+    ]
+    shares = [row[4].strip() if len(row) > 4 else "" for row in rows]
+    assert shares == [statement.coverage for statement in STATEMENTS]
+
+
+def test_kinds_of_proof_are_set_apart_in_a_page() -> None:
+    assert PAGES["proved"].count("p", **{"class": "kinds"}) == len(STATEMENTS)
 
 
 @over_formats
@@ -320,6 +349,14 @@ def test_a_terminal_shows_everything() -> None:
     for statement in STATEMENTS:
         assert letters(words(statement.title)) in shown
         assert statement.name in text
+        for name, what in statement.formal.items():
+            assert letters(f"In Coq, {name}: {words(what)}") in shown
+        left = statement.informal or ("" if statement.formal else "all of it")
+        assert not left or letters(f"Not in Coq: {words(left)}") in shown
+        row = (
+            rf"^ *{statement.name} .*\d\.\d\d +{statement.coverage or 'All|Any|The'}\b"
+        )
+        assert re.search(row, text, re.M), statement.name
     steps = sum(len(statement.steps) for statement in STATEMENTS)
     assert f"{steps}/{steps}" in text
     assert f"{len(STATEMENTS)} of {len(STATEMENTS)} proved" in text

@@ -5,7 +5,7 @@
 down who proves what. Nothing here needs Coq; ``make coq`` runs it.
 """
 
-from proofs.formal.development import FOLDER, Theorem, digest, files, theorems
+from proofs.formal.development import FOLDER, Theorem, digest, files, find, theorems
 from proofs.formal.reliance import FAMILIES, FUNCTIONS, MAIN
 from proofs.formal.table import TABLE, write_table
 
@@ -18,6 +18,7 @@ __all__ = [
     "Theorem",
     "digest",
     "files",
+    "find",
     "theorems",
     "write_table",
 ]

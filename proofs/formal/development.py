@@ -2,18 +2,21 @@
 
 import hashlib
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 FOLDER = Path(__file__).parents[1] / "coq"
 
 _THEOREM = re.compile(r"(?:Theorem|Corollary) (\w+)")
+_RECORD = re.compile(r"(?P<sources>\w+) is .*?\n(?P<printed>.*)\(all listed\)\n", re.S)
 _ASSUMPTIONS = re.compile(
     r"^Constant Expressivity\.(\w+)\.(\w+)\n(.*?)(?=^Constant |\Z)", re.M | re.S
 )
 _CLOSED = "Closed under the global context\n"
-_AXIOM = re.compile(r"^([\w.]+)\s*:", re.M)
+_AXIOM = re.compile(r"([\w.']+)\s*:.*", re.S)
 
 
 @dataclass(frozen=True)
@@ -54,46 +57,68 @@ def digest() -> str:
 
 
 @cache
-def theorems() -> dict[str, Theorem]:
+def theorems() -> Mapping[str, Theorem]:
     """Return all theorems, with what Coq printed about them last.
 
     Returns:
         Theorems by name, in the order of the files.
 
     Raises:
-        ValueError: If Coq has not yet seen the sources as they are now, or if two
-            theorems share a name.
+        ValueError: If Coq has not yet seen the sources as they are now, if what it
+            printed is not complete, or if two theorems share a name.
 
     Example:
         >>> theorems()["smoothing_identity"].axioms
         ()
     """
-    printed = (FOLDER / "assumptions.txt").read_text(encoding="utf-8")
-    if not printed.startswith(digest()):
-        raise ValueError("assumptions.txt is of other Coq sources: run make coq")
+    text = (FOLDER / "assumptions.txt").read_text(encoding="utf-8")
+    record = _RECORD.fullmatch(text)
+    if not record or record["sources"] != digest():
+        raise ValueError("assumptions.txt is not of these Coq sources: run make coq")
     axioms = {
-        (file, name): _axioms(text)
-        for file, name, text in _ASSUMPTIONS.findall(printed)
+        (file, name): _axioms(printed)
+        for file, name, printed in _ASSUMPTIONS.findall(record["printed"])
     }
     found: dict[str, Theorem] = {}
+    for file, name, line in _stated():
+        if name in found:
+            raise ValueError(f"{name} is stated in {found[name].file} and {file}.v")
+        if (file, name) not in axioms:
+            raise ValueError(f"{name} is not in assumptions.txt: run make coq")
+        found[name] = Theorem(name, f"{file}.v", line, axioms[file, name])
+    return MappingProxyType(found)
+
+
+def find(name: str) -> Theorem:
+    """Return a theorem.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        The theorem.
+
+    Raises:
+        ValueError: If there is none of that name, or as :func:`theorems`.
+    """
+    if name not in theorems():
+        raise ValueError(f"no file in {FOLDER.name} states a theorem {name}")
+    return theorems()[name]
+
+
+def _stated() -> Iterator[tuple[str, str, int]]:
     for path in files():
-        for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-            if not (match := _THEOREM.match(line)):
-                continue
-            name = match[1]
-            if name in found:
-                raise ValueError(
-                    f"{name} is stated in {found[name].file} and {path.name}"
-                )
-            found[name] = Theorem(name, path.name, number, axioms[path.stem, name])
-    return found
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            if match := _THEOREM.match(line):
+                yield path.stem, match[1], number
 
 
 def _axioms(printed: str) -> tuple[str, ...]:
     if printed == _CLOSED:
         return ()
-    head, _, listed = printed.partition("\n")
-    names = tuple(_AXIOM.findall(listed))
-    if head != "Axioms:" or not names:
+    head, *entries = re.split(r"\n(?=\S)", printed.strip())
+    named = [_AXIOM.fullmatch(entry) for entry in entries]
+    if head != "Axioms:" or not named or not all(named):
         raise ValueError(f"not what Print Assumptions prints: {printed!r}")
-    return names
+    return tuple(match[1] for match in named if match)

@@ -1,41 +1,42 @@
 """Who proves what: statements and public functions beside the theorems of Coq."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from proofs.catalogue import STATEMENTS
-from proofs.document.syntax import LEFT, prose, table
+from proofs.document.plain import words
+from proofs.document.syntax import LEFT, table
 from proofs.engine import Statement
-from proofs.formal.development import FOLDER, Theorem, theorems
+from proofs.formal.development import FOLDER, Theorem, find, theorems
 from proofs.formal.reliance import FAMILIES, FUNCTIONS, MAIN, Reliance
 
 TABLE: Path = FOLDER / "THEOREMS.md"
 
-_HEAD = """\
+_HEADING = """\
 # Theorems, and what rests on them
 
 Written by `make coq`. [README.md](README.md) says what this is about; *assumes* is
 what Coq's `Print Assumptions` prints, and a dash stands for "Closed under the global
 context": nothing is assumed but the hypotheses that the theorem states."""
-_MAIN = """\
-## The main theorem"""
-_STATEMENTS = """\
+_MAIN_HEADING = "## The main theorem"
+_STATEMENTS_HEADING = """\
 ## Statements
 
 Every statement of `proofs/` has a derivation that sympy decides. Beside it stands what
 Coq has proved of it."""
-_FUNCTIONS = """\
+_FUNCTIONS_HEADING = """\
 ## Public functions
 
 The statements that a function of the package rests on, with those in *italics* that Coq
 has proved in part and those in **bold** that it has proved in full; and theorems about
 what the function computes."""
-_FAMILIES = """\
+_FAMILIES_HEADING = """\
 ## Families of the atlas
 
 Those that a theorem speaks of, as a softmax over all tokens of one canvas; the others
 have derivations."""
-_OTHERS = """\
+_OTHERS_HEADING = """\
 ## Further theorems
 
 Steps towards those above, and variants. The files say in words what they state."""
@@ -48,38 +49,41 @@ def write_table() -> str:
         Markdown.
 
     Raises:
-        ValueError: If Coq has not seen the sources as they are now.
+        ValueError: If Coq has not seen the sources as they are now, or if a theorem
+            that is named does not exist.
     """
-    proved = theorems()
-    shown = {*MAIN, *(name for s in STATEMENTS for name in s.formal)}
+    shown = {*MAIN}
+    shown.update(name for statement in STATEMENTS for name in statement.formal)
+    for reliance in (*FUNCTIONS.values(), *FAMILIES.values()):
+        shown.update(reliance.theorems)
     blocks = [
-        _HEAD,
-        _MAIN,
+        _HEADING,
+        _MAIN_HEADING,
         _table(
             ("Theorem", "What it says", "Assumes"),
             (_theorem(name, what) for name, what in MAIN.items()),
         ),
-        _STATEMENTS,
+        _STATEMENTS_HEADING,
         _table(
             ("Statement", "In Coq", "What it says", "Assumes"),
             (row for statement in STATEMENTS for row in _statement(statement)),
         ),
-        _FUNCTIONS,
+        _FUNCTIONS_HEADING,
         _table(
             ("Function", "Rests on", "In Coq", "Assumes"),
             (_reliance(*entry) for entry in FUNCTIONS.items()),
         ),
-        _FAMILIES,
+        _FAMILIES_HEADING,
         _table(
             ("Family", "Rests on", "In Coq", "Assumes"),
             (_reliance(*entry) for entry in FAMILIES.items()),
         ),
-        _OTHERS,
+        _OTHERS_HEADING,
         _table(
             ("Theorem", "File", "Assumes"),
             (
                 (_link(theorem), theorem.file, _assumed([theorem]))
-                for name, theorem in proved.items()
+                for name, theorem in theorems().items()
                 if name not in shown
             ),
         ),
@@ -92,8 +96,8 @@ def _table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _theorem(name: str, what: str) -> Sequence[str]:
-    theorem = theorems()[name]
-    return _link(theorem), prose(what), _assumed([theorem])
+    theorem = find(name)
+    return _link(theorem), _plain(what), _assumed([theorem])
 
 
 def _statement(statement: Statement) -> Iterator[Sequence[str]]:
@@ -104,11 +108,11 @@ def _statement(statement: Statement) -> Iterator[Sequence[str]]:
     if not statement.formal:
         yield title, "none", "", ""
     elif statement.informal:
-        yield "", "not in Coq", prose(statement.informal), ""
+        yield "", "not in Coq", _plain(statement.informal), ""
 
 
 def _reliance(name: str, reliance: Reliance) -> Sequence[str]:
-    proving = [theorems()[theorem] for theorem in reliance.theorems]
+    proving = [find(theorem) for theorem in reliance.theorems]
     statements = ", ".join(map(_marked, reliance.statements))
     return f"`{name}`", statements, ", ".join(map(_link, proving)), _assumed(proving)
 
@@ -117,6 +121,12 @@ def _marked(name: str) -> str:
     (coverage,) = (s.coverage for s in STATEMENTS if s.name == name)
     mark = {"": "", "part": "*", "full": "**"}[coverage]
     return f"{mark}{name}{mark}"
+
+
+def _plain(text: str) -> str:
+    """Write formulas without LaTeX, which tables of Markdown garble."""
+    escaped = re.sub(r"([\\`*_<\[\]])", r"\\\1", words(text))
+    return escaped.replace("|", "&#124;")  # a bar would end the cell
 
 
 def _link(theorem: Theorem) -> str:
