@@ -63,7 +63,7 @@ def work(rank: int, folder: str) -> None:
     torch.save(found, f"{folder}/{rank}.pt")
     distributed.barrier()  # nobody leaves while another still talks to it
     distributed.destroy_process_group()
-    # Without the destructors at exit: threads of gloo that are not joined yet abort there.
+    # Without destructors: that of a thread that is not joined yet aborts the process.
     os._exit(0)
 
 
