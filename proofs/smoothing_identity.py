@@ -296,8 +296,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             "smoothing_strengths": "heads with strengths of their own",
             "grouped_row": "grouped convolutions are those whose matrices are zero "
             "between groups",
+            "smoothing_zero_tokens": "tokens that hold zeros may be left out of the "
+            "sum, not of the normaliser",
         },
-        informal="that zero tokens may be left out of the sums",
         remarks=(
             (
                 r"No limit is taken. As $\alpha \to \infty$, $G_\alpha$ tends to the "

@@ -7,6 +7,7 @@
 (*                                                       smoothing_identity   *)
 (* Heads with strengths of their own smooth the image each for itself         *)
 (*                                                       smoothing_strengths  *)
+(* Tokens that hold zeros may be left out of the sum    smoothing_zero_tokens *)
 (* That is exact, for every alpha, every canvas, every query on the canvas or *)
 (* off it, and any centers, on the grid or off it; content of the query and   *)
 (* u play no part. The weights of G are products, one factor an axis, by      *)
@@ -33,6 +34,14 @@ Definition gaussian (alpha : R) t : token m -> R :=
   softmax E (fun k => - alpha * norm2 (real R (position k) - t)).
 
 Definition smoothing alpha X t : 'rV[R]_cin := \sum_k gaussian alpha t k *: X k.
+
+(* Tokens that hold zeros weigh in the normaliser alone. *)
+Theorem smoothing_zero_tokens alpha X t :
+  smoothing alpha X t = \sum_(k | X k != 0) gaussian alpha t k *: X k.
+Proof.
+rewrite /smoothing (bigID (fun k => X k != 0)) /= [X in _ + X]big1 ?addr0// => k.
+by rewrite negbK => /eqP->; rewrite scaler0.
+Qed.
 
 Lemma gaussian_sum1 alpha t : \sum_k gaussian alpha t k = 1.
 Proof. exact: softmax_sum1 (nearest m 0). Qed.
