@@ -79,26 +79,27 @@ Qed.
 Lemma position_inj : injective position.
 Proof. exact: can_inj nearest_position. Qed.
 
-(* Two steps in the same direction: squares of lengths add up to less. *)
-Lemma same_direction (x y : int) :
-  0 <= x * y -> (`|x| ^ 2 + `|y| ^ 2 <= `|(x + y)%R| ^ 2)%N.
+(* The nearest coordinate lies between a coordinate and the target.           *)
+Lemma clamp_between n (k : 'I_n.+1) (x : int) (c := (clamp n x : nat)%:Z) :
+  `|((k : nat)%:Z - x)%R|%N = (`|(c - x)%R| + `|((k : nat)%:Z - c)%R|)%N.
 Proof.
-move=> xy_ge0; rewrite -!abszX -lez_nat PoszD !gez0_abs ?sqr_ge0// sqrrD.
-by rewrite addrAC ler_addl mulrn_wge0.
+apply/eqP; rewrite -eqz_nat PoszD !abszE /c clampE.
+have k_le : (k : nat)%:Z <= n%:Z by rewrite lez_nat -ltnS ltn_ord.
+case: ifP => [x_le0|_].
+  rewrite sub0r subr0 !ger0_norm ?oppr_ge0//; first by rewrite addrC.
+  by rewrite subr_ge0 (le_trans x_le0).
+have [x_le|n_lt] := leP x n%:Z; first by rewrite subrr normr0 add0r.
+rewrite [`|k%:Z - x|]ler0_norm ?[`|n%:Z - x|]ler0_norm ?[`|k%:Z - n%:Z|]ler0_norm.
+- by rewrite !opprB subrKA.
+- by rewrite subr_le0.
+- by rewrite subr_le0 ltW.
+by rewrite subr_le0 (le_trans k_le)// ltW.
 Qed.
 
 Lemma clamp_closer n (k : 'I_n.+1) (x : int) (c := (clamp n x : nat)%:Z) :
   (`|(c - x)%R| ^ 2 + `|((k : nat)%:Z - c)%R| ^ 2
    <= `|((k : nat)%:Z - x)%R| ^ 2)%N.
-Proof.
-have -> : (k : nat)%:Z - x = (c - x) + ((k : nat)%:Z - c).
-  by rewrite [RHS]addrC subrKA.
-apply: same_direction; rewrite /c clampE.
-have k_le : (k : nat)%:Z <= n%:Z by rewrite lez_nat -ltnS ltn_ord.
-case: ifP => [x_le0|_]; first by rewrite sub0r subr0 mulr_ge0 ?oppr_ge0.
-have [x_le|n_lt] := leP x n%:Z; first by rewrite subrr mul0r.
-by rewrite mulr_le0 ?subr_le0 ?(ltW n_lt).
-Qed.
+Proof. by rewrite (clamp_between k x) sqrnD leq_addr. Qed.
 
 Theorem nearest_closer k t (c := nearest t) :
   (distance2 (position c) t + distance2 (position k) (position c)
@@ -114,6 +115,9 @@ rewrite sum_nat_eq0; apply/forallP/eqP => [zero|-> a]; last by rewrite subrr.
 apply/rowP => a; move: (zero a); rewrite /= expn_eq0 absz_eq0 subr_eq0 andbT.
 by move/eqP.
 Qed.
+
+Lemma distance2_self t : distance2 t t = 0%N.
+Proof. by apply/eqP; rewrite distance2_eq0. Qed.
 
 Lemma distance2_gt0 k c : k != c -> (0 < distance2 (position k) (position c))%N.
 Proof. by rewrite lt0n distance2_eq0 (inj_eq position_inj). Qed.

@@ -46,7 +46,8 @@ have -> : smoothing E alpha X (real R t) - nearest_extension X t
   rewrite (bigD1 c)//= subrr add0r.
   by apply: eq_bigr => k _; rewrite scalerBr.
 have -> : leak (E (- alpha)) m t = \sum_(k | k != c) p k.
-  by rewrite /leak -probability_powers -p_sum1 (bigD1 c)//= addrC addKr.
+  rewrite -(off_target (expo_gt0 E _)); apply: eq_bigr => k _.
+  by rewrite -probability_powers.
 rewrite summxE mulr_sumr; apply: le_trans (ler_norm_sum _ _ _) _.
 have p_ge0 k : 0 <= p k by rewrite ltW ?softmax_gt0.
 apply: ler_sum => k _; rewrite !mxE normrM mulrC (ger0_norm (p_ge0 k)).
@@ -162,18 +163,13 @@ have C1_gt0 : 0 < C + 1 by rewrite (le_lt_trans C_ge0)// ltr_addl.
 have [a small] := expo_vanishes E (divr_gt0 eps_gt0 C1_gt0).
 exists (Num.max a 1) => alpha; rewrite le_maxl => /andP[a_le one_le].
 move=> m X X_le x_q q o; have alpha_gt0 := lt_le_trans ltr01 one_le.
-apply: le_trans (attention_error_any_size X_le alpha_gt0 _ _ _) _.
 set e := E (- alpha); have e_gt0 : 0 < e := expo_gt0 E _.
-have bound_le : leak_bound e d <= (2 * d)%:R * e.
-  rewrite /leak_bound ler_pdivr_mulr ?addr_gt0 ?ltr01//.
-  by rewrite ler_pemulr ?mulr_ge0 ?ler0n ?ler_addl ?ltW.
+have e_lt1 : e < 1 by rewrite expo_lt1// oppr_lt0.
+have leak_le t : leak e m t <= (2 * d)%:R * e by apply: leak_saturation.
+apply: le_trans (attention_error_leak X_le _ _ _ leak_le) _.
 apply: (@le_trans _ _ (C * e)).
   rewrite /C -[S * _ * e]mulrA -[2%:R * B * _ * e]mulrA.
-  apply: ler_pmul => //; last by rewrite ler_wpmul2l ?mulr_ge0 ?ler0n.
-    by apply: sumr_ge0 => tap _; apply: sumr_ge0.
-  have bound_ge0 : 0 <= leak_bound e d.
-    by rewrite divr_ge0 ?mulr_ge0 ?ler0n ?addr_ge0 ?ler01 ?ltW.
-  by apply: mulr_ge0 => //; apply: mulr_ge0; rewrite ?ler0n.
+  by apply: ler_wpmul2r (S_ge o); rewrite !mulr_ge0 ?ler0n ?(ltW e_gt0).
 apply: (@le_trans _ _ ((C + 1) * e)).
   by apply: ler_wpmul2r; [exact: ltW | rewrite ler_addl ler01].
 by rewrite mulrC -ler_pdivl_mulr// small.

@@ -43,23 +43,6 @@ Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
-(* The nearest coordinate lies between a coordinate and the target.           *)
-Lemma clamp_between n (k : 'I_n.+1) (x : int) (c := (clamp n x : nat)%:Z) :
-  `|((k : nat)%:Z - x)%R|%N = (`|(c - x)%R| + `|((k : nat)%:Z - c)%R|)%N.
-Proof.
-apply/eqP; rewrite -eqz_nat PoszD !abszE /c clampE.
-have k_le : (k : nat)%:Z <= n%:Z by rewrite lez_nat -ltnS ltn_ord.
-case: ifP => [x_le0|_].
-  rewrite sub0r subr0 !ger0_norm ?oppr_ge0//; first by rewrite addrC.
-  by rewrite subr_ge0 (le_trans x_le0).
-have [x_le|n_lt] := leP x n%:Z; first by rewrite subrr normr0 add0r.
-rewrite [`|k%:Z - x|]ler0_norm ?[`|n%:Z - x|]ler0_norm ?[`|k%:Z - n%:Z|]ler0_norm.
-- by rewrite !opprB subrKA.
-- by rewrite subr_le0.
-- by rewrite subr_le0 ltW.
-by rewrite subr_le0 (le_trans k_le)// ltW.
-Qed.
-
 Section Graph.
 Variables (d : nat) (m : 'I_d -> nat).
 Implicit Types (k c : token m) (t : point d) (a : 'I_d).
@@ -79,9 +62,6 @@ Proof. by apply: eq_bigr => a _; rewrite distnC. Qed.
 
 Lemma adjacentC k c : adjacent k c = adjacent c k.
 Proof. by rewrite /adjacent distance2C. Qed.
-
-Lemma distance2_self t : distance2 t t = 0%N.
-Proof. by apply/eqP; rewrite distance2_eq0. Qed.
 
 Lemma adjacentP k c : reflect
   (exists a, `|((k a : nat)%:Z - (c a : nat)%:Z)%R|%N = 1%N
@@ -341,7 +321,7 @@ have [d0|d_gt0] := posnP d.
   by rewrite !mul0r expr0n.
 rewrite [leRHS]expr2; apply: ler_wpmul2l; first by rewrite mulr_ge0 ?ler0n.
 have -> : \sum_k damped k = e ^+ 2 * p c + leak e m t.
-  rewrite -(off_target m e_gt0) (bigD1 c)//= /damped eqxx; congr (_ + _).
+  rewrite -(off_target e_gt0) (bigD1 c)//= /damped eqxx; congr (_ + _).
   by apply: eq_bigr => k /negPf->.
 have p_le1 : p c <= 1 by rewrite -subr_ge0; apply: leak_ge0.
 apply: (@le_trans _ _ (e ^+ 2 + leak_bound e d)).
@@ -352,19 +332,11 @@ rewrite ler_wpmul2r ?exprn_ge0//.
 by rewrite (@le_trans _ _ 2%:R)// ?ler_nat ?leq_pmulr// -[2%:R]/(1 + 1) ler_add2l ltW.
 Qed.
 
-(* One step: the leak is of first order.                                      *)
-Lemma leak_first_order : leak e m t <= (2 * d)%:R * e.
-Proof.
-apply: le_trans (leak_any_size e_gt0 e_lt1 m t) _.
-rewrite /leak_bound ler_pdivr_mulr ?addr_gt0 ?ltr01//.
-by rewrite ler_pemulr ?mulr_ge0 ?ler0n// ler_addl.
-Qed.
-
 (* What the neighbours lose to the leak is of second order, too.              *)
 Lemma neighbours_leak :
   #|[pred k : token m | neighbour t k]|%:R * e * leak e m t <= ((2 * d)%:R * e) ^+ 2.
 Proof.
-rewrite expr2; apply: ler_pmul; rewrite ?mulr_ge0 ?ler0n ?leak_ge0 ?leak_first_order//.
+rewrite expr2; apply: ler_pmul; rewrite ?mulr_ge0 ?ler0n ?leak_ge0 ?leak_saturation//.
 by rewrite ler_wpmul2r// ler_nat neighbours_le.
 Qed.
 
@@ -386,7 +358,7 @@ have mean : \sum_k p k * x k = p c * x c + e * p c * S + F.
   rewrite sum_split mulr_sumr; congr (_ + _ + _); apply: eq_bigr => k near.
   by rewrite powers_neighbour.
 have leakE : lambda = nu * e * p c + mu.
-  rewrite /lambda /leak -(powers_sum1 m e_gt0 t) -/p sum_split -/c.
+  rewrite /lambda /leak -(powers_sum1 e_gt0 m t) -/p sum_split -/c.
   rewrite -addrA addrC addKr; congr (_ + _).
   rewrite -mulrA -near_const; apply: eq_bigr => k; exact: powers_neighbour.
 have -> : \sum_k p k * x k - x c - e * (\sum_(k | neighbour t k) (x k - x c))

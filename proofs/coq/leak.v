@@ -102,11 +102,28 @@ Implicit Types (t : point d) (k c : token m).
 (* What a head gives to all tokens but the one nearest to its target.         *)
 Definition leak t : R := 1 - powers e t (nearest m t).
 
+Lemma powers_ge0 t k : 0 <= powers e t k.
+Proof. by apply: normalised_ge0 => j; rewrite exprn_ge0 ?ltW. Qed.
+
+Lemma powers_sum1 t : \sum_k powers (m := m) e t k = 1.
+Proof.
+rewrite normalised_sum1// gt_eqF// (weights_gt0 (nearest m t))// => k.
+exact: exprn_gt0.
+Qed.
+
+Lemma off_target t : \sum_(k | k != nearest m t) powers e t k = leak t.
+Proof.
+by rewrite /leak -(powers_sum1 t) [X in X - _](bigD1 (nearest m t))//= addrC addKr.
+Qed.
+
+Lemma leak_ge0 t : 0 <= leak t.
+Proof. by rewrite -off_target sumr_ge0// => k _; apply: powers_ge0. Qed.
+
 Definition around c : R := \sum_(k : token m) e ^+ distance2 (position k) (position c).
 
 Lemma around_ge1 c : 1 <= around c.
 Proof.
-rewrite /around (bigD1 c)//= (eqP (_ : distance2 _ _ == 0%N)) ?distance2_eq0//.
+rewrite /around (bigD1 c)//= distance2_self.
 by rewrite expr0 ler_addl sumr_ge0// => k _; rewrite exprn_ge0.
 Qed.
 
@@ -129,7 +146,7 @@ set c := nearest m t; apply: le_trans (leak_around t) _; rewrite -/c.
 apply: (@le_trans _ _ (around c - 1)).
   rewrite -[X in X - _](divff (lt0r_neq0 (around_gt0 c))) -[X in _ - X]mul1r -mulrBl.
   by rewrite ler_pdivr_mulr ?around_gt0// ler_pemulr ?subr_ge0 ?around_ge1.
-rewrite /around (bigD1 c)//= (eqP (_ : distance2 _ _ == 0%N)) ?distance2_eq0//.
+rewrite /around (bigD1 c)//= distance2_self.
 rewrite expr0 addrAC subrr add0r /tokens (cardD1 c) /= mulr_natl -sumr_const.
 rewrite [leRHS](eq_bigl (fun k => k != c)) => [|k]; last by rewrite !inE andbT.
 apply: ler_sum => k /distance2_gt0 far.

@@ -379,7 +379,7 @@ Qed.
 (* The error of one head. *)
 Lemma full_mean alpha s (m : 'I_d -> nat) q (X : token m -> 'rV[R]_cin) N B i
     (tap0 : T) :
-  inside m q -> (tokens m <= N)%N -> (forall k j, `|X k 0 j| <= B) ->
+  inside m q -> (tokens m <= N)%N -> bounded B X ->
   `|(\sum_k softmax E (full_score alpha s q) k *: X k) 0 i - table_mean s X q 0 i|
   <= E (- alpha) * (N%:R / (\sum_tap E (s tap)) * B *+ 2).
 Proof.
@@ -408,7 +408,7 @@ Theorem full_limit (H : finType) (s : H -> T -> R) (M : H -> 'M[R]_(cin, cout))
   0 <= B -> 0 < eps ->
   exists alpha0, forall alpha, alpha0 <= alpha ->
     forall (m : 'I_d -> nat) bias (X : token m -> 'rV[R]_cin) q o,
-      (tokens m <= N)%N -> inside m q -> (forall k i, `|X k 0 i| <= B) ->
+      (tokens m <= N)%N -> inside m q -> bounded B X ->
       `|full_attention alpha s M bias X q 0 o
         - table_attention s M bias X q 0 o| <= eps.
 Proof.
@@ -444,7 +444,7 @@ Corollary heads_suffice_limit (W : T -> 'M[R]_(cin, cout)) (tap0 : T) :
     exists alpha0, forall alpha, alpha0 <= alpha ->
       forall (m : 'I_d -> nat) bias (X : token m -> 'rV[R]_cin) (q : point d) o,
         (tokens m <= N)%N -> (forall tap, on_canvas m (q + Delta tap)) ->
-        (forall k i, `|X k 0 i| <= B) ->
+        bounded B X ->
         `|full_attention alpha s M bias X q 0 o
           - convolution Delta W bias (nearest_extension X) q 0 o| <= eps.
 Proof.

@@ -48,6 +48,12 @@ Qed.
 Lemma expo_sum (I : finType) (s : I -> R) : E (\sum_i s i) = \prod_i E (s i).
 Proof. exact: (big_morph E (expoD E) expo0). Qed.
 
+Lemma expo_le x y : x <= y -> E x <= E y.
+Proof.
+rewrite le_eqVlt => /predU1P[->//|x_lt]; rewrite -[x](subrK y) expoD.
+by rewrite ler_pimull ?ltW ?expo_gt0 ?expo_lt1 ?subr_lt0.
+Qed.
+
 End Exponential.
 
 Section Softmax.

@@ -36,12 +36,6 @@ Unset Printing Implicit Defensive.
 Import Order.TTheory GRing.Theory Num.Theory.
 Local Open Scope ring_scope.
 
-Lemma expo_le (R : realFieldType) (E : exponential R) x y : x <= y -> E x <= E y.
-Proof.
-rewrite le_eqVlt => /predU1P[->//|x_lt]; rewrite -[x](subrK y) expoD.
-by rewrite ler_pimull ?ltW ?expo_gt0 ?expo_lt1 ?subr_lt0.
-Qed.
-
 Section Keys.
 Variables (R : realFieldType) (K : finType) (D : K -> R).
 Implicit Types (k j : K) (gamma : R).

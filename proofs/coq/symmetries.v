@@ -174,7 +174,7 @@ by apply: eq_bigr => k _; rewrite mulmxBr.
 Qed.
 
 (* No image within the bound B shows more. *)
-Theorem permuted_most X (s : {perm token m}) B o : (forall k i, `|X k 0 i| <= B) ->
+Theorem permuted_most X (s : {perm token m}) B o : bounded B X ->
   `|(\sum_k X (s k) *m (K (s k) - K k)) 0 o| / 2%:R
   <= B / 2%:R * (\sum_k \sum_i `|K (s k) i o - K k i o|).
 Proof.
@@ -224,7 +224,7 @@ Qed.
 
 (* The worst image within the bound B has the signs of the differences.       *)
 Lemma box_error B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ bounded B X
   & B / 2%:R * (\sum_k \sum_i `|K (s k) i o - K k i o|)
     <= Num.max (error X o) (error (X \o s) o).
 Proof.
@@ -292,7 +292,7 @@ Lemma exchanged_pixels i o (X1 := one_pixel R i k1) (X2 := one_pixel R i k2) :
 Proof. by have := pixels_error unseen stays i o k2_q; rewrite tpermR. Qed.
 
 Lemma exchanged_box B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ bounded B X
   & B * (\sum_i `|K k1 i o - K k2 i o|) <= Num.max (error X o) (error (X \o s) o).
 Proof.
 move=> B_ge0; have [X inside worst] := box_error unseen stays o B_ge0.
@@ -350,7 +350,7 @@ Theorem unnoticed_convolution X o (Y := X \o s) :
 Proof. exact: (permuted_error _ _ _ _ (L := L) _ (layer_unseen _)). Qed.
 
 Theorem unnoticed_box B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, bounded B X
   & B / 2%:R * (\sum_k \sum_i `|K (s k) i o - K k i o|)
     <= Num.max (error X o) (error (X \o s) o).
 Proof.
@@ -381,7 +381,7 @@ Theorem shared_encoding_error i o (X1 := one_pixel R i k1) (X2 := one_pixel R i 
 Proof. exact: (exchanged_pixels _ _ _ unseen0). Qed.
 
 Theorem shared_encoding_box B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, bounded B X
   & B * (\sum_i `|K k1 i o - K k2 i o|)
     <= Num.max (error X o) (error (X \o tperm k1 k2) o).
 Proof.
@@ -415,7 +415,7 @@ Theorem silent_query_error i o (X1 := one_pixel R i k1) (X2 := one_pixel R i k2)
 Proof. exact: (exchanged_pixels _ _ _ unseen0). Qed.
 
 Theorem silent_query_box B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, X q = 0 /\ bounded B X
   & B * (\sum_i `|K k1 i o - K k2 i o|)
     <= Num.max (error X o) (error (X \o tperm k1 k2) o).
 Proof. exact: exchanged_box. Qed.
@@ -457,7 +457,7 @@ Theorem mirror_unnoticed X : layer (X \o s) = layer X.
 Proof. exact: (layer_unseen mirror_stays mirror_encoding). Qed.
 
 Theorem mirror_box B o : 0 <= B ->
-  exists2 X : token m -> 'rV[R]_cin, forall k i, `|X k 0 i| <= B
+  exists2 X : token m -> 'rV[R]_cin, bounded B X
   & B / 2%:R * (\sum_k \sum_i `|K (s k) i o - K k i o|)
     <= Num.max (error X o) (error (X \o s) o).
 Proof. exact: (unnoticed_box mirror_stays mirror_encoding). Qed.

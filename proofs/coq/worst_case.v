@@ -74,28 +74,11 @@ Implicit Types (t : point d) (k : token m).
 
 Definition deviation t k : R := powers e t k - (k == nearest m t)%:R.
 
-Lemma powers_ge0 t k : 0 <= powers e t k.
-Proof. by apply: normalised_ge0 => j; rewrite exprn_ge0 ?ltW. Qed.
-
-Lemma powers_sum1 t : \sum_k powers (m := m) e t k = 1.
-Proof.
-rewrite normalised_sum1// gt_eqF// (weights_gt0 (nearest m t))// => k.
-exact: exprn_gt0.
-Qed.
-
-Lemma off_target t : \sum_(k | k != nearest m t) powers e t k = leak e m t.
-Proof.
-by rewrite /leak -(powers_sum1 t) [X in X - _](bigD1 (nearest m t))//= addrC addKr.
-Qed.
-
-Lemma leak_ge0 t : 0 <= leak e m t.
-Proof. by rewrite -off_target sumr_ge0// => k _; apply: powers_ge0. Qed.
-
 Theorem row_norm t : \sum_k `|deviation t k| = 2%:R * leak e m t.
 Proof.
 rewrite (bigD1 (nearest m t))//= /deviation eqxx distrC -/(leak e m t).
-rewrite (ger0_norm (leak_ge0 t)) mulr_natl mulr2n; congr (_ + _).
-rewrite -off_target; apply: eq_bigr => k /negPf->.
+rewrite (ger0_norm (leak_ge0 e_gt0 m t)) mulr_natl mulr2n; congr (_ + _).
+rewrite -(off_target e_gt0); apply: eq_bigr => k /negPf->.
 by rewrite subr0 ger0_norm ?powers_ge0.
 Qed.
 

@@ -5,7 +5,7 @@
 down who proves what. Nothing here needs Coq; ``make coq`` runs it.
 """
 
-from proofs.formal.development import FOLDER, Theorem, digest, files, find, theorems
+from proofs.formal.development import FOLDER, Theorem, files, find, theorems
 from proofs.formal.reliance import FAMILIES, FUNCTIONS, MAIN
 from proofs.formal.table import TABLE, write_table
 
@@ -16,7 +16,6 @@ __all__ = [
     "MAIN",
     "TABLE",
     "Theorem",
-    "digest",
     "files",
     "find",
     "theorems",

@@ -31,7 +31,7 @@ Lemma leak_middle : leak e three middle = 1 - (1 + e *+ 2)^-1.
 Proof.
 have inside : on_canvas three middle by apply/forallP => a; rewrite mxE.
 rewrite /leak /powers /normalised position_nearest//.
-rewrite (eqP (_ : distance2 middle middle == 0%N)) ?distance2_eq0// expr0 mul1r.
+rewrite distance2_self expr0 mul1r.
 pose w (a : 'I_1) (i : 'I_(three a).+1) : R := e ^+ (`|(i : nat)%:Z - 1| ^ 2).
 rewrite (eq_bigr (fun k : token three => \prod_a w a (k a))) => [|k _].
   rewrite sum_tokens big_ord1 !big_ord_recl big_ord0 /w /= expr0 !expr1 addr0.
