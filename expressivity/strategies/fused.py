@@ -103,8 +103,8 @@ class Fused:
                 for head in range(heads.alpha.shape[0])
             )
             output = reduce(torch.add, parts).to(dtype)
-            size = (-1, *map(len, grid.queries))
-            return add_bias(output.reshape(x.shape[0], *size), heads.bias)
+            size = [len(query) for query in grid.queries]
+            return add_bias(output.unflatten(2, size), heads.bias)
 
 
 def _attend(

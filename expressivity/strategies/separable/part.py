@@ -1,9 +1,10 @@
 """What one group of heads adds to the output."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Self
+from typing import Self, TypeGuard
 
 import torch
 from torch import Tensor
@@ -55,19 +56,19 @@ class Part:
         heads: Heads,
         grid: Grid,
         tokens: Tensor,
-        bias: Tensor | None,
-        total: Tensor | None = None,
+        base: Tensor | None,
         scratch: Scratch | None = None,
     ) -> Tensor:
-        """Return the output of the group.
+        """Return the output of the group, added to what is there already.
 
         Args:
             heads: Parameters of all heads.
             grid: Canvas and queries.
             tokens: What :meth:`Grid.tokens` returns.
-            bias: Added to every output.
-            total: Instead of the bias: the output of other groups, to be added to.
-            scratch: Memory to use again; then the total is overwritten too.
+            base: What the output is added to: a bias, (out_channels,), or the output of
+                other groups, (batch, out_channels, *queries).
+            scratch: Memory to use again; the output of other groups may then be
+                overwritten too.
 
         Returns:
             (batch, out_channels, *queries).
@@ -75,59 +76,47 @@ class Part:
         step, point = self.step, self.step.group.lattice.is_point
         if step.reading is not None:
             read, padding = step.reading(grid, tokens), step.reading.padding
-            bias = _with_zero_derivatives(bias, heads)
             if point:
-                return _projected(read, self.weights, heads.groups, bias, total)
+                return _projected(read, self.weights, heads.groups, base)
         else:
             smoothing = step.smoothing_with(heads, grid)
             if point:
                 # Rows that sum to one pass a constant on.
                 early = not grid.has_zero_tokens
                 return self._commuted(
-                    tokens, smoothing, heads.groups, bias, total, scratch, early=early
+                    tokens, smoothing, heads.groups, base, scratch, early=early
                 )
             read, padding = smoothing(tokens), (0,) * len(grid.size)
-        output = convolve(
+        return _convolved(
             read,
             self.weights[0],
-            bias,
+            base,
             stride=step.stride,
             padding=padding,
             dilation=step.dilation,
             groups=heads.groups,
         )
-        return output if total is None else total + output
 
     def _commuted(
         self,
         tokens: Tensor,
         smoothing: AxisProduct,
         groups: int,
-        bias: Tensor | None,
-        total: Tensor | None,
+        base: Tensor | None,
         scratch: Scratch | None,
         *,
         early: bool,
     ) -> Tensor:
-        """Smooth and project for one target, where both may change places."""
+        """Smooth and project for one target; a bias may go in before, if early."""
         before, after = self.weights[: self.place], self.weights[self.place :]
         if before:
-            passed = bias if early and not after else None
-            tokens = _projected(tokens, before, groups, passed)
+            early = early and not after and _is_bias(base)
+            tokens = _projected(tokens, before, groups, base if early else None)
+            base = None if early else base
         tokens = smoothing(tokens, scratch)
         if after:
-            reused = scratch is not None
-            return _projected(tokens, after, groups, bias, total, reused=reused)
-        output = tokens if early else add_bias(tokens, bias)
-        return output if total is None else total + output
-
-
-def _with_zero_derivatives(bias: Tensor | None, heads: Heads) -> Tensor | None:
-    """Let a bias depend on α and Δ of saturated heads: their derivatives are zeros."""
-    if not are_recorded([heads.alpha, heads.centers]):
-        return bias
-    zero = (0 * heads.alpha).sum() + (0 * heads.centers).sum()
-    return zero.expand(heads.out_channels) if bias is None else bias + zero
+            return _projected(tokens, after, groups, base, reused=scratch is not None)
+        return add_bias(tokens, base) if _is_bias(base) else _sum(tokens, base)
 
 
 def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
@@ -178,34 +167,55 @@ def _projected(
     tokens: Tensor,
     matrices: tuple[Tensor, ...],
     groups: int,
-    bias: Tensor | None = None,
-    total: Tensor | None = None,
+    base: Tensor | None = None,
     *,
     reused: bool = False,
 ) -> Tensor:
-    """Pass every token through matrices; add a bias or a total to the last."""
+    """Pass every token through matrices; add a bias or an output to the last."""
     *others, last = matrices
     for matrix in others:
         tokens = _times(matrix, tokens, groups)
-    return _times(last, tokens, groups, bias, total, reused=reused)
+    return _times(last, tokens, groups, base, reused=reused)
 
 
 def _times(
     matrix: Tensor,
     tokens: Tensor,
     groups: int,
-    bias: Tensor | None = None,
-    total: Tensor | None = None,
+    base: Tensor | None = None,
     *,
     reused: bool = False,
 ) -> Tensor:
-    """Multiply every token by a matrix; add a bias, or a total that may be reused."""
+    """Multiply every token by a matrix; add a bias, or an output that may be reused."""
     if groups == 1 and _suits_a_product(tokens):
-        return _product(matrix, tokens, bias, total, reused=reused)
+        return _product(matrix, tokens, base, reused=reused)
     ones = (1,) * (tokens.dim() - 2)
     kernel = matrix.reshape(*matrix.shape, *ones)
-    output = convolve(tokens, kernel, bias, stride=ones, dilation=ones, groups=groups)
-    return output if total is None else total + output
+    return _convolved(tokens, kernel, base, stride=ones, dilation=ones, groups=groups)
+
+
+def _convolved(
+    tokens: Tensor,
+    kernel: Tensor,
+    base: Tensor | None,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int] | int = 0,
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor:
+    """Convolve, and add a bias or an output."""
+    bias, total = (base, None) if _is_bias(base) else (None, base)
+    output = convolve(
+        tokens,
+        kernel,
+        bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+    return _sum(output, total)
 
 
 def _suits_a_product(tokens: Tensor) -> bool:
@@ -216,22 +226,26 @@ def _suits_a_product(tokens: Tensor) -> bool:
 
 
 def _product(
-    matrix: Tensor,
-    tokens: Tensor,
-    bias: Tensor | None,
-    total: Tensor | None,
-    *,
-    reused: bool,
+    matrix: Tensor, tokens: Tensor, base: Tensor | None, *, reused: bool
 ) -> Tensor:
-    """Multiply every token by a matrix, and add a bias or a total."""
+    """Multiply every token by a matrix, and add a bias or an output."""
     flat = tokens.flatten(2)
     weights = matrix.expand(flat.shape[0], *matrix.shape)
-    if bias is not None:
-        product = torch.baddbmm(bias[:, None], weights, flat)
-    elif total is not None:
-        before = total.flatten(2)
-        out = before if reused else None
-        product = torch.baddbmm(before, weights, flat, out=out)
-    else:
+    if base is None:
         product = torch.bmm(weights, flat)
-    return product.reshape(tokens.shape[0], -1, *tokens.shape[2:])
+    elif _is_bias(base):
+        product = torch.baddbmm(base[:, None], weights, flat)
+    else:
+        total = base.flatten(2)
+        product = torch.baddbmm(total, weights, flat, out=total if reused else None)
+    output: Tensor = product.unflatten(2, tokens.shape[2:])
+    return output
+
+
+def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:
+    """Whether an output is added to a bias, not to another output or to nothing."""
+    return base is not None and base.dim() == 1
+
+
+def _sum(output: Tensor, total: Tensor | None) -> Tensor:
+    return output if total is None else total + output

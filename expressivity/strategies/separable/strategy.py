@@ -88,16 +88,18 @@ class Separable:
         Returns:
             The attention output, bias included.
         """
-        first, *others = _parts(heads, grid)
-        tokens = grid.tokens(x)
-        output = first.attend(heads, grid, tokens, heads.bias)
+        first, *others = parts = _parts(heads, grid)
+        tokens, bias = grid.tokens(x), heads.bias
+        if any(part.step.group.saturated for part in parts):
+            bias = _with_zero_derivatives(heads)
+        output = first.attend(heads, grid, tokens, bias)
         if not others:
             return output
         wide = compute_dtype(output.dtype)
         if wide == output.dtype:
-            scratch = Scratch() if _is_unobserved(heads, tokens) else None
+            scratch = Scratch() if _may_reuse_buffers(heads, tokens) else None
             for part in others:
-                output = part.attend(heads, grid, tokens, None, output, scratch)
+                output = part.attend(heads, grid, tokens, output, scratch)
             return output
         # Half precision would lose digits with every head.
         total = output.to(wide)
@@ -106,8 +108,20 @@ class Separable:
         return total.to(output.dtype)
 
 
-def _is_unobserved(heads: Heads, tokens: Tensor) -> bool:
-    """Whether nobody sees if memory is used again: no gradient, graph or transform."""
+def _with_zero_derivatives(heads: Heads) -> Tensor | None:
+    """Return a bias that depends on α and Δ, with derivatives that are zeros.
+
+    Saturated heads do not use α and Δ; without this, asking for their derivatives
+    would be an error.
+    """
+    if not are_recorded([heads.alpha, heads.centers]):
+        return heads.bias
+    zero = (0 * heads.alpha).sum() + (0 * heads.centers).sum()
+    return zero.expand(heads.out_channels) if heads.bias is None else heads.bias + zero
+
+
+def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
+    """Whether buffers may be overwritten: no autograd, tracing or vmap."""
     involved = (tokens, heads.alpha, heads.centers, *heads.projections)
     if torch.compiler.is_compiling() or are_recorded(involved):
         return False
