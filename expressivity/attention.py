@@ -11,7 +11,7 @@ of a window.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, cast
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.grid import Grid
-from expressivity.precision import autocast_is_on
+from expressivity.precision import autocast_is_on, compute_dtype
 from expressivity.strategies import (
     ContentTerms,
     Explanation,
@@ -45,6 +45,11 @@ class RelativeSelfAttention(nn.Module):
     the channels of a group, the value projection is the identity (and where it
     equals only the outputs of a group, the output projection is): it is then not a
     parameter until :meth:`materialize_projections`.
+
+    Positions, that is ``alpha``, ``centers`` and ``table``, are kept in at least
+    float32, in a layer of half precision too: bfloat16 holds whole numbers to 256 only,
+    so heads further out would attend to other pixels. ``.half()`` and ``.bfloat16()``
+    leave them as they are.
 
     Attributes:
         geometry: Canvas and query grid.
@@ -153,14 +158,18 @@ class RelativeSelfAttention(nn.Module):
         def parameter(*shape: int) -> nn.Parameter:
             return nn.Parameter(torch.empty(*shape, device=device, dtype=dtype))
 
-        self.alpha = parameter(heads)
-        self.centers = parameter(heads, geometry.axes)
+        # The first parameter says in which dtype the layer computes.
         self.value_weight = self.output_weight = None
         if self.head_dim != channels:
             self.value_weight = parameter(groups, self.head_dim, channels, heads)
         if self.head_dim == channels or self.head_dim != outputs:
             self.output_weight = parameter(groups, outputs, self.head_dim, heads)
         self.bias = parameter(out_channels) if bias else None
+        wide = compute_dtype(self.dtype)
+        self.alpha = nn.Parameter(torch.empty(heads, device=device, dtype=wide))
+        self.centers = nn.Parameter(
+            torch.empty(heads, geometry.axes, device=device, dtype=wide)
+        )
         self.query_weight = self.key_weight = None
         self.position_weight = self.content_bias = None
         self.table = self.window = None
@@ -202,14 +211,13 @@ class RelativeSelfAttention(nn.Module):
         if key_dim < 1:
             raise ArgumentError(f"key_dim needs to be at least 1, got {key_dim}")
         heads, encoding = self.num_heads, self.geometry.axes + 1
+        like = self.alpha.to(self.dtype)
         self.query_weight = nn.Parameter(
-            self.alpha.new_zeros(heads, key_dim, self.in_channels)
+            like.new_zeros(heads, key_dim, self.in_channels)
         )
-        self.content_bias = nn.Parameter(self.alpha.new_zeros(heads, key_dim))
+        self.content_bias = nn.Parameter(like.new_zeros(heads, key_dim))
         self.key_weight = nn.Parameter(torch.empty_like(self.query_weight))
-        self.position_weight = nn.Parameter(
-            self.alpha.new_empty(heads, key_dim, encoding)
-        )
+        self.position_weight = nn.Parameter(like.new_empty(heads, key_dim, encoding))
         for weight in (self.key_weight, self.position_weight):
             bound = (6 / (weight.shape[1] + weight.shape[2])) ** 0.5
             nn.init.uniform_(weight, -bound, bound)
@@ -265,13 +273,19 @@ class RelativeSelfAttention(nn.Module):
             The layer itself; its outputs are unchanged.
         """
         heads, groups, size = self.num_heads, self.groups, self.head_dim
-        identity = torch.eye(size, dtype=self.alpha.dtype, device=self.alpha.device)
+        identity = torch.eye(size, dtype=self.dtype, device=self.alpha.device)
         trainable = self.heads().projections[0].requires_grad
         for name in ("value_weight", "output_weight"):
             if getattr(self, name) is None:
                 blocks = identity[..., None].repeat(groups, 1, 1, heads)
                 setattr(self, name, nn.Parameter(blocks, trainable))
         return self
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of inputs, outputs and projections; positions are float32 at least."""
+        outer = self.value_weight if self.output_weight is None else self.output_weight
+        return cast("nn.Parameter", outer).dtype
 
     @property
     def num_heads(self) -> int:
@@ -375,7 +389,8 @@ class RelativeSelfAttention(nn.Module):
                     "pass it as x="
                 )
             self.geometry.check_input(size)
-            x = self.alpha.new_zeros(()).expand(1, self.in_channels, *size)
+            x = self.alpha.new_zeros((), dtype=heads.dtype)
+            x = x.expand(1, self.in_channels, *size)
         batch = self._batched(x)
         grid = self._grid(heads, batch.shape[2:])
         select("dense", heads, grid, batch)  # refuses what would not fit
@@ -457,18 +472,29 @@ class RelativeSelfAttention(nn.Module):
                 f"the layer takes {self.in_channels} channels, got {batch.shape[1]} "
                 f"in an input of shape {tuple(x.shape)}"
             )
-        if x.dtype != self.alpha.dtype and not (
+        if x.dtype != self.dtype and not (
             x.is_floating_point() and autocast_is_on(x.device)
         ):
             raise InputError(
-                f"the layer takes {self.alpha.dtype}, got {x.dtype}: cast the input "
+                f"the layer takes {self.dtype}, got {x.dtype}: cast the input "
                 "or the layer"
             )
         return batch
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._memo.clear()  # it would keep the memory of what is moved or cast
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        positions = [p for p in (self.alpha, self.centers, self.table) if p is not None]
+        gradients = [p.grad for p in positions if p.grad is not None]
+        wide = {id(tensor): tensor for tensor in (*positions, *gradients)}
+
+        def moved(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            dtype = compute_dtype(result.dtype)
+            if id(tensor) in wide and result.dtype != dtype:
+                return tensor.to(result.device, dtype)
+            return result
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
         return self
 
 

@@ -21,6 +21,22 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+def rounding_level(dtype: torch.dtype) -> float:
+    """Return half an ulp of one: a head that leaks no more than that is saturated.
+
+    Args:
+        dtype: The dtype of the layer.
+
+    Returns:
+        The leak that is lost when the layer's outputs are rounded.
+
+    Example:
+        >>> rounding_level(torch.float32) == 2.0**-24
+        True
+    """
+    return torch.finfo(dtype).eps / 2
+
+
 def autocast_is_on(device: torch.device) -> bool:
     """Return whether autocast chooses dtypes on a device now.
 

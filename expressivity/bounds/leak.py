@@ -16,6 +16,7 @@ from torch import Tensor
 
 from expressivity.balls import leak_above
 from expressivity.errors import ArgumentError
+from expressivity.precision import rounding_level
 
 # Below this strength a head in two axes leaks 98 % of its attention.
 SMALLEST_ALPHA = 2.0**-6
@@ -203,7 +204,7 @@ def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
         >>> round(saturation_alpha(torch.float32, axes=2), 1)
         18.0
     """
-    return alpha_for_leak(torch.finfo(dtype).eps / 2, axes)
+    return alpha_for_leak(rounding_level(dtype), axes)
 
 
 def round_up(alpha: float, dtype: torch.dtype) -> float:

@@ -318,7 +318,8 @@ def _certified(
     rows = difference.largest(sample)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
-        x = attention.alpha.new_zeros(()).expand(1, attention.in_channels, *sample)
+        x = attention.alpha.new_zeros((), dtype=attention.dtype)
+        x = x.expand(1, attention.in_channels, *sample)
         strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
     return Certificate(

@@ -35,6 +35,7 @@ from expressivity.constructor.compare import placement
 from expressivity.errors import CertificateError
 from expressivity.geometry import Convolution
 from expressivity.grid import Grid
+from expressivity.precision import rounding_level
 from expressivity.strategies import Heads
 
 _JOINT = 12_000  # not below the entries of a smoothing of all axes at once
@@ -135,7 +136,7 @@ def of_separable(setting: Setting) -> Counts:
         torch.tensor(setting.alpha, dtype=torch.float64),
         torch.tensor(setting.centers, dtype=torch.float64),
     ).tolist()
-    one_hot = torch.finfo(setting.dtype).eps / 2
+    one_hot = rounding_level(setting.dtype)
     composed = heads.value_width if len(heads.projections) == 2 else 0
     saturated = max(leaks) <= one_hot
     # Kernel, smoothing, two projections, bias, sum of the groups; then the result.
@@ -232,7 +233,7 @@ def layer_rounding(
             f"nothing is known of how strategy {strategy!r} rounds: use one of "
             f"{', '.join(MODELS)}"
         )
-    heads, dtype = attention.heads(), attention.alpha.dtype
+    heads, dtype = attention.heads(), attention.dtype
     strengths, centers = placement(attention)
     setting = Setting(
         heads,

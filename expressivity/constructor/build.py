@@ -14,13 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.bounds import alpha_for, saturation_alpha
+from expressivity.bounds import alpha_for, head_leaks, saturation_alpha
 from expressivity.bounds.leak import check_positive, round_up
+from expressivity.constructor.compare import placement
 from expressivity.constructor.heads import minimal_heads
 from expressivity.constructor.rings import ringed_heads
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.precision import compute_dtype, rounding_level
 from expressivity.strategies import check_name
 from expressivity.tables import Table, Window
 
@@ -64,8 +66,11 @@ def attention_from_conv(
             is then of order e^−α(m+1), far from borders, and e^−2α near them.
 
     Returns:
-        A layer on the device, in the dtype and in the training mode of the convolution;
-        parameters require gradients where the weight does.
+        A layer on the device, in the dtype and in the training mode of the convolution.
+        Parameters require gradients where the weight does; α and the centers of
+        saturated heads, as by default, do not until ``requires_grad_()`` is called on
+        them: their gradients are zeros, but weight decay would soften and move the
+        heads.
 
     Raises:
         ArgumentError: If ``alpha`` or ``tolerance`` is not positive and finite or
@@ -139,7 +144,17 @@ def attention_from_conv(
     attention.requires_grad_(conv.weight.requires_grad)
     if attention.bias is not None and conv.bias is not None:
         attention.bias.requires_grad_(conv.bias.requires_grad)
+    if plan.table is None and _are_saturated(attention):
+        # Their derivatives are zeros, and weight decay alone would move them.
+        attention.alpha.requires_grad_(False)
+        attention.centers.requires_grad_(False)
     return attention.train(conv.training)
+
+
+def _are_saturated(attention: RelativeSelfAttention) -> bool:
+    """Whether all heads leak less than the rounding level of their dtype."""
+    leaks = head_leaks(*placement(attention))
+    return bool((leaks <= rounding_level(attention.dtype)).all())
 
 
 @dataclass(frozen=True)
@@ -167,7 +182,8 @@ def _on_taps(
         strength = alpha_for(conv, tolerance=tolerance)
     else:
         strength = saturation_alpha(dtype, geometry.axes)
-    stored, taps = round_up(strength, dtype), tap_matrices(conv.weight.detach())
+    stored = round_up(strength, compute_dtype(dtype))
+    taps = tap_matrices(conv.weight.detach())
     if not rings:
         return _Plan(stored, geometry.centers(), taps)
     return _Plan(stored, *ringed_heads(taps, geometry, stored, rings))

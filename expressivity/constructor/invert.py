@@ -102,7 +102,7 @@ def _require_one_hot(attention: RelativeSelfAttention) -> None:
     """Refuse heads that are softer than rounding, or aimed outside the kernel."""
     alpha, centers = placement(attention)
     leaks = head_leaks(alpha, centers)
-    rounding = torch.finfo(attention.alpha.dtype).eps
+    rounding = torch.finfo(attention.dtype).eps
     if bool((leaks > rounding).any()):
         head = int(leaks.argmax())
         raise NotOneHotError(
@@ -139,7 +139,7 @@ def _require_taps(attention: RelativeSelfAttention, table: TableKernel) -> None:
     taps = attention.geometry.centers()
     outside = ~(table.displacements[:, None] == taps).all(-1).any(1)
     sizes = table.matrices.abs().sum(-1)
-    rounding = torch.finfo(attention.alpha.dtype).eps * sizes.sum(0).max()
+    rounding = torch.finfo(attention.dtype).eps * sizes.sum(0).max()
     spare = outside & (sizes.amax(1) > rounding)
     if bool(spare.any()):
         entry = int(spare.int().argmax())

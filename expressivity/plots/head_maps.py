@@ -120,7 +120,8 @@ def _canvas(
         )
     if attention.heads().content is None:
         shape = attention.geometry.canvas_size(size)
-        return attention.alpha.new_zeros(()).expand(1, attention.in_channels, *shape)
+        x = attention.alpha.new_zeros((), dtype=attention.dtype)
+        return x.expand(1, attention.in_channels, *shape)
     if image is None or image.dim() != 3 or len(image) != attention.in_channels:
         raise ArgumentError(
             "a layer with content terms attends differently to every input: pass one "

@@ -80,6 +80,11 @@ class Heads:
         return [weight for weight in both if weight is not None]
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the layer; α, Δ and tables may be wider."""
+        return self.projections[0].dtype
+
+    @property
     def groups(self) -> int:
         """Number of blocks of channels."""
         return self.projections[0].shape[0]

@@ -120,7 +120,7 @@ def attention_scores(
     Returns:
         Scores; the first dimension is 1 without content terms.
     """
-    dtype = compute_dtype(heads.alpha.dtype)
+    dtype = compute_dtype(heads.dtype)
     size = canvas.shape[2:]
     with without_autocast(canvas.device):
         scores = positional_scores(

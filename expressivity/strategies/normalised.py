@@ -121,7 +121,7 @@ def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], T
     With ``keep`` the result is kept, where no derivative goes through it.
     """
     sources = (heads.alpha, heads.centers, table.scores, *heads.projections)
-    dtype = compute_dtype(heads.alpha.dtype)
+    dtype = compute_dtype(heads.dtype)
 
     def matrices() -> Tensor:
         stacked = (w.movedim(-1, 0).to(dtype) for w in heads.projections)
@@ -170,7 +170,7 @@ def _probabilities(
     heads: Heads, table: Table, entries: Entries
 ) -> Float[Tensor, "heads entries"]:
     """Return the attention to some entries of the window: they sum to one."""
-    dtype, size = compute_dtype(heads.alpha.dtype), table.window.size
+    dtype, size = compute_dtype(heads.dtype), table.window.size
     some = tuple(slice(seen.start, seen.stop) for seen in entries)
     seen = table.window.displacements(heads.alpha.device).unflatten(0, size)[some]
     gaps = seen.flatten(0, -2).to(dtype) - heads.centers.to(dtype)[:, None]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from expressivity.bounds import head_leaks
+from expressivity.precision import rounding_level
 from expressivity.strategies.base import Heads
 from expressivity.strategies.separable.lattice import Lattice
 
@@ -99,7 +100,7 @@ def groups_of(
     """
     alpha, centers = (torch.tensor(v, dtype=torch.float64) for v in values)
     leaks = head_leaks(alpha, centers).tolist()
-    rounding = torch.finfo(dtype).eps / 2
+    rounding = rounding_level(dtype)
     alike: dict[tuple[float, ...], list[int]] = defaultdict(list)
     for head, (strength, center) in enumerate(zip(*values, strict=True)):
         if leaks[head] <= rounding:

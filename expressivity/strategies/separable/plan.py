@@ -18,7 +18,7 @@ from torch.nn import functional
 from expressivity.banded import AxisProduct
 from expressivity.bounds import mass_beyond, radius_for
 from expressivity.grid import Grid
-from expressivity.precision import compute_dtype
+from expressivity.precision import compute_dtype, rounding_level
 from expressivity.smoothing import Axis, Band, smoothing_matrix
 from expressivity.strategies.base import Heads
 from expressivity.strategies.separable.grouping import Group
@@ -165,7 +165,7 @@ class Step:
             reading = Reading.of(group, grid, like.device)
             steps = tuple(query.step for query in queries)
             return cls(group, (), steps, lattice.step, (), reading)
-        rounding = torch.finfo(dtype).eps / 2 / len(queries)
+        rounding = rounding_level(dtype) / len(queries)
         span = _SPAN.get(like.device.type, _SPAN_ELSEWHERE)
         bands = tuple(
             _band(group.alpha, center, rounding, axis.canvas, span)
@@ -241,7 +241,7 @@ class Step:
         """
         if self.smoothing is not None:
             return self.smoothing
-        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.alpha.dtype)
+        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
         alpha, center = heads.alpha[first], heads.centers[first]
         return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype))
 

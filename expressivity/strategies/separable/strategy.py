@@ -69,7 +69,7 @@ class Separable:
             One line a group.
         """
         steps = [part.step for part in _parts(heads, grid)]
-        alike = Counter(step.describe(heads.alpha.dtype) for step in steps)
+        alike = Counter(step.describe(heads.dtype) for step in steps)
         return [
             f"{text}, alone" if count == 1 and len(steps) > 1 else text
             for text, count in alike.items()
@@ -139,13 +139,13 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
         return [Part.of(step, heads) for step in steps]
 
     def plan(*, apart: bool) -> list[Step]:
-        groups = groups_of(values, grid.queries, alpha.dtype, apart=apart)
+        groups = groups_of(values, grid.queries, heads.dtype, apart=apart)
         return [Step.of(g, grid, alpha, keep=not apart) for g in groups]
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in plan(apart=False)]
 
-    memo, given = heads.memo, (values, alpha.dtype, alpha.device)
+    memo, given = heads.memo, (values, heads.dtype, alpha.device)
     if not are_recorded((alpha, heads.centers, *heads.projections)):
         return memo.get(("parts", grid), heads.projections, compose, given=given)
     # Derivatives go through the projections: only the plan can be kept.
