@@ -151,6 +151,24 @@ def digits(values: Float[Tensor, "..."], *, bits: int, count: int) -> list[Tenso
     return [values + (found[0] - values).detach(), *found[1:]]
 
 
+def factor_scale(size: int) -> float:
+    """Return what the factors of keys are multiplied by, and those of queries divided.
+
+    It is shared out between both, so that float16 holds them for α up to a thousand.
+
+    Args:
+        size: The largest of the keys' numbers.
+
+    Returns:
+        A power of two.
+
+    Example:
+        >>> factor_scale(4095), factor_scale(1)
+        (1.0, 2048.0)
+    """
+    return 2.0 ** (_KEY_BITS - size.bit_length())
+
+
 def absolute_factors(
     quadratic: Float[Tensor, "*batch queries"],
     linear: Float[Tensor, "*batch queries axes"],
@@ -192,8 +210,7 @@ def absolute_factors(
     places = places.reshape(-1, len(keys)).to(linear.dtype)
     reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
     sizes = [*reach, sum(extent * extent for extent in reach), 1]
-    # Shared out between both, so that float16 holds them for α up to a thousand.
-    scales = [2.0 ** (_KEY_BITS - size.bit_length()) for size in sizes]
+    scales = [factor_scale(size) for size in sizes]
     squares = places.square().sum(-1)
     queries = [*linear.unbind(-1), quadratic, constant]
     tokens = [*places.unbind(-1), squares, torch.ones_like(squares)]

@@ -7,7 +7,7 @@ law of equality runs in all of them.
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,9 @@ class Mode:
     positions: bool = False
     projections: bool = False
     x: bool = False
-    call: Callable[[nn.Module, Tensor], Tensor] = lambda layer, x: layer(x)
+    call: Callable[[nn.Module, Tensor], Tensor] = field(
+        default=lambda layer, x: layer(x), repr=False
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -193,8 +193,8 @@ class TestTraining:
         torch.testing.assert_close(as_conv, conv.weight.grad, rtol=0, atol=1e-12)
         torch.testing.assert_close(layer.bias.grad, conv.bias.grad, rtol=0, atol=1e-12)
         torch.testing.assert_close(layer(x), conv(x), rtol=0, atol=1e-12)
-        assert layer.alpha.grad.abs().max() < 1e-12
-        assert layer.centers.grad.abs().max() < 1e-12
+        assert layer.alpha.grad is None
+        assert layer.centers.grad is None
 
     def test_random_centers_learn_too(self):
         geometry = ex.ConvGeometry.create((3, 3), padding=1)

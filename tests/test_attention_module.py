@@ -38,7 +38,7 @@ def allowance(conv: nn.Module, x: Tensor, roundings: int) -> Tensor:
 class TestState:
     def test_state_dict_holds_the_parameters_and_nothing_else(self):
         layer = ex.attention_from_conv(BASE.conv())
-        names = ["alpha", "centers", "output_weight", "bias"]
+        names = ["output_weight", "bias", "alpha", "centers"]
         assert list(layer.state_dict()) == names
         assert [name for name, _ in layer.named_parameters()] == names
 
@@ -164,7 +164,11 @@ class TestDtypes:
         conv, x = BASE.conv(torch.float32), BASE.input(dtype=dtype)
         layer = ex.attention_from_conv(conv, strategy=strategy)
         conv, layer = cast(conv), cast(layer)
-        assert {parameter.dtype for parameter in layer.parameters()} == {dtype}
+        assert layer.dtype == next(layer.parameters()).dtype == dtype
+        wide = torch.promote_types(dtype, torch.float32)
+        for name, parameter in layer.named_parameters():
+            is_position = name in ("alpha", "centers")
+            assert parameter.dtype == (wide if is_position else dtype), name
         # A layer made for float32 leaks half an ulp of float32 in any dtype.
         leak = torch.finfo(torch.float32).eps * oracles.output_scale(conv, x)
         allowed = allowance(conv, x, layer.num_heads + 4) + leak

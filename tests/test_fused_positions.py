@@ -1,5 +1,6 @@
 """Positions in digits: what half precision is given, and that it finds every pixel."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from math import prod
@@ -14,6 +15,8 @@ import expressivity as ex
 from expressivity.encoding import absolute_factors, digits
 from expressivity.grid import Grid
 from expressivity.strategies.fused import _positional_factors
+from tests import laws
+from tests.cases import BASE
 
 # Significant bits, the implicit one counted.
 BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 24, torch.float64: 53}
@@ -173,11 +176,12 @@ class TestEveryTargetIsFound:
         middle = torch.arange(side).double() - side // 2
         keys = torch.cartesian_prod(middle, middle)
         targets = keys + torch.tensor(center, dtype=torch.float64)
-        alpha = torch.tensor(alpha, dtype=dtype).item()
+        alpha = torch.tensor(alpha, dtype=torch.float32).item()
         exact = -alpha * torch.cdist(targets, keys).square()
         norms = [points.norm(dim=1) for points in (targets, keys)]
         terms = alpha * (norms[0][:, None] + norms[1]).square()
-        left_out = 4 * 2.0 ** -(3 * min(TF32, BITS[dtype]))
+        levels = 4 if dtype == torch.bfloat16 else 3
+        left_out = 4 * 2.0 ** -(levels * min(TF32, BITS[dtype]))
         # In float16 the last digits fall below the smallest number that there is.
         about = torch.finfo(dtype)
         underflow = 4 * 2**12 * about.smallest_normal * about.eps
@@ -233,3 +237,20 @@ def test_a_hard_head_copies_every_pixel_bit_by_bit(
     x = torch.randn(1, 1, side, side).to(dtype)
     copied = one_head(77.0, center, dtype)(x)
     assert torch.equal(copied.flatten(), x.flatten()[targets_of(side, center)])
+
+
+@pytest.mark.parametrize("size", [8, 56])
+@pytest.mark.parametrize("alpha", [1e3, 1e4, 1e5, 1e8, 1e30])
+def test_factors_beyond_float16_are_refused(alpha: float, size: int) -> None:
+    """Refused where they would overflow, and right where they are not refused."""
+    case = replace(BASE, size=(size, size))
+    conv, x = case.conv(torch.float16), case.input(batch=1, dtype=torch.float16)
+    layer = ex.attention_from_conv(conv, alpha=alpha, strategy="fused")
+    with torch.no_grad():
+        if ex.explain(layer, x).chosen is not None:
+            laws.assert_equals_convolution(layer, conv, x, alpha=alpha)
+            assert alpha < 1e6
+        else:
+            assert alpha > 2e4
+            with pytest.raises(ex.StrategyError, match="factors up to"):
+                layer(x)

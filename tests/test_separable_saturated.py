@@ -54,6 +54,7 @@ class TestDefaultAlpha:
         self, case: Case, dtype: torch.dtype, bias: bool
     ) -> None:
         layer = ex.attention_from_conv(replace(case, bias=bias).conv(dtype))
+        layer.requires_grad_()
         x = case.input(dtype=dtype).requires_grad_()
         layer(x).square().sum().backward()
         for placement in (layer.alpha, layer.centers):
@@ -68,14 +69,16 @@ class TestDefaultAlpha:
         limit = ex.saturation_alpha(dtype, axes=len(case.size))
         layer = ex.attention_from_conv(case.conv(dtype))
         with torch.no_grad():
-            layer.alpha.fill_(limit * (1 - max(torch.finfo(dtype).eps, 1e-9)))
+            layer.alpha.fill_(
+                limit * (1 - max(torch.finfo(layer.alpha.dtype).eps, 1e-9))
+            )
         assert layer.alpha.double().max() < limit
         x = case.input(dtype=dtype)
         with torch.no_grad():
             (line,) = what_runs(layer, x)
         assert "smoothed" in line
         assert "saturated" not in line
-        layer(x).square().sum().backward()
+        layer.requires_grad_()(x).square().sum().backward()
         assert layer.alpha.grad.any()
 
 

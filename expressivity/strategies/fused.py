@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from expressivity.encoding import absolute_factors, positions
+from expressivity.encoding import absolute_factors, factor_scale, positions
 from expressivity.grid import Grid, tokens_at
 from expressivity.precision import autocast_is_on, compute_dtype, without_autocast
 from expressivity.strategies.base import Heads, add_bias
@@ -26,7 +26,7 @@ from expressivity.strategies.base import Heads, add_bias
 # Significant bits of a factor, and how many factors stand for a number. A GPU may round
 # float32 to the 11 bits of TF32 on the way: 11 are all that a factor has.
 _BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 11, torch.float64: 53}
-_LEVELS = {torch.bfloat16: 3, torch.float16: 3, torch.float32: 3, torch.float64: 1}
+_LEVELS = {torch.bfloat16: 4, torch.float16: 3, torch.float32: 3, torch.float64: 1}
 # Kernels run without holding scores for widths that are multiples of this, the same
 # for queries, keys and values, and on a GPU at most so wide.
 _ALIGNED = 8
@@ -60,6 +60,14 @@ class Fused:
             recorded += vars(heads.content).values()
         if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
             return "fused attention kernels have no forward-mode derivatives"
+        dtype = _dtype(x)
+        if dtype == torch.float16 and not torch.compiler.is_compiling():
+            largest, limit = _largest_factor(heads, grid), torch.finfo(dtype).max
+            if not largest <= limit:
+                return (
+                    f"positions on this canvas have factors up to {largest:.3g} with "
+                    f"these alpha and centers, and {dtype} ends at {limit:.6g}"
+                )
         return None
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
@@ -183,6 +191,41 @@ def _positional_factors(
         quadratic, linear, constant, keys, bits=_BITS[dtype], levels=_LEVELS[dtype]
     )
     return query.to(dtype), key.to(dtype)
+
+
+def _largest_factor(heads: Heads, grid: Grid) -> float:
+    """Return a bound of what :func:`absolute_factors` gives to queries, content aside.
+
+    Zero where there are no values to look at (meta, vmap).
+    """
+
+    def compute() -> float:
+        alpha, centers = (
+            p.detach().double().cpu() for p in (heads.alpha, heads.centers)
+        )
+        reach = [(tokens + 1) // 2 for tokens in grid.canvas_size]
+        beyond = [
+            max(-query[0], query[-1] - tokens, 0)
+            for query, tokens in zip(grid.queries, grid.canvas_size, strict=True)
+        ]
+        scales = [factor_scale(extent) for extent in reach]
+        farthest, scale = (
+            torch.tensor(numbers, dtype=torch.float64, device="cpu")
+            for numbers in (list(map(sum, zip(reach, beyond, strict=True))), scales)
+        )
+        targets = centers.abs() + farthest
+        linear = 2 * targets / scale
+        square = sum(extent * extent for extent in reach)
+        constant = targets.square().sum(1) / factor_scale(1)
+        each = [*linear.unbind(1), constant, 1 / factor_scale(square) + 0 * constant]
+        return float((alpha.abs() * torch.stack(each)).max())
+
+    try:
+        return heads.memo.get(
+            "factor", (heads.alpha, heads.centers), compute, given=grid
+        )
+    except RuntimeError:
+        return 0.0
 
 
 def _softmax_attention(

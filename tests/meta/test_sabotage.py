@@ -13,6 +13,8 @@ from torch import Tensor, nn
 import expressivity as ex
 from tests import fuzz, laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, MODES, Case
+from tests.fuzz import Trial
+from tests.modes import BY_NAME
 
 ALPHA = 8.0
 one_of_each = pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
@@ -231,26 +233,29 @@ class TestFuzz:
         assert fuzz.main(["--cases", "50"]) == 0
         assert "50 random convolutions, 0 mismatches" in capsys.readouterr().out
 
-    @pytest.mark.parametrize("error", [1e-11, float("inf"), float("nan")])
-    def test_prints_the_case_that_fails(
+    @pytest.mark.parametrize("error", [1.1, float("inf"), float("nan")])
+    def test_prints_the_trial_that_fails(
         self,
         error: float,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture,
     ) -> None:
-        bad = list(fuzz.random_cases(5, seed=3))[-1]
+        bad = list(fuzz.random_trials(5, seed=3))[-1]
         monkeypatch.setattr(
-            fuzz, "relative_error", lambda case: error if case == bad else 0.0
+            Trial, "largest_error", lambda trial: error if trial == bad else 0.0
         )
         assert fuzz.main(["--cases", "9", "--seed", "3"]) == 1
         printed = capsys.readouterr().out
         assert "9 random convolutions, 1 mismatches" in printed
-        assert Case(**eval(printed.splitlines()[1].strip(), {"Case": dict})) == bad
+        assert repr(bad) in printed
 
+    @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+    @pytest.mark.parametrize("name", ["recorded", "no_grad", "vmap"])
     @pytest.mark.parametrize("sabotage", SABOTAGES)
     def test_sees_every_sabotage(
         self,
         sabotage: Callable[[nn.Module], None],
+        name: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         build = ex.attention_from_conv
@@ -262,4 +267,23 @@ class TestFuzz:
             return attention
 
         monkeypatch.setattr(ex, "attention_from_conv", broken)
-        assert fuzz.relative_error(BASE) > fuzz.LIMIT
+        trial = Trial(BASE, BY_NAME[name], 2, torch.float64, cast=False, moves=())
+        assert trial.largest_error() > 1
+
+    @pytest.mark.parametrize("cast", [True, False])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def test_sees_one_moved_head_in_half_precision(
+        self, dtype: torch.dtype, cast: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build = ex.attention_from_conv
+
+        def broken(conv: nn.Module) -> nn.Module:
+            attention = build(conv)
+            with torch.no_grad():
+                move_one_head(attention)
+            return attention
+
+        trial = Trial(BASE, BY_NAME["frozen"], 1, dtype, cast, moves=())
+        assert trial.largest_error() <= 1
+        monkeypatch.setattr(ex, "attention_from_conv", broken)
+        assert trial.largest_error() > 1

@@ -116,7 +116,7 @@ def _with_zero_derivatives(heads: Heads) -> Tensor | None:
     """
     if not are_recorded([heads.alpha, heads.centers]):
         return heads.bias
-    zero = (0 * heads.alpha).sum() + (0 * heads.centers).sum()
+    zero = ((0 * heads.alpha).sum() + (0 * heads.centers).sum()).to(heads.dtype)
     return zero.expand(heads.out_channels) if heads.bias is None else heads.bias + zero
 
 
