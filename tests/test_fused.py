@@ -45,7 +45,7 @@ def fused_layer(
             layer.add_content_terms(3)
             layer.query_weight.normal_(0, size)
             layer.content_bias.normal_(0, size)
-    return layer
+    return layer.requires_grad_()
 
 
 @over_cases

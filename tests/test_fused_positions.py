@@ -176,12 +176,11 @@ class TestEveryTargetIsFound:
         middle = torch.arange(side).double() - side // 2
         keys = torch.cartesian_prod(middle, middle)
         targets = keys + torch.tensor(center, dtype=torch.float64)
-        alpha = torch.tensor(alpha, dtype=torch.float32).item()
+        alpha = torch.tensor(alpha, dtype=dtype).item()
         exact = -alpha * torch.cdist(targets, keys).square()
         norms = [points.norm(dim=1) for points in (targets, keys)]
         terms = alpha * (norms[0][:, None] + norms[1]).square()
-        levels = 4 if dtype == torch.bfloat16 else 3
-        left_out = 4 * 2.0 ** -(levels * min(TF32, BITS[dtype]))
+        left_out = 4 * 2.0 ** -(3 * min(TF32, BITS[dtype]))
         # In float16 the last digits fall below the smallest number that there is.
         about = torch.finfo(dtype)
         underflow = 4 * 2**12 * about.smallest_normal * about.eps

@@ -360,11 +360,13 @@ def _require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None
             "conversion_error bounds it in exact arithmetic"
         )
     parameters = [*attention.parameters(), *conv.parameters()]
-    kinds = sorted({f"{p.dtype} on {p.device.type}" for p in parameters})
-    if len(kinds) != 1:
+    # Positions are kept in a dtype of their own.
+    dtypes = {p.dtype for p in (*attention.heads().projections, *conv.parameters())}
+    devices = {p.device.type for p in parameters}
+    if len(dtypes) != 1 or len(devices) != 1:
         raise CertificateError(
             "the layer and the convolution need one dtype and one device, got "
-            f"{', '.join(kinds)}"
+            f"{', '.join(sorted(map(str, dtypes)))} on {', '.join(sorted(devices))}"
         )
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise CertificateError("all parameters need to be finite, got NaN or infinity")
@@ -386,7 +388,10 @@ def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
     digest = hashlib.sha256()
     digest.update(f"{attention.extra_repr()}|{conv}".encode())
     for module in (attention, conv):
-        for name, tensor in module.state_dict().items():
+        state = module.state_dict()
+        # Positions first, as in the certificates that there are.
+        for name in sorted(state, key=lambda name: name not in ("alpha", "centers")):
+            tensor = state[name]
             digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
             digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

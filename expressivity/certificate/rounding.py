@@ -191,7 +191,8 @@ def of_fused(setting: Setting) -> Counts:
             absolute=((factors + 4) * arithmetic.computed + _DROPPED[setting.dtype])
             * largest
             + (EXP_OF_HALF if half else 0.0),
-            relative=2 * arithmetic.stored if half else arithmetic.computed,
+            # Scores are rounded twice, and α once.
+            relative=3 * arithmetic.stored if half else arithmetic.computed,
             of_positions=False,
         )
         error = attention_error(alpha, setting.axes(head), scores, arithmetic)

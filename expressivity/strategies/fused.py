@@ -18,7 +18,12 @@ from torch.autograd import forward_ad
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from expressivity.encoding import absolute_factors, factor_scale, positions
+from expressivity.encoding import (
+    absolute_factors,
+    digits,
+    factor_scale,
+    positions,
+)
 from expressivity.grid import Grid, tokens_at
 from expressivity.precision import autocast_is_on, compute_dtype, without_autocast
 from expressivity.strategies.base import Heads, add_bias
@@ -26,7 +31,7 @@ from expressivity.strategies.base import Heads, add_bias
 # Significant bits of a factor, and how many factors stand for a number. A GPU may round
 # float32 to the 11 bits of TF32 on the way: 11 are all that a factor has.
 _BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 11, torch.float64: 53}
-_LEVELS = {torch.bfloat16: 4, torch.float16: 3, torch.float32: 3, torch.float64: 1}
+_LEVELS = {torch.bfloat16: 3, torch.float16: 3, torch.float32: 3, torch.float64: 1}
 # Kernels run without holding scores for widths that are multiples of this, the same
 # for queries, keys and values, and on a GPU at most so wide.
 _ALIGNED = 8
@@ -165,7 +170,9 @@ def _positional_factors(
 ) -> tuple[Float[Tensor, "*batch queries factors"], Float[Tensor, "keys factors"]]:
     """Return factors of −α ‖δ − Δ‖² + relative · r_δ, r_δ = (‖δ‖², δ).
 
-    Positions are counted from the middle of the canvas, where they are smallest.
+    Positions are counted from the middle of the canvas, where they are smallest. In
+    half precision α is rounded to it, which changes scores in proportion to themselves:
+    not at all at the target, and less than the dtype can show elsewhere.
     """
     device = heads.alpha.device
     wide = torch.float32 if device.type == "mps" else torch.float64
@@ -177,6 +184,8 @@ def _positional_factors(
     )
     queries = torch.cartesian_prod(*asked).reshape(-1, len(middle)).to(wide)
     alpha, targets = heads.alpha[head].to(wide), queries + heads.centers[head].to(wide)
+    if dtype != compute_dtype(dtype):  # products with positions then have few digits
+        (alpha,) = digits(alpha, bits=_BITS[dtype], count=1)
     quadratic = -alpha.expand(targets.shape[0])
     linear = 2 * alpha * targets
     constant = -alpha * targets.square().sum(-1)
