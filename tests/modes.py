@@ -40,9 +40,10 @@ class Mode:
         return self.name
 
     @property
-    def is_recorded(self) -> bool:
-        """Whether the output has a graph that gradients can be asked of."""
-        return self.positions or self.projections or self.x
+    def has_a_graph(self) -> bool:
+        """Whether gradients can be asked of the output."""
+        without = self.call in (_without_gradients, _in_inference_mode)
+        return (self.positions or self.projections or self.x) and not without
 
     def prepared(self, layer: nn.Module, x: Tensor) -> tuple[nn.Module, Tensor]:
         """Return copies that require gradients where this mode says so."""

@@ -27,7 +27,6 @@ SPARSE_3D = replace(
 )
 
 over_modes = pytest.mark.parametrize("mode", MODES, ids=str)
-per_strategy = pytest.mark.parametrize("strategy", ["separable", "fused", "dense"])
 
 
 def saturated(case: Case) -> nn.Module:
@@ -67,6 +66,22 @@ def on_one_tap(case: Case) -> nn.Module:
     return layer
 
 
+def with_tables(case: Case) -> nn.Module:
+    """As few heads as tables allow."""
+    return ex.attention_from_conv(case.conv(), heads="minimal").requires_grad_()
+
+
+def with_tables_and_alpha(case: Case) -> nn.Module:
+    """Tables with entries that nobody attends to, on top of quadratic scores."""
+    layer = soft(case)
+    axes = len(case.kernel_size)
+    layer.add_table(low=[-2] * axes, size=[4] * axes)
+    with torch.no_grad():
+        layer.table.normal_()
+        layer.table[0].flatten()[0] = -torch.inf
+    return layer
+
+
 LAYERS: dict[str, tuple[Case, Callable[[Case], nn.Module]]] = {
     "dense lattice": (BASE, saturated),
     "dense lattice, one query": (replace(BASE, size=(1, 1), padding=1), saturated),
@@ -92,8 +107,22 @@ LAYERS: dict[str, tuple[Case, Callable[[Case], nn.Module]]] = {
     "two projections": (replace(BASE, groups=2), with_two_projections),
     "many pixels": (replace(BASE_1D, size=(700,), padding=1), soft_and_saturated),
     "1×1": (replace(BASE, kernel_size=(1, 1), padding=0), saturated),
+    "tables": (BASE, with_tables),
+    "tables, strided": (replace(BASE, stride=2, groups=2, padding=0), with_tables),
+    "tables and alpha": (replace(BASE, padding=(2, 1)), with_tables_and_alpha),
 }
-over_layers = pytest.mark.parametrize("name", LAYERS)
+over_layers = pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        (name, strategy)
+        for name in LAYERS
+        for strategy in (
+            ("normalised", "dense")
+            if name.startswith("tables")
+            else ("separable", "fused", "dense")
+        )
+    ],
+)
 
 
 def reference(layer: nn.Module, x: Tensor) -> Tensor:
@@ -110,7 +139,6 @@ def assert_close(found: Tensor, wanted: Tensor, scale: float) -> None:
 
 
 @over_modes
-@per_strategy
 @over_layers
 def test_outputs_are_the_definitions(name: str, strategy: str, mode: Mode) -> None:
     case, build = LAYERS[name]
@@ -126,16 +154,7 @@ def test_outputs_are_the_definitions(name: str, strategy: str, mode: Mode) -> No
         assert_close(mode.output(runs, x), wanted, float(wanted.abs().sum()) ** 0.5)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        mode
-        for mode in MODES
-        if mode.is_recorded and "no_" not in mode.name and mode.name != "inference_mode"
-    ],
-    ids=str,
-)
-@per_strategy
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode.has_a_graph], ids=str)
 @over_layers
 def test_gradients_are_the_definitions(name: str, strategy: str, mode: Mode) -> None:
     case, build = LAYERS[name]
