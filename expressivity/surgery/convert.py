@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.constructor import attention_from_conv, conversion_error
 from expressivity.constructor.build import check_options
-from expressivity.convolutions import plain_convolution
+from expressivity.convolutions import inherits_forward, plain_convolution
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry import Convolution
 from expressivity.surgery.records import Conversion, LayerRecord
@@ -168,7 +168,7 @@ def _plan(name: str, module: nn.Module, *, selected: bool) -> _Plan:
         conv = plain_convolution(module)
     except UnsupportedModuleError as error:
         return _Plan(name, module, None, str(error))
-    if conv is module:
+    if inherits_forward(module):
         return _Plan(name, module, conv)
     reason = "a plain convolution with its present weight reproduced it on every probe"
     return _Plan(name, module, conv, reason)

@@ -1,0 +1,124 @@
+"""Plain torch convolutions: what they are called, made of and computed by."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from expressivity.errors import InputError
+from expressivity.geometry import ConvGeometry, Convolution
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def build_convolution(
+    weight: nn.Parameter,
+    bias: nn.Parameter | None,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int] | str,
+    dilation: Sequence[int],
+    groups: int,
+    padding_mode: str,
+) -> Convolution:
+    """Return a plain torch convolution with the given parameters.
+
+    Args:
+        weight: (out_channels, in_channels / groups, *taps); used as it is.
+        bias: (out_channels,) or ``None``; used as it is.
+        stride: As in ``torch.nn.Conv2d``, one number per axis.
+        padding: As in ``torch.nn.Conv2d``, one number per axis or a word.
+        dilation: As in ``torch.nn.Conv2d``, one number per axis.
+        groups: Number of channel groups.
+        padding_mode: As in ``torch.nn.Conv2d``.
+
+    Returns:
+        An ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
+    """
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "padding_mode": padding_mode,
+    }
+    conv = CONVOLUTIONS[weight.dim() - 3](
+        weight.shape[1] * groups,
+        weight.shape[0],
+        cast("Any", tuple(weight.shape[2:])),
+        bias=bias is not None,
+        device="meta",
+        **options,
+    )
+    conv.weight, conv.bias = weight, bias
+    return conv
+
+
+def convolve(
+    x: Float[Tensor, "batch channels *size"],
+    kernel: Float[Tensor, "out_channels channels_of_group *taps"],
+    bias: Float[Tensor, " out_channels"] | None = None,
+    *,
+    stride: Sequence[int],
+    padding: Sequence[int] | int = 0,
+    dilation: Sequence[int],
+    groups: int,
+) -> Float[Tensor, "batch out_channels *out_size"]:
+    """Convolve over 1, 2 or 3 axes.
+
+    Args:
+        x: Input.
+        kernel: Weight as torch stores it.
+        bias: Added to every output.
+        stride: Pixels between outputs, per axis.
+        padding: Zeros on both sides, one number or one per axis.
+        dilation: Pixels between taps, per axis.
+        groups: Number of channel groups.
+
+    Returns:
+        The convolution (torch's cross-correlation).
+    """
+    function = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
+    result: Tensor = function(x, kernel, bias, stride, padding, dilation, groups)
+    return result
+
+
+def batched_input(conv: Convolution, x: Tensor) -> Tensor:
+    """Return the input of a convolution with a batch axis.
+
+    Args:
+        conv: The convolution.
+        x: (batch, in_channels, *size), or without the batch axis.
+
+    Returns:
+        (batch, in_channels, *size).
+
+    Raises:
+        InputError: If axes, channels or size do not suit the convolution.
+    """
+    axes = len(conv.kernel_size)
+    batch = x.unsqueeze(0) if x.dim() == axes + 1 else x
+    if batch.dim() != axes + 2 or batch.shape[1] != conv.in_channels:
+        raise InputError(
+            f"x needs (batch, {conv.in_channels} channels, {axes} axes) or the same "
+            f"without batch, got {tuple(x.shape)}"
+        )
+    ConvGeometry.from_conv(conv).check_input(batch.shape[2:])
+    return batch
+
+
+def tap_matrices(
+    weight: Float[Tensor, "out_channels channels_of_group *taps"],
+) -> Float[Tensor, "taps out_channels channels_of_group"]:
+    """Return the matrices W_Δ, one a tap, in the order of the centers.
+
+    Args:
+        weight: A convolution's weight.
+
+    Returns:
+        A view of the weight.
+    """
+    return weight.flatten(2).movedim(-1, 0)
