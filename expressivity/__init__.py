@@ -48,8 +48,7 @@ from expressivity.plots import (
 )
 from expressivity.surgery import Conversion, LayerRecord, convert
 from expressivity.sweep import ErrorSweep, error_sweep
-
-__version__ = "0.1.0"
+from expressivity.version import __version__
 
 __all__ = [
     "ArgumentError",
@@ -72,6 +71,7 @@ __all__ = [
     "StrategyError",
     "TableHeads",
     "UnsupportedModuleError",
+    "__version__",
     "alpha_for",
     "atlas",
     "attention_from_conv",

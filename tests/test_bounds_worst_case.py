@@ -181,6 +181,24 @@ def test_first_order_error_is_linear_in_the_input(case: Case, mode: str) -> None
         assert predict(constant).abs().max() < laws.ROUNDING
 
 
+@one_of_each
+def test_judgements_record_no_gradients(case: Case) -> None:
+    conv, x = case.conv(), case.input().requires_grad_()
+    attention = ex.attention_from_conv(conv, alpha=2.0)
+    certificate = ex.certify(attention, conv, size=case.size)
+    judgements = {
+        "first order": ex.first_order_error(conv, x, alpha=2.0),
+        "worst case": ex.worst_case_error(conv, alpha=2.0),
+        "worst case of a size": ex.worst_case_error(conv, alpha=2.0, size=case.size),
+        "conversion": ex.conversion_error(attention, conv),
+        "truncation": ex.truncation_error(conv, 1),
+        "bound": certificate.bound,
+        "worst input": certificate.worst_input,
+    }
+    assert torch.is_grad_enabled()
+    assert [name for name, of in judgements.items() if of.requires_grad] == []
+
+
 @pytest.mark.parametrize(
     "value", [0, -1.0, float("nan"), float("inf"), "soft", None], ids=repr
 )

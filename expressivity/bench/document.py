@@ -5,13 +5,13 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from expressivity.errors import FileError
+from expressivity.version import __version__
 
 BASELINE = "nn.Conv2d"
 _VERSION = 1
@@ -153,7 +153,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         Versions, processor, cores and threads; no name of a machine or a path.
     """
     described = {
-        "expressivity": version("expressivity"),
+        "expressivity": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -33,7 +33,8 @@ def first_order_error(
         alpha: Locality strength of all heads, 1/pixel².
 
     Returns:
-        The predicted error of every output, absolute; always with a batch axis.
+        The predicted error of every output, absolute; always with a batch axis and
+        without gradients.
 
     Raises:
         ArgumentError: If ``alpha`` is not positive and finite.
@@ -48,12 +49,12 @@ def first_order_error(
 
         >>> conv = torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate")
         >>> first_order_error(conv, torch.ones(1, 1, 4, 4), alpha=1.0).abs().max()
-        tensor(0., grad_fn=<MaxBackward1>)
+        tensor(0.)
     """
     alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
     geometry = ConvGeometry.from_conv(conv)
-    x = batched_input(conv, x)
+    x = batched_input(conv, x.detach())
     size = tuple(x.shape[2:])
     targets = [positions(points, x.device) for points in geometry.targets(size)]
     canvas = geometry.canvas(x)
@@ -70,7 +71,7 @@ def first_order_error(
     )
     change = convolve(
         laplacian,
-        conv.weight,
+        conv.weight.detach(),
         stride=geometry.stride,
         dilation=geometry.dilation,
         groups=conv.groups,

@@ -5,7 +5,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import ROUND_CEILING, Decimal, localcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ from expressivity.files import written_together
 from expressivity.geometry import Convolution
 from expressivity.grid import Grid
 from expressivity.strategies import AUTO, select
+from expressivity.version import __version__
 
 FORMAT = "expressivity-certificate"
 # A certificate for every size speaks of rounding on canvases of up to so many pixels.
@@ -342,7 +342,7 @@ def _certified(
         ),
         assumptions=ASSUMPTIONS,
         fingerprint=fingerprint(attention, conv),
-        made_by=f"expressivity {version('expressivity')}",
+        made_by=f"expressivity {__version__}",
         _subject=(attention, conv),
     )
 

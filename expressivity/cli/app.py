@@ -1,12 +1,12 @@
 """The commands put together, and the options of all."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from expressivity.cli import atlas, bench, certify, convert, demo, sweep
 from expressivity.cli.status import reporting_errors
+from expressivity.version import __version__
 
 app = typer.Typer(
     rich_markup_mode="rich",
@@ -29,7 +29,7 @@ for name, command, examples in (
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"expressivity {version('expressivity')}")
+        typer.echo(f"expressivity {__version__}")
         raise typer.Exit
 
 

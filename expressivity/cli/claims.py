@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 
 import torch
 import typer
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from expressivity.cli.console import show, show_json
 from expressivity.cli.status import DOES_NOT_HOLD
+from expressivity.version import __version__
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def describe(command: str, claims: Sequence[Claim]) -> dict[str, object]:
         "holds": all(claim.holds for claim in claims),
         "claims": [asdict(claim) for claim in claims],
         "environment": {
-            "expressivity": version("expressivity"),
+            "expressivity": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
             "platform": platform.platform(),

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +40,7 @@ from expressivity.cli.weights import load_weights
 from expressivity.constructor.build import check_options
 from expressivity.errors import ArgumentError, FileError
 from expressivity.files import check_targets, written_together
+from expressivity.version import __version__
 
 EXAMPLES = """
 [bold]Examples[/]
@@ -194,7 +194,7 @@ def _write(
     force: bool,
 ) -> None:
     """Write the weights and the report: both, or neither."""
-    metadata = {"format": "pt", "expressivity": version("expressivity")}
+    metadata = {"format": "pt", "expressivity": __version__}
     with written_together(targets, force=force) as (weights_draft, report_draft):
         try:
             save_model(model, str(weights_draft), metadata)

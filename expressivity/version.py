@@ -1,0 +1,3 @@
+"""The version of the package, which a source tree knows without being installed."""
+
+__version__ = "0.1.0"
