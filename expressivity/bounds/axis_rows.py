@@ -77,11 +77,21 @@ class Seen:
         query: Its index along the axis.
         pixels: The pixels of the input that the rows are about.
         rows: What it sees.
+        start: The first token of its window, in pixels from the query.
+        deviation: P − S on the tokens of the window, (heads, tokens).
+        holds: Which of them hold a pixel, (tokens,).
+        on_canvas: Whether all limits and spots are.
+        interior: Whether the whole window is within the input.
     """
 
     query: int
     pixels: tuple[int, ...]
     rows: AxisRows
+    start: int
+    deviation: Tensor
+    holds: Tensor
+    on_canvas: bool
+    interior: bool
 
 
 def axis_rows(
@@ -98,10 +108,9 @@ def axis_rows(
     Yields:
         One query position; all others of the interior see the same.
     """
-    before, interior_seen = geometry.token_padding[axis][0], False
+    interior_seen = False
     for index, query in enumerate(geometry.queries(size)[axis]):
-        low, high = heads.window(query)
-        interior = before <= low and high < before + size[axis]
+        interior = _is_interior(heads, geometry, size, axis, query)
         if interior and interior_seen:
             continue
         interior_seen |= interior
@@ -141,7 +150,8 @@ def seen_by(
         axis_limit(query + torch.tensor(spots, dtype=torch.long), keys, torch.float64)
         for spots in (heads.limits, heads.spots)
     )
-    pixels, fold = _fold(geometry.source(size, axis)[first : last + 1])
+    source = geometry.source(size, axis)[first : last + 1]
+    pixels, fold = _fold(source)
     rows = AxisRows(
         attention @ fold,
         limit[:, first : last + 1] @ fold,
@@ -150,7 +160,62 @@ def seen_by(
         beyond,
         deviation.abs().sum(1, keepdim=True),
     )
-    return Seen(index, pixels, rows)
+    reach = [query + spot for spot in heads.limits + heads.spots]
+    return Seen(
+        index,
+        pixels,
+        rows,
+        first - query,
+        deviation,
+        source >= 0,
+        min(reach) >= 0 and max(reach) < keys,
+        _is_interior(heads, geometry, size, axis, query),
+    )
+
+
+def together(along: Sequence[AxisRows], like: AxisRows) -> AxisRows:
+    """Return what a query sees along several axes, over the pixels of all of them.
+
+    P₁⊗…⊗P_d − S₁⊗…⊗S_d is a telescoping sum, free of cancellation.
+
+    Args:
+        along: What it sees along each of them; may be empty.
+        like: Rows of the same heads and spots along any axis.
+
+    Returns:
+        The products of rows; bounds of single axes are added up.
+    """
+    one, spot = torch.ones_like(like.beyond), torch.ones_like(like.exact[:, :1])
+    none = torch.zeros_like(one)
+    result = AxisRows(one, one, none, spot, none, none)
+    for rows in along:
+        result = AxisRows(
+            _kronecker(result.attention, rows.attention),
+            _kronecker(result.limit, rows.limit),
+            _kronecker(result.deviation, rows.attention)
+            + _kronecker(result.limit, rows.deviation),
+            _kronecker(result.exact, rows.exact),
+            result.beyond + rows.beyond,
+            result.off_target + rows.off_target,
+        )
+    return result
+
+
+def _kronecker(first: Tensor, second: Tensor) -> Tensor:
+    """Return the Kronecker product of rows, (rows, pixels of all axes)."""
+    return (first[:, :, None] * second[:, None, :]).flatten(1)
+
+
+def _is_interior(
+    heads: AxisHeads,
+    geometry: ConvGeometry,
+    size: Sequence[int],
+    axis: int,
+    query: int,
+) -> bool:
+    """Return whether all that the heads of a query reach is within the input."""
+    before, (low, high) = geometry.token_padding[axis][0], heads.window(query)
+    return before <= low and high < before + size[axis]
 
 
 def stacked(rows: Sequence[AxisRows]) -> AxisRows:

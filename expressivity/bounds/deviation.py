@@ -16,8 +16,6 @@ the sum of their sizes, whatever their order, and that bound is part of every re
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from itertools import product
 
 import torch
 from jaxtyping import Float, Int
@@ -29,11 +27,13 @@ from expressivity.bounds.axis_rows import (
     axis_rows,
     seen_by,
     stacked,
+    together,
 )
 from expressivity.bounds.leak import band_radius, head_leaks
+from expressivity.bounds.row_norms import RowNorms
+from expressivity.bounds.row_search import RowSearch
 from expressivity.geometry import ConvGeometry
 
-_BLOCK = 2**18  # numbers at a time: about what caches hold
 _ROWS = 2**18
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 _UNIT = 2.0**-53  # half an ulp of one in float64
@@ -127,27 +127,35 @@ class Deviation:
             InputError: If the size does not suit the geometry.
         """
         self.geometry.check_input(size)
-        spots, weights, lost = self._weights()
+        spots, heads, spare, lost = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
-        *outer, last = (
-            list(axis_rows(heads, self.geometry, size, axis))
-            for axis, heads in enumerate(axes)
+        along = [
+            list(axis_rows(where, self.geometry, size, axis))
+            for axis, where in enumerate(axes)
+        ]
+        widest = [stacked([seen.rows for seen in axis]) for axis in along]
+        placement = torch.cat([self.alpha[:, None], self.centers], 1)
+        groups = _groups(placement[:, :-1]), _groups(spots[:, :-1])
+        search = RowSearch(RowNorms(heads, spare, *groups), along)
+
+        def slack() -> Tensor:
+            return self._slack(heads, spare, widest, search.largest)
+
+        _, limits, shared = self._limits.unique(
+            dim=0, return_inverse=True, return_counts=True
         )
-        innermost = stacked([seen.rows for seen in last])
-        ends = torch.tensor([seen.query for seen in last])
-        norms = weights.new_full((len(weights),), -1.0)
-        places = torch.zeros(len(weights), self.geometry.axes, dtype=torch.long)
-        for seen in product(*outer):
-            pixels = _pixels([*(one.rows for one in seen), innermost])
-            found, index = _row_norms(weights, pixels)
-            better = found > norms
-            norms = torch.where(better, found, norms)
-            start = torch.tensor([one.query for one in seen], dtype=torch.long)
-            place = torch.cat([start.expand(len(index), -1), ends[index, None]], 1)
-            places = torch.where(better[:, None], place, places)
-        along = [stacked([seen.rows for seen in axis]) for axis in (*outer, last)]
-        slack = self._slack(weights, along, norms) + lost
-        return WorstRows(norms + slack, (norms - slack).clamp(min=0), places)
+        search.run([axis.limits for axis in axes], shared[limits] == 1, slack)
+        norms = search.largest
+        # Twice, as the slack is of first order in the rounding. A row that was not
+        # formed is below a bound that is rounded likewise, and may exceed by a slack.
+        error = (2 if search.complete else 6) * slack() + lost
+        places = [
+            torch.tensor([seen.query for seen in axis])[place]
+            for axis, place in zip(along, search.places.mT, strict=True)
+        ]
+        return WorstRows(
+            norms + error, (norms - error).clamp(min=0), torch.stack(places, 1)
+        )
 
     def row(self, size: Sequence[int], place: Sequence[int], channel: int) -> Row:
         """Return one row.
@@ -160,13 +168,14 @@ class Deviation:
         Returns:
             The row, outside of which attention is below the rounding of float64.
         """
-        spots, weights, _ = self._weights()
+        spots, heads, spare, _ = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
         seen = [
             seen_by(heads, self.geometry, size, axis, index)
             for axis, (heads, index) in enumerate(zip(axes, place, strict=True))
         ]
-        flat = weights[channel] @ _pixels([one.rows for one in seen])
+        rows = together([one.rows for one in seen], like=seen[0].rows)
+        flat = heads[channel] @ rows.deviation + spare[channel] @ rows.exact
         pixels = tuple(one.pixels for one in seen)
         return Row(flat.reshape(-1, *map(len, pixels)), pixels)
 
@@ -175,7 +184,7 @@ class Deviation:
 
         Returns:
             Pixels per axis: the reach of the kernel plus a band on either side;
-            ``None`` if a head is too soft for a band of 9 pixels (α below 0.8).
+            ``None`` if a head is too soft for a band of 9 pixels (α below 0.41).
         """
         band = _band_within(self.alpha, _WIDEST_BAND + 1)
         return None if band > _WIDEST_BAND else self.sample_size(band)
@@ -207,13 +216,13 @@ class Deviation:
     def _taps(self) -> Tensor:
         return self.geometry.centers()
 
-    def _weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return spots, W and V side by side (outputs, channels, both), and a bound."""
+    def _weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return spots, W and V with the heads and the spots last, and a bound."""
         matrices = self.matrices.double()
         spots, spare, lost = _weights_left(
             self._limits, matrices, self._taps, self.tap_matrices.double()
         )
-        return spots, torch.cat([matrices, spare]).movedim(0, -1), lost
+        return spots, matrices.movedim(0, -1), spare.movedim(0, -1), lost
 
     def _axis_heads(self, spots: Tensor, canvas: int) -> list[AxisHeads]:
         return [
@@ -228,25 +237,27 @@ class Deviation:
         ]
 
     def _slack(
-        self, weights: Tensor, along: Sequence[AxisRows], norms: Tensor
+        self, heads: Tensor, spare: Tensor, along: Sequence[AxisRows], norms: Tensor
     ) -> Tensor:
         """Return how far a computed norm can be from the true one, per output."""
-        heads, axes = len(self.alpha), len(along)
-        sizes = weights.abs().sum(1)  # Σ_c |W_h|, (outputs, heads and spots)
+        axes = len(along)
+        sizes = heads.abs().sum(1)  # Σ_c |W_h|, (outputs, heads)
         off, beyond = (
             torch.cat([getattr(rows, name).amax(0) for rows in along], 1).sum(1)
             for name in ("off_target", "beyond")
         )
         window = max(rows.attention.shape[-1] for rows in along)
         pixels = torch.Size([rows.attention.shape[-1] for rows in along]).numel()
-        # Of one entry: vectors rounded and folded, products of them, heads added up.
-        entries = (window + 8 * axes + weights.shape[2]) * _UNIT
+        # Of one entry: vectors rounded and folded, products of them, and sums over
+        # heads, once along the last axis and once along the others.
+        terms = heads.shape[2] + spare.shape[2]
+        entries = (window + 8 * axes + 2 * terms) * _UNIT
         each = entries * off + 2 * beyond
-        slack = sizes[:, :heads] @ each + entries * sizes[:, heads:].sum(1)
-        slack = slack + weights.shape[1] * pixels * _UNIT * norms
+        slack = sizes @ each + entries * spare.abs().sum(dim=(1, 2))
+        slack = slack + heads.shape[1] * pixels * _UNIT * norms
         if self.doubt is not None:
             slack = slack + (1 + off) @ self.doubt
-        return 2 * slack  # the bounds above are of first order in the rounding
+        return slack
 
 
 def _band_within(alpha: Tensor, most: int) -> int:
@@ -273,55 +284,9 @@ def _weights_left(
     return places[kept], spare[kept], lost
 
 
-def _kronecker(factors: Sequence[Tensor]) -> Tensor:
-    """Return the Kronecker product of rows, (…, rows, pixels of all axes)."""
-    result = factors[0]
-    for factor in factors[1:]:
-        result = (result[..., :, None] * factor[..., None, :]).flatten(-2)
-    return result
-
-
-def _pixels(along: Sequence[AxisRows]) -> Tensor:
-    """Return P − S of every head and S of every spot, over the pixels of all axes."""
-    return torch.cat(
-        [_kronecker_difference(along), _kronecker([row.exact for row in along])], -2
-    )
-
-
-def _kronecker_difference(rows: Sequence[AxisRows]) -> Tensor:
-    """Return P₁⊗…⊗P_d − S₁⊗…⊗S_d as a telescoping sum, free of cancellation."""
-    terms = (
-        _kronecker(
-            [r.limit for r in rows[:axis]]
-            + [rows[axis].deviation]
-            + [r.attention for r in rows[axis + 1 :]]
-        )
-        for axis in range(len(rows))
-    )
-    return reduce(torch.add, terms)
-
-
-def _row_norms(weights: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the largest Σ_{c, p} |Σ_h W_h[o, c] row_h[p]| of all rows, for every o.
-
-    Args:
-        weights: (outputs, channels, heads).
-        pixels: (rows, heads, pixels).
-
-    Returns:
-        The norms and the rows that have them, (outputs,) each.
-    """
-    if pixels.shape[1] == 1:  # one head: the norm of a product of two vectors
-        norm, row = pixels.abs().sum(dim=(1, 2)).max(0)
-        return weights.abs().sum(dim=(1, 2)) * norm, row.expand(len(weights))
-    entries = weights.shape[1] * pixels.shape[2]
-    norms = []
-    for some in pixels.split(max(1, _BLOCK // entries)):
-        step = max(1, _BLOCK // (entries * len(some)))
-        blocks = [
-            torch.einsum("och,rhp->orcp", block, some).abs_().sum(dim=(2, 3))
-            for block in weights.split(step)
-        ]
-        norms.append(torch.cat(blocks))
-    largest, row = torch.cat(norms, 1).max(1)
-    return largest, row
+def _groups(rows: Tensor) -> Tensor:
+    """Return which rows are equal, numbered from 0; all are if they are empty."""
+    if not rows.shape[1] or not len(rows):
+        return torch.zeros(len(rows), dtype=torch.long)
+    groups: Tensor = rows.unique(dim=0, return_inverse=True)[1]
+    return groups

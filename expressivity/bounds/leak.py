@@ -22,8 +22,8 @@ from expressivity.precision import rounding_level
 SMALLEST_ALPHA = 2.0**-6
 # A head of this strength is a thousand pixels wide: no canvas is unbounded to it.
 WIDEST_ALPHA = 1e-6
-# Attention that is smaller by e to this power is beyond the digits of float64.
-_NEGLIGIBLE = 50.0
+# What is smaller by e to this power than the leak is below half an ulp of it.
+_NEGLIGIBLE = 37.0
 
 
 def check_positive(name: str, value: float) -> float:
@@ -82,10 +82,12 @@ def band_radius(alpha: float) -> int:
         rounding of float64, even beside the leak.
 
     Example:
-        >>> band_radius(18.0), band_radius(1.0)
-        (3, 9)
+        >>> band_radius(19.0), band_radius(1.0)
+        (1, 6)
     """
-    return math.ceil(1 + math.sqrt(1 + _NEGLIGIBLE / alpha))
+    # A target f ≤ 1/2 off its nearest pixel leaks e^−α(1 − 2f) to the next one, and
+    # e^−α(n² − 2nf) to the n-th: less by e^−α(n² − n), n one more than the radius.
+    return math.ceil(math.sqrt(0.25 + _NEGLIGIBLE / alpha) - 0.5)
 
 
 def mass_beyond(alpha: float, radius: int, *, on_grid: bool = True) -> float:
