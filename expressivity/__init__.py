@@ -48,7 +48,7 @@ from expressivity.plots import (
 )
 from expressivity.surgery import Conversion, LayerRecord, convert
 from expressivity.sweep import ErrorSweep, error_sweep
-from expressivity.version import __version__
+from expressivity.version import __version__ as __version__
 
 __all__ = [
     "ArgumentError",
@@ -71,7 +71,6 @@ __all__ = [
     "StrategyError",
     "TableHeads",
     "UnsupportedModuleError",
-    "__version__",
     "alpha_for",
     "atlas",
     "attention_from_conv",
