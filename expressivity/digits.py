@@ -70,7 +70,7 @@ def load_digit_images(*, test_fraction: float = 0.25, seed: int = 0) -> DigitIma
         )
     images = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / _BRIGHTEST
     labels = torch.from_numpy(digits).long()
-    order = torch.randperm(len(labels), generator=_generator(seed))
+    order = torch.randperm(len(labels), generator=_generator(seed), device="cpu")
     test, train = order[:kept], order[kept:]
     return DigitImages(images[train], labels[train], images[test], labels[test])
 
@@ -158,7 +158,9 @@ def train(
     losses = []
     for _ in range(epochs) if progress is None else progress(range(epochs)):
         total = 0.0
-        for batch in torch.randperm(count, generator=generator).split(_BATCH):
+        for batch in torch.randperm(count, generator=generator, device="cpu").split(
+            _BATCH
+        ):
             logits = model(images.train_images[batch])
             loss = nn.functional.cross_entropy(logits, images.train_labels[batch])
             optimizer.zero_grad()
@@ -192,4 +194,4 @@ def accuracy(
 
 
 def _generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator("cpu").manual_seed(seed)

@@ -200,7 +200,7 @@ class ConvGeometry:
         return self.padding
 
     def centers(
-        self, *, device: torch.device | str | None = None
+        self, *, device: torch.device | str = "cpu"
     ) -> Int[Tensor, "taps axes"]:
         """Return the attention center of every tap, in the order of the weight.
 
@@ -350,7 +350,7 @@ class ConvGeometry:
             [1, 0, 1, 2, 3, 2]
         """
         pixels, (before, after) = size[axis], self.token_padding[axis]
-        index = torch.arange(-before, pixels + after)
+        index = torch.arange(-before, pixels + after, device="cpu")
         if self.padding_mode == "circular":
             return index % pixels
         if self.padding_mode == "reflect":

@@ -183,7 +183,9 @@ def spread_alphas(smallest: float, largest: float, points: int) -> list[float]:
         >>> spread_alphas(2, 4, points=3)
         [2.0, 3.0, 4.0]
     """
-    return torch.linspace(smallest, largest, points, dtype=torch.float64).tolist()
+    return torch.linspace(
+        smallest, largest, points, dtype=torch.float64, device="cpu"
+    ).tolist()
 
 
 def past_saturation(conv: Convolution) -> float:

@@ -135,7 +135,7 @@ def refute_normalised(conv: Convolution, size: tuple[int, ...]) -> Witness:
             "the witness needs a tap beside the query's whose weights do not sum to "
             f"zero over the channels, got {conv}: take another kernel"
         )
-    inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64)
+    inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64, device="cpu")
     for image, sign in zip(inputs, (1, -1), strict=True):
         at(image, heaviest).fill_(sign)
     return Witness.of_pair(

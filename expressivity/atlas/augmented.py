@@ -94,8 +94,12 @@ def construct_attention(
     bias = torch.cat([2 * centers, -torch.ones_like(centers[:, :1])], 1)
     encodings = []
     for axis, pixels in enumerate(grid.canvas_size):
-        displacement = torch.arange(1 - pixels, pixels, dtype=torch.float64)
-        encoding = torch.zeros(len(displacement), _KEY_DIM, dtype=torch.float64)
+        displacement = torch.arange(
+            1 - pixels, pixels, dtype=torch.float64, device="cpu"
+        )
+        encoding = torch.zeros(
+            len(displacement), _KEY_DIM, dtype=torch.float64, device="cpu"
+        )
         encoding[:, axis], encoding[:, 2] = displacement, displacement.square()
         encodings.append(encoding)
     layer = layer.double()

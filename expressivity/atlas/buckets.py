@@ -233,14 +233,17 @@ def _takes() -> Sample:
     """Return a convolution that reaches seven tokens."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Sample(nn.Conv1d(2, 3, 15, padding=7, dtype=torch.float64), (12,))
+        conv = nn.Conv1d(2, 3, 15, padding=7, dtype=torch.float64, device="cpu")
+        return Sample(conv, (12,))
 
 
 def _fails() -> Sample:
     """Return one that reaches eight, by dilation."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        conv = nn.Conv1d(2, 3, 3, padding=8, dilation=8, dtype=torch.float64)
+        conv = nn.Conv1d(
+            2, 3, 3, padding=8, dilation=8, dtype=torch.float64, device="cpu"
+        )
         return Sample(conv, (12,))
 
 

@@ -65,8 +65,10 @@ def quadratic_encoding(grid: Grid, alpha: float) -> Encoding:
     places = places - places.mean(0)
     centers = grid.geometry.centers().double()
     heads, axes = centers.shape
-    query = torch.zeros(heads, axes + 1, axes + 1, dtype=torch.float64)
-    query[:, :axes, :axes] = 2 * alpha * torch.eye(axes, dtype=torch.float64)
+    query = torch.zeros(heads, axes + 1, axes + 1, dtype=torch.float64, device="cpu")
+    query[:, :axes, :axes] = (
+        2 * alpha * torch.eye(axes, dtype=torch.float64, device="cpu")
+    )
     bias = alpha * torch.cat([2 * centers, -torch.ones_like(centers[:, :1])], 1)
     squares = places.square().sum(1, keepdim=True)
     return Encoding(torch.cat([places, squares], 1), query, bias)
@@ -88,7 +90,7 @@ def class_encoding(grid: Grid, alpha: float) -> Encoding:
     """
     plain, centers = quadratic_encoding(grid, alpha), grid.geometry.centers().double()
     tokens, code = plain.position.shape
-    position = torch.zeros(1 + tokens, code + 1, dtype=torch.float64)
+    position = torch.zeros(1 + tokens, code + 1, dtype=torch.float64, device="cpu")
     position[1:, :code], position[0, code] = plain.position, 1
     query = nn.functional.pad(plain.query, (0, 1, 0, 1))
     # ‖t‖² = ‖q‖² + 2 q · Δ + ‖Δ‖²
@@ -110,8 +112,11 @@ def circle_encoding(grid: Grid, alpha: float) -> Encoding:
     tokens = math.prod(grid.canvas_size)
     steps = [math.prod(grid.canvas_size[a + 1 :]) for a in range(len(grid.size))]
     turn = 2 * math.pi / tokens
-    angles = turn * torch.arange(tokens, dtype=torch.float64)
-    turns = turn * (grid.geometry.centers() * torch.tensor(steps)).sum(1).double()
+    angles = turn * torch.arange(tokens, dtype=torch.float64, device="cpu")
+    turns = (
+        turn
+        * (grid.geometry.centers() * torch.tensor(steps, device="cpu")).sum(1).double()
+    )
     cos, sin = turns.cos(), turns.sin()
     rotation = torch.stack([cos, -sin, sin, cos], 1).unflatten(1, (2, 2))
     # One token is its own neighbour: there is nothing to tell apart.
@@ -119,5 +124,5 @@ def circle_encoding(grid: Grid, alpha: float) -> Encoding:
     return Encoding(
         torch.stack([angles.cos(), angles.sin()], 1),
         scale * rotation,
-        torch.zeros(len(turns), 2, dtype=torch.float64),
+        torch.zeros(len(turns), 2, dtype=torch.float64, device="cpu"),
     )

@@ -199,9 +199,12 @@ def measure(
     conv, size = in_float64(sample.conv), sample.size
     strength = family.alpha if alpha is None else alpha
     layer = family.construct(conv, size, strength)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     shape = (_IMAGES, conv.in_channels, *size)
-    x = 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
+    x = (
+        2 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+        - 1
+    )
     with torch.no_grad():
         wanted = conv(x)
         gap = (layer(x) - wanted).abs().max()

@@ -68,7 +68,8 @@ def default_sample() -> Sample:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Sample(nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64), (4, 6))
+        conv = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64, device="cpu")
+        return Sample(conv, (4, 6))
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ class Family:
         strength = check_positive("alpha", self.alpha if alpha is None else alpha)
         conv, size = plain_convolution(conv), tuple(size)
         ConvGeometry.from_conv(conv).check_input(size)
-        return self.constructor(conv, size, strength)
+        with torch.device("cpu"):  # where layers make their own parameters
+            return self.constructor(conv, size, strength)
 
     def refute(self, conv: Convolution, size: Sequence[int] = (8, 8)) -> Witness:
         """Return inputs on which every layer of the family fails a convolution.
@@ -163,4 +165,5 @@ class Family:
                 "for the layer with construct()"
             )
         ConvGeometry.from_conv(plain_convolution(conv)).check_input(size)
-        return self.refuter(in_float64(conv), tuple(size))
+        with torch.device("cpu"):
+            return self.refuter(in_float64(conv), tuple(size))

@@ -179,7 +179,7 @@ def construct(
             parameter.zero_()
         used_in[:, :rank, : conv.in_channels] = values.to(used_in)
         used_out[: conv.out_channels, :, :rank] = outputs.movedim(0, 1).to(used_out)
-        strength = torch.full((heads,), alpha, dtype=torch.float64)
+        strength = torch.full((heads,), alpha, dtype=torch.float64, device="cpu")
         layer.pos_proj.weight.copy_(head_vectors(strength, centers).flip(-1))
         layer.gating_param.fill_(alpha if gate is None else gate)
         if conv.bias is not None:

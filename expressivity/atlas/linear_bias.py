@@ -122,7 +122,8 @@ def _fails() -> Sample:
     """Return a convolution over one axis."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Sample(nn.Conv1d(2, 3, 3, padding=1, dtype=torch.float64), (5,))
+        conv = nn.Conv1d(2, 3, 3, padding=1, dtype=torch.float64, device="cpu")
+        return Sample(conv, (5,))
 
 
 FAMILIES = (

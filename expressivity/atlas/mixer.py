@@ -202,9 +202,9 @@ def _without_stem(
 
 
 def _image(conv: Convolution, size: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     shape = (1, conv.in_channels, *size)
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
+    return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
 def _random(
@@ -223,7 +223,9 @@ def _random(
         tokens = pixels + class_tokens
         token_mixing, channel_mixing = Mlp(tokens, _HIDDEN), Mlp(channels, _HIDDEN)
         block = kind(token_mixing, channel_mixing, normalised=normalised)
-        learned = torch.zeros(class_tokens, channels) if class_tokens else None
+        learned = (
+            torch.zeros(class_tokens, channels, device="cpu") if class_tokens else None
+        )
         head = nn.Linear(channels, conv.out_channels)
         mixing = MixingLayer(block, head, class_tokens=learned)
         return OnTokens(randomised(mixing, seed, _SCALE), grid)

@@ -60,7 +60,9 @@ def construct_mixer_with_stem(
     factors, basis = spatial_factors(conv)
     ranks, _, channels = basis.shape
     copies = ranks + ranks % 2  # an even number: signs alternate, the mean is zero
-    signs = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(copies // 2)
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu").repeat(
+        copies // 2
+    )
     constant = input_bound * math.sqrt(copies * channels * math.exp(alpha))
     width = copies * channels + 2
     levels = _levels(ranks, input_bound)
@@ -76,17 +78,19 @@ def construct_mixer_with_stem(
     ).double()
     block.token_norm = norm = nn.LayerNorm(width).double()
     with torch.no_grad():
-        eye = torch.eye(channels, dtype=torch.float64)
+        eye = torch.eye(channels, dtype=torch.float64, device="cpu")
         stem.weight.zero_()
         stem.weight[:-2] = (signs[:, None, None] * eye).flatten(0, 1)
         stem.bias.zero_()
-        stem.bias[-2:] = constant * torch.tensor([1.0, -1.0], dtype=torch.float64)
+        stem.bias[-2:] = constant * torch.tensor(
+            [1.0, -1.0], dtype=torch.float64, device="cpu"
+        )
         # The deviation of the constants alone, undone; they themselves are dropped.
         norm.weight.fill_(math.sqrt(2 * constant**2 / width + norm.eps))
         norm.weight[-2:] = 0
         norm.bias.zero_()
         norm.bias[: ranks * channels] = levels.repeat_interleave(channels)
-    read = torch.zeros(conv.out_channels, width, dtype=torch.float64)
+    read = torch.zeros(conv.out_channels, width, dtype=torch.float64, device="cpu")
     carried = signs[:ranks, None, None] * basis
     read[:, : ranks * channels] = carried.movedim(1, 0).flatten(1)
     layer = MixingLayer(block, head_of(conv, read), stem=stem)
@@ -147,7 +151,9 @@ def construct_feed_forward_with_stem(
     read = basis.movedim(1, 0).flatten(1)
     head = head_of(conv, read)
     with torch.no_grad():
-        stem.weight.copy_(torch.eye(channels, dtype=torch.float64).repeat(ranks, 1))
+        stem.weight.copy_(
+            torch.eye(channels, dtype=torch.float64, device="cpu").repeat(ranks, 1)
+        )
         stem.bias.copy_(offsets)
         norm.weight.fill_(math.sqrt(squares / (pixels + 3) + norm.eps))
         norm.weight[-2:] = 0
@@ -158,5 +164,5 @@ def construct_feed_forward_with_stem(
 
 
 def _levels(ranks: int, bound: float) -> Tensor:
-    steps = torch.arange(ranks, dtype=torch.float64)
+    steps = torch.arange(ranks, dtype=torch.float64, device="cpu")
     return SPACING * bound * (steps - (ranks - 1) / 2)

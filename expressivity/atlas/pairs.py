@@ -102,7 +102,10 @@ def swapped(
         ArgumentError: If the convolution weighs the pixels of all pairs alike.
     """
     seen = seen_by_output(conv, size, query)
-    best, inputs = 0.0, torch.zeros(2, conv.in_channels, *size, dtype=torch.float64)
+    best, inputs = (
+        0.0,
+        torch.zeros(2, conv.in_channels, *size, dtype=torch.float64, device="cpu"),
+    )
     for first, second in pairs:
         gap = at(seen, first) - at(seen, second)
         sums = gap.abs().sum(1)
@@ -252,7 +255,7 @@ def changed(
         ArgumentError: If the convolution does not see any of these pixels either.
     """
     best, found = 0.0, (0,) * len(size)
-    inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64)
+    inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64, device="cpu")
     for query, pixels in unseen:
         seen = seen_by_output(conv, size, query)
         for pixel in pixels:

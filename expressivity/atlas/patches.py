@@ -144,9 +144,13 @@ def patch_convolution(conv: Convolution, patch: int) -> Convolution:
     window = [(2 * r + 1) * patch for r in reach]
     # Which pixel of the window each output of the middle patch sees through each tap.
     taps, pixels = math.prod(conv.kernel_size), math.prod(window)
-    eye = torch.eye(pixels, dtype=torch.float64).reshape(pixels, 1, *window)
+    eye = torch.eye(pixels, dtype=torch.float64, device="cpu").reshape(
+        pixels, 1, *window
+    )
     widths = [width for pair in reversed(geometry.same_padding) for width in pair]
-    kernels = torch.eye(taps, dtype=torch.float64).reshape(taps, 1, *conv.kernel_size)
+    kernels = torch.eye(taps, dtype=torch.float64, device="cpu").reshape(
+        taps, 1, *conv.kernel_size
+    )
     seen = convolve(
         functional.pad(eye, widths),
         kernels,

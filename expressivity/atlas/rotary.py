@@ -152,7 +152,7 @@ def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Modu
     ).double()
     theta = frequencies(head_dim // axes)
     strength = math.sqrt(head_dim) * alpha / gap(theta, grid.canvas_size)
-    constant = torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(
+    constant = torch.tensor([1.0, 0.0], dtype=torch.float64, device="cpu").repeat(
         heads, head_dim // 2
     )
     centers_in_turns = (centers[:, :, None] * theta).flatten(1)

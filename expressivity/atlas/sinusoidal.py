@@ -94,7 +94,7 @@ def frequencies(channels: int) -> Float[Tensor, " pairs"]:
         >>> frequencies(4).tolist()
         [1.0, 0.01]
     """
-    pairs = torch.arange(channels // 2, dtype=torch.float64)
+    pairs = torch.arange(channels // 2, dtype=torch.float64, device="cpu")
     return _BASE ** (-2 * pairs / channels)
 
 
@@ -115,7 +115,7 @@ def gap(theta: Float[Tensor, " pairs"], size: Sequence[int]) -> float:
         >>> round(gap(frequencies(8), (64,)), 2), round(gap(frequencies(64), (64,)), 2)
         (0.21, 1.08)
     """
-    steps = torch.arange(1, max(size), dtype=torch.float64)
+    steps = torch.arange(1, max(size), dtype=torch.float64, device="cpu")
     falls = 2 * (steps[:, None] * theta / 2).sin().square().sum(1)  # 1 − cos
     least = min(falls.tolist(), default=math.inf)
     if least < _SMALLEST_GAP:
@@ -189,12 +189,12 @@ def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Modu
     seen = _highest(embed, axes)
     theta = frequencies(embed // axes)[:_PAIRS]
     # Frequencies are read off what is left without the content.
-    place = torch.eye(embed, dtype=torch.float64)[seen]
+    place = torch.eye(embed, dtype=torch.float64, device="cpu")[seen]
     place = place - place @ content.mT @ content
     strength = alpha / gap(theta, grid.canvas_size)
     weights = HeadWeights(
         query=strength * rotations(centers, theta) @ place,
-        query_bias=torch.zeros(heads, len(place), dtype=torch.float64),
+        query_bias=torch.zeros(heads, len(place), dtype=torch.float64, device="cpu"),
         key=place,
         value=value @ content,
         output=output,

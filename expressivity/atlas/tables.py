@@ -170,7 +170,7 @@ def _two_valued(
 ) -> tuple[Float[Tensor, "shifts width"], Float[Tensor, "heads width"]]:
     """Return 1[δ = Δ] as a product of an encoding of δ and a vector of the head."""
     kinds = centers.unique()
-    shifts = torch.arange(1 - tokens, tokens)
+    shifts = torch.arange(1 - tokens, tokens, device="cpu")
     return (
         (shifts[:, None] == kinds).double(),
         (centers[:, None] == kinds).double(),
@@ -181,7 +181,10 @@ def _quadratic(
     tokens: int, centers: Int[Tensor, " heads"]
 ) -> tuple[Float[Tensor, "shifts width"], Float[Tensor, "heads width"]]:
     """Return −(δ − Δ)² + Δ² as such a product."""
-    shifts, centers = torch.arange(1 - tokens, tokens).double(), centers.double()
+    shifts, centers = (
+        torch.arange(1 - tokens, tokens, device="cpu").double(),
+        centers.double(),
+    )
     return (
         torch.stack([shifts.square(), shifts], 1),
         torch.stack([-torch.ones_like(centers), 2 * centers], 1),

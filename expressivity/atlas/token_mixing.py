@@ -40,7 +40,7 @@ def linear_mlp(matrix: Float[Tensor, "features features"]) -> Mlp:
     """
     features = len(matrix)
     mlp = Mlp(features, 2 * features).double()
-    eye = torch.eye(features, dtype=torch.float64)
+    eye = torch.eye(features, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         mlp.fc1.weight.copy_(torch.cat([eye, -eye]))
         mlp.fc2.weight.copy_(torch.cat([matrix, -matrix], 1))
@@ -70,10 +70,12 @@ def toothed_mlp(
     tokens = matrices.shape[1]
     # The tail of a hinge, Φ(−κ bound), is below e^−α with this κ.
     sharpness = (1 + math.sqrt(2 * alpha)) / bound
-    knots = levels[:, None] + bound * torch.tensor(_KNOTS, dtype=torch.float64)
-    slopes = torch.tensor(_SLOPES, dtype=torch.float64) / sharpness
+    knots = levels[:, None] + bound * torch.tensor(
+        _KNOTS, dtype=torch.float64, device="cpu"
+    )
+    slopes = torch.tensor(_SLOPES, dtype=torch.float64, device="cpu") / sharpness
     mlp = Mlp(tokens, knots.numel() * tokens).double()
-    eye = torch.eye(tokens, dtype=torch.float64)
+    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         mlp.fc1.weight.copy_(sharpness * eye.repeat(knots.numel(), 1))
         mlp.fc1.bias.copy_(-sharpness * knots.flatten().repeat_interleave(tokens))
@@ -133,10 +135,12 @@ def mixing_matrices(
         groups=1,
         padding_mode=conv.padding_mode,
     )
-    eye = torch.eye(tokens, dtype=torch.float64)
-    numbers = torch.arange(tokens, dtype=torch.float64)
+    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
+    numbers = torch.arange(tokens, dtype=torch.float64, device="cpu")
     rows = tokens_at(grid.queries, numbers.reshape(1, 1, *size)).flatten().long()
-    matrices = torch.zeros(factors.shape[1], tokens, tokens, dtype=torch.float64)
+    matrices = torch.zeros(
+        factors.shape[1], tokens, tokens, dtype=torch.float64, device="cpu"
+    )
     with torch.no_grad():
         responses = spatial(eye.reshape(tokens, 1, *size)).flatten(2)
     matrices[:, rows] = responses.permute(1, 2, 0)
@@ -153,7 +157,9 @@ def switched_off(channels: int) -> Mlp:
     Returns:
         The perceptron.
     """
-    return linear_mlp(torch.zeros(channels, channels, dtype=torch.float64))
+    return linear_mlp(
+        torch.zeros(channels, channels, dtype=torch.float64, device="cpu")
+    )
 
 
 def head_of(

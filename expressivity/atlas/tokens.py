@@ -146,7 +146,7 @@ def displacements(size: Sequence[int]) -> Float[Tensor, "tokens tokens axes"]:
     Returns:
         In pixels, (queries, keys, axes), row-major, float64.
     """
-    axes = [torch.arange(tokens, dtype=torch.float64) for tokens in size]
+    axes = [torch.arange(tokens, dtype=torch.float64, device="cpu") for tokens in size]
     places = torch.cartesian_prod(*axes).reshape(-1, len(axes))
     return places[None] - places[:, None]
 
@@ -212,7 +212,10 @@ def positions_of(grid: Grid) -> Float[Tensor, "tokens axes"]:
     Returns:
         Positions in pixels, row-major, float64.
     """
-    axes = [torch.arange(tokens, dtype=torch.float64) for tokens in grid.canvas_size]
+    axes = [
+        torch.arange(tokens, dtype=torch.float64, device="cpu")
+        for tokens in grid.canvas_size
+    ]
     return torch.cartesian_prod(*axes).reshape(-1, len(axes))
 
 

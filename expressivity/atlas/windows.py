@@ -198,7 +198,7 @@ def _preferences(
     conv: Convolution, pixels: int, centers: Int[Tensor, " heads"]
 ) -> Float[Tensor, "heads shifts"]:
     """Return numbers that prefer, by one at least, the key that a tap should copy."""
-    shifts, centers = torch.arange(1 - pixels, pixels), centers[:, None]
+    shifts, centers = torch.arange(1 - pixels, pixels, device="cpu"), centers[:, None]
     if conv.padding_mode == "circular":
         return ((shifts - centers) % pixels == 0).double()
     if conv.padding_mode == "reflect":
@@ -256,7 +256,7 @@ def _takes() -> Sample:
     """Return a convolution that pads by replication."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate")
+        conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="replicate", device="cpu")
         return Sample(conv.double(), (6, 8))
 
 

@@ -135,7 +135,7 @@ class Witness:
         Returns:
             Zero up to rounding, relative to the outputs' size.
         """
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("cpu"):
             outputs = self.outputs(self.layer(seed))
             size = float(outputs.abs().max()) or 1.0
             return float(self.relation(outputs).abs().max()) / size
@@ -178,20 +178,21 @@ class Witness:
         make = self.control if control else self.layer
         if make is None:
             raise ArgumentError("this witness has no control: attack the layer itself")
-        layer = make(seed)
-        least = [float(self.error(layer).detach())]
-        optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=_RATE, total_steps=max(steps, 1)
-        )
-        for _ in range(steps):
-            optimizer.zero_grad()
-            gap = self.outputs(layer) - self.targets
-            gap.square().sum().backward()
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                least.append(min(least[-1], float(self.error(layer))))
+        with torch.device("cpu"):  # where the optimiser keeps its counts, too
+            layer = make(seed)
+            least = [float(self.error(layer).detach())]
+            optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=_RATE, total_steps=max(steps, 1)
+            )
+            for _ in range(steps):
+                optimizer.zero_grad()
+                gap = self.outputs(layer) - self.targets
+                gap.square().sum().backward()
+                optimizer.step()
+                schedule.step()
+                with torch.no_grad():
+                    least.append(min(least[-1], float(self.error(layer))))
         return tuple(least)
 
 
@@ -207,11 +208,14 @@ def randomised(layer: nn.Module, seed: int, scale: float = _SCALE) -> nn.Module:
         The same module.
     """
     layer = layer.double()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         for parameter in layer.parameters():
             numbers = torch.randn(
-                parameter.shape, generator=generator, dtype=torch.float64
+                parameter.shape,
+                generator=generator,
+                dtype=torch.float64,
+                device="cpu",
             )
             parameter.copy_(scale * numbers)
     return layer

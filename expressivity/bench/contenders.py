@@ -62,10 +62,10 @@ def unequal(conv: nn.Conv2d, x: Tensor) -> dict[str, Contender]:
         The separable and the dense evaluation of the same layer.
     """
     attention = attention_from_conv(conv, alpha=1.0)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     heads, axes = attention.centers.shape
-    strengths = 0.5 + 3.5 * torch.rand(heads, generator=generator)
-    shifts = torch.rand(heads, axes, generator=generator) - 0.5
+    strengths = 0.5 + 3.5 * torch.rand(heads, generator=generator, device="cpu")
+    shifts = torch.rand(heads, axes, generator=generator, device="cpu") - 0.5
     with torch.no_grad():
         attention.alpha.copy_(strengths)
         attention.centers.add_(shifts.to(attention.centers))

@@ -190,7 +190,7 @@ def layer_shapes(size: int = 224) -> Counter[LayerShape]:
         53 layers in the order of the network.
     """
     with torch.device("meta"):
-        network, image = resnet50().eval(), torch.empty(1, 3, size, size)
+        network, image = resnet50().eval(), torch.empty(1, 3, size, size, device="meta")
     found: Counter[LayerShape] = Counter()
 
     def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:

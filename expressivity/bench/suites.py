@@ -172,7 +172,9 @@ def _layer_case(
 ) -> Case:
     conv = shape.conv(device, dtype)
     batch = _BATCH[device.type]
-    x = torch.randn(batch, shape.in_channels, shape.size, shape.size).to(device, dtype)
+    x = torch.randn(batch, shape.in_channels, shape.size, shape.size, device="cpu").to(
+        device, dtype
+    )
     contenders = of.convolution_and_separable(conv, x)
     return Case(suite, str(shape), contenders, count, shape.size**2)
 
@@ -194,7 +196,9 @@ def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterato
 def _network(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
     network = resnet50().to(device, dtype).eval()
     converted = convert(network).model
-    x = torch.randn(_BATCH[device.type], 3, how.image, how.image).to(device, dtype)
+    x = torch.randn(_BATCH[device.type], 3, how.image, how.image, device="cpu").to(
+        device, dtype
+    )
     both = {BASELINE: network, of.SATURATED: converted}
     label, tokens = f"forward at {how.image}²", how.image**2
     calls: dict[str, of.Contender] = {n: _forward(m, x) for n, m in both.items()}
@@ -257,7 +261,7 @@ def _three_by_three(
     channels: int, size: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[nn.Conv2d, torch.Tensor]:
     conv = LayerShape(channels, channels, 3, 1, size).conv(device, dtype)
-    return conv, torch.randn(1, channels, size, size).to(device, dtype)
+    return conv, torch.randn(1, channels, size, size, device="cpu").to(device, dtype)
 
 
 _SUITES: dict[str, Callable[[Setting, torch.device, torch.dtype], Iterator[Case]]] = {

@@ -142,12 +142,20 @@ def seen_by(
         head: _softmax(*head, query, range(first, last + 1), keys) for head in set(each)
     }
     attention, deviation = (
-        torch.tensor([known[head][part] for head in each], dtype=torch.float64)
+        torch.tensor(
+            [known[head][part] for head in each], dtype=torch.float64, device="cpu"
+        )
         for part in (0, 1)
     )
-    beyond = torch.tensor([[known[head][2]] for head in each], dtype=torch.float64)
+    beyond = torch.tensor(
+        [[known[head][2]] for head in each], dtype=torch.float64, device="cpu"
+    )
     limit, exact = (
-        axis_limit(query + torch.tensor(spots, dtype=torch.long), keys, torch.float64)
+        axis_limit(
+            query + torch.tensor(spots, dtype=torch.long, device="cpu"),
+            keys,
+            torch.float64,
+        )
         for spots in (heads.limits, heads.spots)
     )
     source = geometry.source(size, axis)[first : last + 1]

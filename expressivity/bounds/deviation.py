@@ -150,7 +150,7 @@ class Deviation:
         # formed is below a bound that is rounded likewise, and may exceed by a slack.
         error = (2 if search.complete else 6) * slack() + lost
         places = [
-            torch.tensor([seen.query for seen in axis])[place]
+            torch.tensor([seen.query for seen in axis], device="cpu")[place]
             for axis, place in zip(along, search.places.mT, strict=True)
         ]
         return WorstRows(
@@ -287,6 +287,6 @@ def _weights_left(
 def _groups(rows: Tensor) -> Tensor:
     """Return which rows are equal, numbered from 0; all are if they are empty."""
     if not rows.shape[1] or not len(rows):
-        return torch.zeros(len(rows), dtype=torch.long)
+        return torch.zeros(len(rows), dtype=torch.long, device="cpu")
     groups: Tensor = rows.unique(dim=0, return_inverse=True)[1]
     return groups

@@ -222,9 +222,11 @@ def round_up(alpha: float, dtype: torch.dtype) -> float:
     Raises:
         ArgumentError: If α overflows or underflows in the dtype.
     """
-    stored = torch.tensor(alpha, dtype=dtype)
+    stored = torch.tensor(alpha, dtype=dtype, device="cpu")
     if stored.double().item() < alpha:
-        stored = torch.tensor(alpha * (1 + torch.finfo(dtype).eps), dtype=dtype)
+        stored = torch.tensor(
+            alpha * (1 + torch.finfo(dtype).eps), dtype=dtype, device="cpu"
+        )
     if not (stored.isfinite() and stored > 0):
         raise ArgumentError(
             f"alpha={alpha} is outside the range of {dtype}: choose another or cast "

@@ -57,7 +57,7 @@ def worst_case_error(
     matrices = tap_matrices(conv.weight.detach()).double().cpu()
     geometry = ConvGeometry.from_conv(conv)
     centers = geometry.centers().double()
-    strengths = torch.full((len(centers),), alpha, dtype=torch.float64)
+    strengths = torch.full((len(centers),), alpha, dtype=torch.float64, device="cpu")
     deviation = Deviation(strengths, centers, matrices, matrices, geometry)
     return deviation.any_size() if size is None else deviation.largest(size).above
 

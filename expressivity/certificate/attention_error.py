@@ -72,14 +72,18 @@ def attention_error(
     if alpha < WIDEST_ALPHA:  # no pixel is special
         worst = flat
         for axis in axes:
-            gap = torch.tensor(axis.tokens + axis.farthest, dtype=torch.float64)
+            gap = torch.tensor(
+                axis.tokens + axis.farthest, dtype=torch.float64, device="cpu"
+            )
             worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap) ** 2
             worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
         return _capped(2 * math.expm1(min(worst, 1.0)), tokens, unit)
     beside, grown, nearest = [], [], 1.0
     outside: list[Tensor] = []
     for axis in axes:
-        steps = torch.arange(1 - axis.tokens, axis.tokens, dtype=torch.float64)
+        steps = torch.arange(
+            1 - axis.tokens, axis.tokens, dtype=torch.float64, device="cpu"
+        )
         # Two-sided, as far from the middle as possible: more than any target sees.
         behind = alpha * (steps.square() - 2 * steps.abs() * axis.fraction)
         lowest = alpha * (axis.outside + axis.fraction) ** 2
@@ -124,7 +128,7 @@ def _least_total(alpha: float, axis: Axis) -> float:
     # The longer side of a target holds at least half of the other tokens; its nearest
     # pixel may be on the other side.
     aside = max(axis.fraction, axis.outside)
-    steps = torch.arange((axis.tokens - 1) // 2 + 1, dtype=torch.float64)
+    steps = torch.arange((axis.tokens - 1) // 2 + 1, dtype=torch.float64, device="cpu")
     return float((-alpha * (steps.square() + 2 * steps * aside)).exp().sum()) / _MARGIN
 
 

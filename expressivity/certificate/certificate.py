@@ -106,7 +106,7 @@ class Certificate:
     def worst_input(self) -> Float[Tensor, "one in_channels ..."]:
         """The worst input, in the dtype of the layer."""
         dtype = getattr(torch, self.dtype)
-        value = torch.tensor(self.input_bound, dtype=dtype)
+        value = torch.tensor(self.input_bound, dtype=dtype, device="cpu")
         if value.double() > self.input_bound:
             value = torch.nextafter(value, torch.zeros_like(value))
         return self.worst.tensor(value.double().item(), dtype)
@@ -167,7 +167,9 @@ class Certificate:
                 if not name.startswith("_")
             }
             for name in _PARTS:
-                fields[name] = torch.tensor(fields[name], dtype=torch.float64)
+                fields[name] = torch.tensor(
+                    fields[name], dtype=torch.float64, device="cpu"
+                )
             if fields["size"] is not None:
                 fields["size"] = tuple(fields["size"])
             fields["assumptions"] = tuple(fields["assumptions"])

@@ -133,8 +133,8 @@ def of_separable(setting: Setting) -> Counts:
     """
     heads = setting.heads
     leaks = head_leaks(
-        torch.tensor(setting.alpha, dtype=torch.float64),
-        torch.tensor(setting.centers, dtype=torch.float64),
+        torch.tensor(setting.alpha, dtype=torch.float64, device="cpu"),
+        torch.tensor(setting.centers, dtype=torch.float64, device="cpu"),
     ).tolist()
     one_hot = rounding_level(setting.dtype)
     composed = heads.value_width if len(heads.projections) == 2 else 0
@@ -244,7 +244,7 @@ def layer_rounding(
         tuple(map(tuple, centers.tolist())),
     )
     counts, sizes = MODELS[strategy](setting), _sizes(heads) * bound
-    lost = torch.tensor(counts.lost, dtype=torch.float64)
+    lost = torch.tensor(counts.lost, dtype=torch.float64, device="cpu")
     return _rounded(
         sizes @ (1 + lost),
         sizes @ lost,

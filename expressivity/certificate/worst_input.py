@@ -81,9 +81,10 @@ class WorstInput:
         """
         sign = {"0": 0.0, "+": 1.0, "-": -1.0}
         words = [[sign[letter] for letter in word] for word in self.signs]
-        x = torch.zeros(len(words), *self.size, dtype=torch.float64)
-        places = torch.meshgrid(*map(torch.tensor, self.pixels), indexing="ij")
+        x = torch.zeros(len(words), *self.size, dtype=torch.float64, device="cpu")
+        along = [torch.tensor(pixels, device="cpu") for pixels in self.pixels]
+        places = torch.meshgrid(*along, indexing="ij")
         every: tuple[slice | Tensor, ...] = (slice(None), *places)
-        block = torch.tensor(words, dtype=x.dtype)
+        block = torch.tensor(words, dtype=x.dtype, device="cpu")
         x[every] = block.reshape(len(words), *map(len, self.pixels))
         return (value * x)[None].to(dtype)

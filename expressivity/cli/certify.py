@@ -248,9 +248,9 @@ def _measured(
 ) -> float | None:
     """Return the largest error on the worst input and on random sign patterns."""
     worst = certificate.worst_input
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     shape = (_RANDOM_INPUTS, *worst.shape[1:])
-    signs = 2 * torch.randint(0, 2, shape, generator=generator) - 1
+    signs = 2 * torch.randint(0, 2, shape, generator=generator, device="cpu") - 1
     x = torch.cat([worst, signs * worst.abs().max()]).to(worst.dtype)
     if explain(attention, x).chosen is None:  # dense, and too large for it
         return None

@@ -106,11 +106,11 @@ class RandomConvolution:
         )
         channels = self.in_channels // self.groups
         bound = (channels * math.prod(geometry.kernel_size)) ** -0.5
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
 
         def parameter(*shape: int) -> nn.Parameter:
             return nn.Parameter(
-                bound * (2 * torch.rand(shape, generator=generator) - 1)
+                bound * (2 * torch.rand(shape, generator=generator, device="cpu") - 1)
             )
 
         return build_convolution(

@@ -176,8 +176,10 @@ def _alphas(
 
 def _uniform(conv: Convolution, pixels: Sequence[int], seed: int) -> torch.Tensor:
     """Return one input within ±1, where the worst case is stated."""
-    generator = torch.Generator().manual_seed(seed)
-    numbers = torch.rand(1, conv.in_channels, *pixels, generator=generator)
+    generator = torch.Generator("cpu").manual_seed(seed)
+    numbers = torch.rand(
+        1, conv.in_channels, *pixels, generator=generator, device="cpu"
+    )
     return (2 * numbers - 1).to(conv.weight)
 
 

@@ -78,11 +78,15 @@ def input_sets(
     Raises:
         FileError: As :func:`expressivity.cli.weights.read_inputs`.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     sets = [
         InputSet(
             f"random, scale {scale:g}",
-            [(scale * torch.randn(*shape, generator=generator)).to(dtype)],
+            [
+                (scale * torch.randn(*shape, generator=generator, device="cpu")).to(
+                    dtype
+                )
+            ],
         )
         for scale in SCALES
     ]

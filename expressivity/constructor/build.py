@@ -202,7 +202,7 @@ def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -
     low = tuple(-anchor for anchor in geometry.anchor)
     window = Window(low, geometry.kernel_size, geometry.dilation)
     scores = found.tables.log().unflatten(1, geometry.kernel_size)
-    centers = torch.zeros(len(scores), geometry.axes)
+    centers = torch.zeros(len(scores), geometry.axes, device="cpu")
     return _Plan(0.0, centers, found.matrices, Table(scores, window))
 
 

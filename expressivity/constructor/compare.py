@@ -87,7 +87,7 @@ def deviation(attention: RelativeSelfAttention, conv: Convolution) -> Deviation:
         where = placement(attention)
         return Deviation(*where, matrices, taps, attention.geometry, doubt)
     centers = kernel.displacements.double()
-    one_hot = torch.full((len(centers),), _ONE_HOT, dtype=torch.float64)
+    one_hot = torch.full((len(centers),), _ONE_HOT, dtype=torch.float64, device="cpu")
     return Deviation(
         one_hot, centers, kernel.matrices, taps, attention.geometry, kernel.doubt
     )
@@ -125,7 +125,9 @@ def bias_difference(
         (out_channels,) in float64, or one zero if there are none.
     """
     biases = [
-        torch.zeros((), dtype=torch.float64) if b is None else b.detach().double().cpu()
+        torch.zeros((), dtype=torch.float64, device="cpu")
+        if b is None
+        else b.detach().double().cpu()
         for b in (attention.bias, conv.bias)
     ]
     return biases[0] - biases[1]

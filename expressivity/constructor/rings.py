@@ -61,9 +61,9 @@ def deconvolution(alpha: float, rings: int) -> Float[Tensor, " offsets"]:
     if alpha < WIDEST_ALPHA:
         raise ArgumentError(_TOO_SOFT.format(rings=rings, alpha=alpha))
     reach = 2 * rings + 1 + int((_NEGLIGIBLE / alpha) ** 0.5)
-    steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    steps = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
     total = (-alpha * steps.square()).exp().sum()
-    offsets = torch.arange(-rings, rings + 1, dtype=torch.float64)
+    offsets = torch.arange(-rings, rings + 1, dtype=torch.float64, device="cpu")
     gaps = offsets - offsets[:, None]
     smoothing = (-alpha * gaps.square()).exp() / total
     wanted = (offsets == 0).double()
@@ -96,7 +96,7 @@ def ringed_heads(
     taps = geometry.centers()
     mixing, places = [], []
     for axis in range(geometry.axes):
-        around = taps[:, axis, None] + torch.arange(-rings, rings + 1)
+        around = taps[:, axis, None] + torch.arange(-rings, rings + 1, device="cpu")
         spots = around.unique()
         # a(spot − tap) for each spot and tap.
         mixing.append((spots[:, None, None] == around).double() @ weights)

@@ -98,7 +98,7 @@ def plot_overview(
 
 def _look_closer(axes: "Axes", maps: HeadMaps, geometry: ConvGeometry) -> None:
     """Show the receptive field of the query and a little around it."""
-    position = torch.tensor(maps.query)
+    position = torch.tensor(maps.query, device="cpu")
     targets = position + geometry.centers()
     top, left = (targets.amin(0) - _SURROUND - 0.5).tolist()
     bottom, right = (targets.amax(0) + _SURROUND + 0.5).tolist()

@@ -98,7 +98,9 @@ def groups_of(
     Returns:
         Saturated heads first, all together as far as one kernel is worth it.
     """
-    alpha, centers = (torch.tensor(v, dtype=torch.float64) for v in values)
+    alpha, centers = (
+        torch.tensor(v, dtype=torch.float64, device="cpu") for v in values
+    )
     leaks = head_leaks(alpha, centers).tolist()
     rounding = rounding_level(dtype)
     alike: dict[tuple[float, ...], list[int]] = defaultdict(list)

@@ -79,7 +79,9 @@ class Reading:
             for axis, span, first, last in zip(axes, spans, before, after, strict=True)
         ):  # off the canvas, or among its zeros only
             pixels = (
-                torch.arange(span.start, span.stop).clamp(0, axis.canvas - 1)
+                torch.arange(span.start, span.stop, device="cpu").clamp(
+                    0, axis.canvas - 1
+                )
                 for axis, span in zip(axes, spans, strict=True)
             )
             moved = tuple(index.to(device) for index in pixels)
@@ -183,8 +185,8 @@ class Step:
         )
         if not keep or group.alpha is None:
             return step
-        origin = torch.tensor(group.origin, dtype=torch.float64)
-        alpha = torch.tensor(group.alpha, dtype=torch.float64)
+        origin = torch.tensor(group.origin, dtype=torch.float64, device="cpu")
+        alpha = torch.tensor(group.alpha, dtype=torch.float64, device="cpu")
         smoothing = step.smoothed_by(grid, alpha, origin).to(like.device, dtype)
         return replace(step, smoothing=smoothing)
 
