@@ -31,6 +31,7 @@ from expressivity.convolutions import plain_convolution
 from expressivity.errors import (
     ArgumentError,
     CertificateError,
+    ConvolutionAttributeError,
     ExpressivityError,
     FileError,
     InputError,
@@ -56,6 +57,7 @@ __all__ = [
     "CertificateError",
     "ConvGeometry",
     "Conversion",
+    "ConvolutionAttributeError",
     "Difference",
     "ErrorSweep",
     "ExpressivityError",

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from expressivity.convolution_attributes import ConvolutionAttributes
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.grid import Grid
@@ -34,11 +35,12 @@ from expressivity.strategies import explain as explain_choice
 from expressivity.tables import Table, Window
 
 
-class RelativeSelfAttention(nn.Module):
+class RelativeSelfAttention(ConvolutionAttributes):
     """Self-attention over a grid: each head attends around its center.
 
     With one head a tap, large α and the right projections it computes a
-    convolution: see :func:`expressivity.attention_from_conv`.
+    convolution: see :func:`expressivity.attention_from_conv`. It then answers for
+    the attributes of that convolution too: ``weight``, ``stride``, ``padding``, ….
 
     Channels may be split in ``groups`` as in a grouped convolution; projections are
     then block-diagonal and only the blocks are stored. Where ``head_dim`` equals

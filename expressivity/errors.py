@@ -29,6 +29,14 @@ class NotOneHotError(ExpressivityError, ValueError):
     """An attention layer is too soft to be read back as a convolution."""
 
 
+class ConvolutionAttributeError(ExpressivityError, AttributeError):
+    """An attention layer has no such attribute of a convolution, or it cannot be set.
+
+    It is an ``AttributeError``, so that ``hasattr`` and ``getattr`` with a default
+    answer as they do for any module.
+    """
+
+
 class CertificateError(ExpressivityError, ValueError):
     """A certificate cannot be given, or does not hold for what it is held against."""
 

@@ -18,6 +18,7 @@ from expressivity.constructor.compare import (
     require_position_only,
 )
 from expressivity.constructor.table_kernel import TableKernel
+from expressivity.convolution_attributes import torch_padding
 from expressivity.convolutions import build_convolution
 from expressivity.encoding import axis_scores
 from expressivity.errors import ArgumentError, NotOneHotError
@@ -186,15 +187,12 @@ def _soft_kernel(
 def _convolution(attention: RelativeSelfAttention, kernel: Tensor) -> Convolution:
     """Return the torch convolution with the layer's options and this kernel."""
     geometry, like = attention.geometry, attention.heads().projections[0]
-    padding: tuple[int, ...] | str = tuple(before for before, _ in geometry.padding)
-    if any(before != after for before, after in geometry.padding):
-        padding = "same"
-        strided = any(step != 1 for step in geometry.stride)
-        if strided or geometry.padding != geometry.same_padding:
-            raise ArgumentError(
-                "torch's convolution pads both sides alike or 'same', got "
-                f"{geometry.padding=}"
-            )
+    padding = torch_padding(geometry)
+    if padding is None:
+        raise ArgumentError(
+            "torch's convolution pads both sides alike or 'same', got "
+            f"{geometry.padding=}"
+        )
     weight = kernel.movedim(0, -1).unflatten(-1, geometry.kernel_size).contiguous()
     bias = attention.bias
     return build_convolution(

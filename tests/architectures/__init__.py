@@ -3,6 +3,14 @@
 from tests.architectures.architecture import Architecture
 from tests.architectures.classifiers import convnext, inception, mobilenet
 from tests.architectures.images import SharedOverScales, UNet, deeplab, generator
+from tests.architectures.readers import (
+    AudioEncoder,
+    WeightIfAny,
+    adapted,
+    padded_like_tensorflow,
+    state_space,
+    vision_transformer,
+)
 from tests.architectures.residual import (
     residual_basic,
     residual_bottleneck,
@@ -37,4 +45,10 @@ ARCHITECTURES = {
     "weight_standardised": Architecture(weight_standardised, IMAGE, {"0": DIFFERS}),
     "tensorflow_same": Architecture(tensorflow_same, IMAGE, {"0": SHAPES, "2": SHAPES}),
     "harmless_subclasses": Architecture(harmless_subclasses, IMAGE),
+    "vision_transformer": Architecture(vision_transformer, (3, 16, 12)),
+    "audio_encoder": Architecture(AudioEncoder, (3, 16)),
+    "state_space": Architecture(state_space, (2, 11)),
+    "padded_like_tensorflow": Architecture(padded_like_tensorflow, IMAGE),
+    "adapted": Architecture(adapted, IMAGE),
+    "weight_if_any": Architecture(WeightIfAny, IMAGE),
 }
