@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from expressivity.convolutions import CONVOLUTIONS, TRANSPOSED
 from expressivity.errors import ArgumentError
@@ -23,16 +24,35 @@ def convolution_like(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     Yields:
         First name and module, each module once: torch's convolutions and their
         subclasses, transposed ones, and modules without children whose class name
-        says "conv" (quantised, scripted or hand-written ones).
+        says "conv" and that hold a kernel (quantised, scripted or hand-written ones).
     """
     for name, module in model.named_modules():
-        kind = type(module).__name__
-        if isinstance(module, torch.jit.ScriptModule):
-            kind = str(getattr(module, "original_name", kind))
-        called_one = re.search("conv", kind, re.IGNORECASE) is not None
-        childless = next(module.children(), None) is None
-        if isinstance(module, CONVOLUTIONS + TRANSPOSED) or (called_one and childless):
+        known = isinstance(module, CONVOLUTIONS + TRANSPOSED)
+        if known or (_is_called_one(module) and _holds_kernel(module)):
             yield name, module
+
+
+def _is_called_one(module: nn.Module) -> bool:
+    kind = type(module).__name__
+    if isinstance(module, torch.jit.ScriptModule):
+        kind = str(getattr(module, "original_name", kind))
+    childless = next(module.children(), None) is None
+    return childless and re.search("conv", kind, re.IGNORECASE) is not None
+
+
+def _holds_kernel(module: nn.Module) -> bool:
+    """Whether a module has a tensor shaped as a kernel, or says what one looks like.
+
+    The scale of a normalisation may have as many axes, but is long in one of them.
+    """
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    shaped = any(
+        t.dim() in (3, 4, 5) and sum(size > 1 for size in t.shape) > 1
+        for t in tensors
+        if not is_lazy(t)
+    )
+    # A quantised convolution packs its weight away.
+    return shaped or {"in_channels", "kernel_size"} <= vars(module).keys()
 
 
 def selector(where: Where | None, names: Sequence[str]) -> Predicate:

@@ -14,6 +14,22 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
+class ConvNeXtLayerNorm(ChannelNorm):
+    """The same under the name of the network: it is no convolution."""
+
+
+class ConvNeXtResponseNorm(nn.Module):
+    """Global response normalisation, whose scale has the axes of an image (V2)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((1, 1, 1, channels), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.norm(dim=(1, 2), keepdim=True)
+        return x + self.weight * (x * size / (size.mean(-1, keepdim=True) + 1e-6))
+
+
 class ConvNeXtBlock(nn.Module):
     """Depthwise 7×7, normalisation, two linear layers, layer scale."""
 
@@ -22,19 +38,21 @@ class ConvNeXtBlock(nn.Module):
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
         self.norm = nn.LayerNorm(channels)
         self.expand = nn.Linear(channels, 4 * channels)
+        self.response = ConvNeXtResponseNorm(4 * channels)
         self.reduce = nn.Linear(4 * channels, channels)
         self.scale = nn.Parameter(torch.full((channels,), 0.5))
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.norm(self.depthwise(x).movedim(1, -1))
-        inner = self.scale * self.reduce(functional.gelu(self.expand(inner)))
+        inner = self.response(functional.gelu(self.expand(inner)))
+        inner = self.scale * self.reduce(inner)
         return x + inner.movedim(-1, 1)
 
 
 def convnext() -> nn.Module:
     """Return a 4×4 patch stem, depthwise 7×7 blocks and a 2×2 stride-2 step."""
-    patches = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4), ChannelNorm(6))
-    step = nn.Sequential(ChannelNorm(6), nn.Conv2d(6, 10, 2, stride=2))
+    patches = nn.Sequential(nn.Conv2d(3, 6, 4, stride=4), ConvNeXtLayerNorm(6))
+    step = nn.Sequential(ConvNeXtLayerNorm(6), nn.Conv2d(6, 10, 2, stride=2))
     return nn.Sequential(
         patches, ConvNeXtBlock(6), step, ConvNeXtBlock(10), head(10, 5)
     )
