@@ -61,7 +61,8 @@ def measure_difference(
     compared = 0
     with torch.no_grad():
         for x in inputs:
-            wanted, found = _tensors(first(x)), _tensors(second(x))
+            # Either may change its input in place.
+            wanted, found = _tensors(first(x.clone())), _tensors(second(x.clone()))
             if [t.shape for t in wanted] != [t.shape for t in found]:
                 raise InputError(
                     "the two modules return outputs of different shapes: "

@@ -161,6 +161,33 @@ def test_a_failed_verification_says_so_in_json(project: UserProject) -> None:
     assert float(report["agreements"][0]["relative_difference"]) == math.inf
 
 
+def test_a_model_that_reads_the_weight(project: UserProject) -> None:
+    result = project.convert("--json", factory="reads_the_weight")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["holds"]) == (0, True)
+    assert len(report["remarks"]) == 1
+    assert "ReadsTheWeight.penalty asks whether" in report["remarks"][0]
+    text = project.convert("--force", factory="reads_the_weight").stdout
+    assert "ReadsTheWeight.penalty asks whether" in text
+
+
+def test_a_model_that_changes_its_input(project: UserProject) -> None:
+    assert project.convert(factory="changes_its_input").exit_code == 0
+
+
+def test_a_layer_that_is_ruled_out_is_left_out_of_the_lines_too(
+    project: UserProject,
+) -> None:
+    result = project.convert("--json", factory="hidden")
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["holds"]) == (0, True)
+    statuses = {layer["name"]: layer["status"] for layer in report["layers"]}
+    assert statuses == {"first": "converted", "last": "kept"}
+    loaded = load_back(report["load_back"])
+    assert type(loaded.get_submodule("last")) is nn.Conv2d
+    assert isinstance(loaded.get_submodule("first"), RelativeSelfAttention)
+
+
 BAD_FACTORIES = {
     f"{MODULE}:text": "needs to return an nn.Module, got a str",
     f"{MODULE}:fails": "RuntimeError: out of luck",
@@ -192,7 +219,8 @@ def test_a_bad_factory_is_bad_input(project: UserProject, factory: str) -> None:
 BAD_MODELS = {
     "linear": "at least one convolution that can be converted, got none at all",
     "infinite": "the model itself returns NaN or infinite numbers",
-    "reads_the_weight": "the converted model cannot run: AttributeError",
+    "calls_internals": "the network reads what attention does not have",
+    "empty": "the model needs to return tensors with elements",
 }
 
 

@@ -64,6 +64,11 @@ def test_runs_without_gradients() -> None:
     assert modes == [False, False]
 
 
+def test_modules_that_change_their_input_see_the_same_one() -> None:
+    assert compare(lambda x: x.mul_(2), lambda x: x.mul_(2)) == (0.0, 8.0)
+    assert compare(lambda x: x, lambda x: x.mul_(2)) == (4.0, 4.0)
+
+
 @pytest.mark.parametrize("strange", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_counts_only_where_it_differs(strange: float) -> None:
     def mixed(x: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """convert: what is replaced, what stays and why, and what else must not change."""
 
-import functools
 import json
 import re
 
@@ -381,47 +380,7 @@ class TestTiedParametrisations:
         assert "none of them zero" in layer.reason
 
 
-class Holder:
-    """A plain object."""
-
-
-def held_in(way: str) -> nn.Module:
-    """Return a network whose convolution is called from outside its submodules."""
-    network = nn.Module()
-    network.conv = conv = nn.Conv2d(3, 4, 3)
-    if way == "bound method":
-        network.call = conv.forward
-    elif way == "partial":
-        network.call = functools.partial(conv)
-    elif way == "set":
-        network.call = {conv}
-    elif way == "object":
-        network.call = Holder()
-        network.call.conv = conv
-    elif way == "closure":
-        network.call = lambda x: 2 * network.conv(x)
-    return network
-
-
 @pytest.mark.parametrize("where", [3, [0], {"0"}])
 def test_where_needs_names(where: object):
     with pytest.raises(ex.ArgumentError, match="where needs a predicate"):
         ex.convert(small_network(), where=where)
-
-
-class TestHeldElsewhere:
-    @pytest.mark.parametrize(
-        "way", ["bound method", "partial", "set", "object", "closure"]
-    )
-    def test_is_kept(self, way: str):
-        (layer,) = ex.convert(held_in(way)).layers
-        assert layer.status == "kept"
-        assert re.search("held by call|call closes over it", layer.reason)
-
-    def test_hooks_and_plain_attributes_hold_nothing_back(self):
-        network = held_in("nothing")
-        network.seen = []
-        network.conv_name, network.note = "conv", Holder()
-        network.register_forward_hook(lambda m, args, out: network.seen.append(m))
-        (layer,) = ex.convert(network).layers
-        assert layer.status == "converted"

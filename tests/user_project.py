@@ -52,6 +52,28 @@ class ReadsTheWeight(nn.Sequential):
     def forward(self, x):
         return super().forward(x) * self[0].weight.norm()
 
+    def penalty(self):
+        return sum(m.weight.norm() for m in self if isinstance(m, nn.Conv2d))
+
+
+class CallsInternals(nn.Sequential):
+    def forward(self, x):
+        return self[0]._conv_forward(x, self[0].weight, None)
+
+
+class TwoOfWhichOneIsHidden(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.last = nn.Conv2d(4, 2, 1)
+        HIDDEN["last"] = self.last
+
+    def forward(self, x):
+        return HIDDEN["last"](self.first(x))
+
+
+HIDDEN = {}
+
 
 def build():
     return Net()
@@ -81,6 +103,27 @@ def nan_once_converted():
 
 def reads_the_weight():
     return ReadsTheWeight(nn.Conv2d(3, 2, 3))
+
+
+def calls_internals():
+    return CallsInternals(nn.Conv2d(3, 2, 3))
+
+
+def hidden():
+    return TwoOfWhichOneIsHidden()
+
+
+def changes_its_input():
+    return nn.Sequential(nn.Hardtanh(inplace=True), nn.Conv2d(3, 2, 3))
+
+
+class Empty(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x)[:0]
+
+
+def empty():
+    return Empty(nn.Conv2d(3, 2, 3))
 
 
 def text():

@@ -33,7 +33,7 @@ from expressivity.cli.options import (
     Where,
     parse_size,
 )
-from expressivity.cli.verification import check_model_runs, input_sets
+from expressivity.cli.verification import InputSet, check_model_runs, input_sets
 from expressivity.cli.weights import load_weights
 from expressivity.constructor.build import check_options
 from expressivity.errors import CertificateError
@@ -153,8 +153,12 @@ def certify_command(
         model = build_model(factory)
         if weights is not None:
             load_weights(model, weights)
-        sizes = {} if shape is None else _sizes_seen(model, shape, seed)
-        conversion = converted(model, options)
+        sizes: Mapping[str, list[tuple[int, ...]]] = {}
+        batch = None
+        if shape is not None:
+            sets = input_sets(shape, dtype_of_model(model), seed, None)[:1]
+            sizes, batch = _sizes_seen(model, sets), sets[0].batches[0]
+        conversion = converted(model, options, batch)
         if attention is not None:
             load_weights(conversion.model, attention)
         layers = _certified(model, conversion, sizes, input_bound, seed)
@@ -187,7 +191,7 @@ def certify_command(
 
 
 def _sizes_seen(
-    model: nn.Module, shape: Sequence[int], seed: int
+    model: nn.Module, sets: Sequence[InputSet]
 ) -> Mapping[str, list[tuple[int, ...]]]:
     """Return the sizes of the inputs that each module sees, by its name."""
     seen: dict[str, list[tuple[int, ...]]] = defaultdict(list)
@@ -197,7 +201,6 @@ def _sizes_seen(
         if size not in seen[name]:
             seen[name].append(size)
 
-    sets = input_sets(shape, dtype_of_model(model), seed, None)[:1]
     with ExitStack() as hooks:
         for name, module in model.named_modules():
             handle = module.register_forward_pre_hook(partial(note, name))

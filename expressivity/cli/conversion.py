@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from expressivity.cli.console import messages
 from expressivity.errors import UnsupportedModuleError
@@ -55,12 +55,15 @@ def dtype_of_model(model: nn.Module) -> torch.dtype:
     return torch.get_default_dtype()
 
 
-def converted(model: nn.Module, options: ConversionOptions) -> Conversion:
+def converted(
+    model: nn.Module, options: ConversionOptions, inputs: Tensor | None = None
+) -> Conversion:
     """Convert a user's model.
 
     Args:
         model: The original.
         options: How.
+        inputs: What the converted model is run on once, if it is known.
 
     Returns:
         The conversion, of one convolution at least.
@@ -69,7 +72,7 @@ def converted(model: nn.Module, options: ConversionOptions) -> Conversion:
         UnsupportedModuleError: If no convolution can be converted.
     """
     with messages().status("converting"):
-        conversion = convert_model(model, **asdict(options))
+        conversion = convert_model(model, **asdict(options), inputs=inputs)
     if not conversion.converted:
         reasons = "; ".join(
             f"{layer.name}: {layer.reason}" for layer in conversion.kept

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -114,9 +114,12 @@ def convert_command(
             load_weights(model, weights)
         sets = input_sets(shape, dtype_of_model(model), seed, inputs)
         check_model_runs(model, sets)
-        conversion = converted(model, options)
+        conversion = converted(model, options, sets[0].batches[0])
         agreements = compare(model, conversion.model, sets)
     claim = _claim(agreements, max_difference)
+    if conversion.ruled_out:  # nothing is run to load the result
+        names = [layer.name for layer in conversion.converted]
+        options = replace(options, where=names)
     loading = loading_lines(factory, options, output)
     document = {
         **describe("convert", [claim]),
@@ -127,6 +130,7 @@ def convert_command(
         "max_difference": max_difference,
         "agreements": [agreement.to_dict() for agreement in agreements],
         "layers": [layer.to_dict() for layer in conversion.layers],
+        "remarks": conversion.remarks,
         "files": targets if claim.holds else [],
         "load_back": loading if claim.holds else [],
     }

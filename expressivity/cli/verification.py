@@ -104,19 +104,24 @@ def check_model_runs(model: nn.Module, sets: Sequence[InputSet]) -> None:
         sets: What to run it on.
 
     Raises:
-        InputError: If it fails, or its outputs are not all finite.
+        InputError: If it fails, its outputs are not all finite, or it has none.
     """
     for inputs in sets:
         for batch in track(inputs.batches, f"running the model: {inputs.label}"):
             try:
                 with torch.no_grad():
-                    leaves = pytree.tree_leaves(model(batch))
+                    leaves = pytree.tree_leaves(model(batch.clone()))
             except (Exception, SystemExit) as error:
                 raise InputError(
                     "the model needs to run on an input of shape "
                     f"{tuple(batch.shape)} (--input) and {batch.dtype}, but failed "
                     f"with {_named(error)}"
                 ) from error
+            if not any(isinstance(leaf, Tensor) and leaf.numel() for leaf in leaves):
+                raise InputError(
+                    "the model needs to return tensors with elements, but returned "
+                    f"none on inputs ({inputs.label}), so nothing can be verified"
+                )
             if not all(_is_finite(leaf) for leaf in leaves):
                 raise InputError(
                     "the model itself returns NaN or infinite numbers on inputs "
@@ -152,7 +157,8 @@ def compare(
         except Exception as error:
             raise UnsupportedModuleError(
                 f"the converted model cannot run: {_named(error)}. The model may use "
-                "the weights of a convolution directly: leave that one out by --where"
+                "of a convolution what attention does not have: leave that one out by "
+                "--where"
             ) from error
         count = sum(len(batch) for batch in inputs.batches)
         agreements.append(Agreement(inputs.label, count, difference))

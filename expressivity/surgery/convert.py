@@ -1,22 +1,22 @@
 """Replace the convolutions of a network, and say what was not replaced and why."""
 
-import copy
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.constructor import attention_from_conv, conversion_error
+from expressivity.constructor import attention_from_conv
 from expressivity.constructor.build import check_options
-from expressivity.convolutions import inherits_forward, plain_convolution
-from expressivity.errors import UnsupportedModuleError
+from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
-from expressivity.surgery.records import Conversion, LayerRecord
-from expressivity.surgery.references import held_modules
-from expressivity.surgery.selection import Where, convolution_like, selector
+from expressivity.surgery.copying import independent_copy
+from expressivity.surgery.plan import keep_held, keep_ties, plan_conversion
+from expressivity.surgery.records import Conversion
+from expressivity.surgery.rehearsal import Inputs, rehearse
+from expressivity.surgery.selection import Where
+from expressivity.surgery.source import class_checks, uses
 
 
 def convert(
@@ -27,6 +27,7 @@ def convert(
     head_dim: int | None = None,
     where: Where | None = None,
     strategy: str = "auto",
+    inputs: Inputs | None = None,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -46,15 +47,22 @@ def convert(
         where: Which convolutions to convert: a predicate of name and module, or
             names or shell patterns of names such as ``"layer3.*"``.
         strategy: How the attention is evaluated: ``"auto"`` or a name.
+        inputs: What the model takes: a tensor, a tuple of positional arguments or a
+            mapping of keyword arguments. A copy of the converted model is then run on
+            it, without gradients, and a convolution that still works in its old form
+            or is asked for what attention lacks is kept.
 
     Returns:
-        The converted model and one record a convolution.
+        The converted model, one record a convolution, and remarks about code that
+        attention does not suit.
 
     Raises:
         ArgumentError: If an option is out of range, or a name in ``where`` matches
             no convolution.
+        InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
-        UnsupportedModuleError: If the model cannot be copied, or was compiled.
+        UnsupportedModuleError: If the model cannot be copied or was compiled, or its
+            conversion cannot run on ``inputs``.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
@@ -63,172 +71,76 @@ def convert(
         [('0', 9), ('2', 1)]
     """
     check_options(alpha, tolerance, head_dim, strategy)
-    copied = _copied(model)
-    found = dict(convolution_like(copied))
-    wanted = selector(where, list(found))
-    plans = [
-        _plan(name, module, selected=wanted(name, module))
-        for name, module in found.items()
-    ]
-    _keep_held(model, copied, plans)
-    _keep_ties(copied, plans)
-    attentions: dict[int, RelativeSelfAttention] = {}
+    _check_inputs(inputs)
+    build = partial(
+        attention_from_conv,
+        alpha=alpha,
+        tolerance=tolerance,
+        head_dim=head_dim,
+        strategy=strategy,
+    )
+    if inputs is None:
+        return _attempt(model, where, {}, build)[0]
+    kept: dict[str, str] = {}
+    while True:
+        conversion, replaced = _attempt(model, where, kept, build, release=False)
+        used = rehearse(model, conversion.model, replaced, inputs)
+        if not used:
+            return replace(conversion, ruled_out=tuple(kept))
+        kept |= used
+
+
+def _attempt(
+    model: nn.Module,
+    where: Where | None,
+    kept: Mapping[str, str],
+    build: Callable[[Convolution], RelativeSelfAttention],
+    *,
+    release: bool = True,
+) -> tuple[Conversion, dict[str, nn.Module]]:
+    """Convert a copy of a model.
+
+    Args:
+        model: The model.
+        where: Which convolutions to convert.
+        kept: Those that have to stay all the same, by name, and why.
+        build: Makes attention from a convolution.
+        release: Whether to let go of the weights of what was replaced.
+
+    Returns:
+        The conversion, and the convolutions that were replaced.
+    """
+    copied = independent_copy(model)
+    plans = plan_conversion(copied, where, kept)
+    remarks = keep_held(model, copied, plans)
+    keep_ties(copied, plans)
+    attention: dict[str, RelativeSelfAttention] = {}
     shared: dict[int, RelativeSelfAttention] = {}
-    records = []
+    records = {}
     for plan in plans:
         if plan.conv is None:
-            records.append(plan.kept())
+            records[plan.name] = plan.kept()
             continue
-        attention = attention_from_conv(
-            plan.conv,
-            alpha=alpha,
-            tolerance=tolerance,
-            head_dim=head_dim,
-            strategy=strategy,
+        layer = attention[plan.name] = build(plan.conv)
+        records[plan.name] = plan.converted(layer)
+        _tie(layer, plan.conv, shared)
+        if release:
+            plan.release()
+    replaced = {plan.name: plan.module for plan in plans if plan.name in attention}
+    for name, sentences in uses(copied, replaced, attention).items():
+        records[name] = records[name].with_reason(*sentences)
+    remarks += class_checks(copied, replaced)
+    places = {id(module): attention[name] for name, module in replaced.items()}
+    converted = _replaced(copied, places)
+    return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced
+
+
+def _check_inputs(inputs: Inputs | None) -> None:
+    if not (inputs is None or isinstance(inputs, (Tensor, tuple, Mapping))):
+        raise ArgumentError(
+            "inputs needs a tensor, a tuple of positional arguments or a mapping of "
+            f"keyword arguments, got {type(inputs).__name__}"
         )
-        attentions[id(plan.module)] = attention
-        records.append(plan.converted(attention))
-        _tie(attention, plan.conv, shared)
-        plan.release()
-    return Conversion(_replaced(copied, attentions), tuple(records))
-
-
-@dataclass
-class _Plan:
-    """What is to become of one module: a convolution to convert, or a reason."""
-
-    name: str
-    module: nn.Module
-    conv: Convolution | None
-    reason: str = ""
-
-    def keep(self, reason: str) -> None:
-        self.conv, self.reason = None, reason
-
-    def release(self) -> None:
-        """Let go of the weights: two sets of them all need not exist at once."""
-        self.conv = None
-        self.module._parameters.clear()
-
-    def converted(self, attention: RelativeSelfAttention) -> LayerRecord:
-        conv = cast("Convolution", self.conv)
-        return LayerRecord(
-            self.name,
-            type(self.module).__name__,
-            "converted",
-            self.reason,
-            tuple(conv.kernel_size),
-            attention.num_heads,
-            float(attention.alpha.detach().max()),
-            float(conversion_error(attention, conv).max()),
-        )
-
-    def kept(self) -> LayerRecord:
-        size = getattr(self.module, "kernel_size", None)
-        return LayerRecord(
-            self.name,
-            type(self.module).__name__,
-            "kept",
-            self.reason,
-            tuple(size) if isinstance(size, Sequence) else None,
-        )
-
-
-def _copied(model: nn.Module) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise UnsupportedModuleError(
-            f"convert needs an nn.Module, got {type(model).__name__}"
-        )
-    if any(hasattr(module, "_orig_mod") for module in model.modules()):
-        raise UnsupportedModuleError(
-            "the model was compiled by torch.compile: convert the original "
-            "(model._orig_mod) and compile the result"
-        )
-    # Tensors computed from parameters (old weight normalisation keeps its weight so)
-    # have no deep copy; they are recomputed before use.
-    derived = {
-        id(value): value.detach().clone()
-        for module in model.modules()
-        for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
-    }
-    try:
-        return copy.deepcopy(model, derived)
-    except Exception as error:
-        raise UnsupportedModuleError(
-            f"the model cannot be copied ({type(error).__name__}: {error}); convert "
-            "needs a copy to leave the given model untouched"
-        ) from error
-
-
-def _plan(name: str, module: nn.Module, *, selected: bool) -> _Plan:
-    if not selected:
-        return _Plan(name, module, None, "not selected")
-    try:
-        conv = plain_convolution(module)
-    except UnsupportedModuleError as error:
-        return _Plan(name, module, None, str(error))
-    if inherits_forward(module):
-        return _Plan(name, module, conv)
-    reason = "a plain convolution with its present weight reproduced it on every probe"
-    return _Plan(name, module, conv, reason)
-
-
-def _keep_ties(model: nn.Module, plans: Sequence[_Plan]) -> None:
-    """Keep a convolution in place if converting it would break a tied parameter.
-
-    A parameter may be tied between convolutions that are all converted, with the
-    same groups; their attention layers are then tied too.
-    """
-    owners = defaultdict(list)
-    for module_name, module in model.named_modules():
-        for role, parameter in module._parameters.items():
-            owners[id(parameter)].append((module_name, role, module))
-    changed = True
-    while changed:
-        convs = {id(p.module): p.conv for p in plans if p.conv is not None}
-        broken = [
-            (plan, f"{name} is also {other_name}.{other_role}")
-            for plan in plans
-            if plan.conv is not None
-            for name, parameter in plan.module.named_parameters()
-            for other_name, other_role, other in owners[id(parameter)]
-            if other not in plan.module.modules()
-            and not _tied_alike(plan.conv, convs.get(id(other)), name, other_role)
-        ]
-        for plan, what in broken:
-            plan.keep(f"its {what}, which is not converted with it")
-        changed = bool(broken)
-
-
-def _tied_alike(
-    conv: Convolution, other: Convolution | None, role: str, other_role: str
-) -> bool:
-    return other is not None and role == other_role and conv.groups == other.groups
-
-
-def _keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[_Plan]) -> None:
-    """Keep a convolution that is called from where it cannot be replaced."""
-    originals = {id(module): name for name, module in model.named_modules()}
-    for place, module in held_modules(copied):
-        inside = originals.get(id(module))
-        for plan in plans:
-            if plan.conv is None:
-                continue
-            if plan.module is module:
-                plan.keep(
-                    f"it is also held by {place}, which is no registered submodule: "
-                    "use an nn.ModuleList or nn.ModuleDict there"
-                )
-            elif inside is not None and _is_within(plan.name, inside):
-                plan.keep(
-                    f"{place} closes over it in the given model, which any copy would "
-                    "go on calling: make it a method"
-                )
-
-
-def _is_within(name: str, parent: str) -> bool:
-    return parent in ("", name) or name.startswith(f"{parent}.")
 
 
 def _tie(

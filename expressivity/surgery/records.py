@@ -1,8 +1,8 @@
 """What a conversion did: one record a convolution, and the table of them."""
 
 import io
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -35,6 +35,17 @@ class LayerRecord:
     alpha: float | None = None
     worst_case_error: float | None = None
 
+    def with_reason(self, *sentences: str) -> Self:
+        """Return the record with more to know about its convolution.
+
+        Args:
+            *sentences: What to add to the reason.
+
+        Returns:
+            A new record.
+        """
+        return replace(self, reason="; ".join(filter(None, [self.reason, *sentences])))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the record as plain data, ready for JSON.
 
@@ -51,10 +62,18 @@ class Conversion:
     Attributes:
         model: The converted network, made from a copy of the given one.
         layers: One record a convolution, in the order of the model.
+        remarks: Code of the model that attention does not suit, a sentence each.
+        ruled_out: Names of convolutions that were kept for what showed when the
+            converted model ran on ``inputs``.
     """
 
     model: nn.Module
     layers: tuple[LayerRecord, ...]
+    remarks: tuple[str, ...] = ()
+    ruled_out: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.table()
 
     @property
     def converted(self) -> tuple[LayerRecord, ...]:
@@ -74,7 +93,7 @@ class Conversion:
 
         Returns:
             A table with a row a convolution, then a line for each that there is
-            something to say about.
+            something to say about, then the remarks.
         """
         buffer = io.StringIO()
         console = Console(
@@ -103,6 +122,8 @@ class Conversion:
         for layer in self.layers:
             if layer.reason:
                 notes.add_row(_named(layer), Text(layer.reason))
+        for remark in self.remarks:
+            notes.add_row("remark", Text(remark))
         return Group(table, *([notes] if notes.row_count else []))
 
 

@@ -1,73 +1,180 @@
-"""Modules that a network refers to from elsewhere than its registered submodules.
+"""What a network refers to from elsewhere than its registered submodules.
 
-A plain list, a bound method or a closure that holds a convolution goes on calling it
-after its place among the submodules was taken by attention.
+A plain list, a bound method, a default argument or a closure that holds a convolution
+goes on calling it after its place among the submodules was taken by attention.
+
+Objects are searched as the garbage collector searches them: no property, no
+``__getattr__`` and no ``__getitem__`` of anybody runs, and nothing lazy is loaded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+import gc
+import weakref
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from types import CellType, CodeType, FrameType, FunctionType, ModuleType
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
+MOST_OBJECTS = 1_000_000
+_OPAQUE = (type, ModuleType, CodeType, FrameType)
 
-def held_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield every module that an attribute of a network holds in its own way.
 
-    Hooks are passed over: they look at modules, they do not call them.
+class Reference(NamedTuple):
+    """A module that something other than its parent holds.
+
+    Attributes:
+        place: The dotted name of the attribute that leads there.
+        module: The module.
+        shared: Whether the attribute is that of a class, which no copy owns.
+    """
+
+    place: str
+    module: nn.Module
+    shared: bool
+
+
+@dataclass
+class References:
+    """What the attributes of a network lead to.
+
+    Attributes:
+        modules: Modules within reach of an attribute.
+        tensors: Tensors within reach of an attribute.
+        unfinished: Attributes behind which there was too much to search it all.
+    """
+
+    modules: list[Reference] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+
+
+def references(model: nn.Module, *others: nn.Module) -> References:
+    """Return what the attributes of a network hold in their own way.
+
+    Containers, functions, their closures and default arguments, hooks, plain objects
+    and modules that are not registered are searched; a module's hold on itself does not
+    count. Global variables are not searched.
 
     Args:
         model: The network.
+        *others: Networks that are not searched where they are met.
 
-    Yields:
-        The dotted name of the attribute, and a module within reach of it through
-        containers, functions and plain objects.
+    Returns:
+        The modules and tensors found.
 
     Example:
         >>> model = nn.ReLU()
         >>> model.steps = [nn.Tanh()]
-        >>> list(held_modules(model))
-        [('steps', Tanh())]
+        >>> references(model).modules
+        [Reference(place='steps', module=Tanh(), shared=False)]
     """
+    found = References()
+    registered = {id(m) for each in (model, *others) for m in each.modules()}
+    for place, value, shared, owner in _attributes(model):
+        search = _Search(registered)
+        for held in search.of(value):
+            if isinstance(held, Tensor):
+                found.tensors.append(held)
+            elif held is not owner:
+                found.modules.append(Reference(place, held, shared))
+        if search.unfinished:
+            found.unfinished.append(place)
+    return found
+
+
+def leads_to(value: object, modules: Collection[int]) -> bool:
+    """Return whether an object holds one of some modules.
+
+    Args:
+        value: Any object.
+        modules: The ids of the modules.
+
+    Returns:
+        Whether one of them is within reach.
+    """
+    return any(id(held) in modules for held in _Search(modules).of(value))
+
+
+def _attributes(
+    model: nn.Module,
+) -> Iterator[tuple[str, object, bool, nn.Module | None]]:
+    """Yield name, value, whether a class owns it, and the module that does."""
+    classes: dict[type, None] = {}
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute != "_modules" and not attribute.endswith("_hooks"):
-                place = f"{name}.{attribute}".lstrip(".")
-                yield from ((place, held) for held in _reached(value))
+            if attribute != "_modules":
+                yield f"{name}.{attribute}".lstrip("."), value, False, module
+        classes |= dict.fromkeys(type(module).__mro__)
+    for kind in classes:
+        if kind.__module__.partition(".")[0] not in ("torch", "builtins"):
+            for attribute, value in vars(kind).items():
+                yield f"{kind.__qualname__}.{attribute}", value, True, None
 
 
-def _reached(value: object) -> Iterator[nn.Module]:
-    waiting, seen = [value], set()
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, nn.Module):
-            yield value
-        else:
-            waiting.extend(_inside(value))
+class _Search:
+    """One walk over everything within reach of an object."""
+
+    def __init__(self, registered: Collection[int]) -> None:
+        """Start a walk that does not enter these modules.
+
+        Args:
+            registered: Their ids.
+        """
+        self._registered = registered
+        self.unfinished = False
+
+    def of(self, value: object) -> Iterator[nn.Module | Tensor]:
+        """Yield the modules and tensors within reach, each once."""
+        waiting, seen = [value], {id(value): value}
+        while waiting:
+            value = waiting.pop()
+            kind = type(value)  # isinstance would ask a proxy what it stands for
+            if issubclass(kind, Tensor):
+                yield cast("Tensor", value)
+                continue
+            if issubclass(kind, nn.Module):
+                yield cast("nn.Module", value)
+                if id(value) in self._registered:
+                    continue
+            for inner in _inside(value):
+                # What is not tracked refers to nothing: numbers, strings.
+                if gc.is_tracked(inner) or type(inner) is weakref.ref:
+                    if len(seen) >= MOST_OBJECTS:
+                        self.unfinished = True
+                        return
+                    if id(inner) not in seen:
+                        seen[id(inner)] = inner
+                        waiting.append(inner)
 
 
-def _inside(value: object) -> Iterable[object]:
+def _inside(value: object) -> Collection[object]:
     """Return what an object refers to, as far as it could call it."""
-    if isinstance(value, (str, bytes, Tensor, type, ModuleType)):
+    kind = type(value)
+    if issubclass(kind, _OPAQUE):
         return ()
-    if isinstance(value, Mapping):
-        return (*value.keys(), *value.values())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return value
-    if isinstance(value, MethodType):
-        return (value.__self__, value.__func__)
-    if isinstance(value, partial):
-        return (value.func, *value.args, *value.keywords.values())
-    if isinstance(value, FunctionType):
-        cells = (cell for cell in value.__closure__ or () if _is_filled(cell))
-        return [cell.cell_contents for cell in cells]
-    return getattr(value, "__dict__", {}).values()
+    if kind is weakref.ref:
+        return (cast("weakref.ref[object]", value)(),)
+    if kind is FunctionType:  # its globals are the whole world
+        function = cast("FunctionType", value)
+        return (
+            function.__closure__ or (),
+            function.__defaults__ or (),
+            function.__kwdefaults__ or {},
+            function.__dict__,
+        )
+    return gc.get_referents(value)
 
 
-def _is_filled(cell: CellType) -> bool:
+def is_filled(cell: CellType) -> bool:
+    """Return whether the variable of a closure has a value yet.
+
+    Args:
+        cell: The variable.
+
+    Returns:
+        Whether reading it succeeds.
+    """
     try:
         cell.cell_contents  # noqa: B018 - only looking raises
     except ValueError:

@@ -41,10 +41,8 @@ def _is_called_one(module: nn.Module) -> bool:
 
 
 def _holds_kernel(module: nn.Module) -> bool:
-    """Whether a module has a tensor shaped as a kernel, or says what one looks like.
-
-    The scale of a normalisation may have as many axes, but is long in one of them.
-    """
+    """Whether a module has a tensor shaped as a kernel, or says what one looks like."""
+    # The scale of a normalisation may have as many axes, but is long in one of them.
     tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
     shaped = any(
         t.dim() in (3, 4, 5) and sum(size > 1 for size in t.shape) > 1
