@@ -82,6 +82,15 @@ def test_records_tell_what_happened(architecture: Architecture):
 
 
 @per_architecture
+def test_running_the_result_rules_nothing_out(architecture: Architecture):
+    network, x = architecture.network(), architecture.input()
+    ran, plain = ex.convert(network, inputs=x), ex.convert(network)
+    assert (ran.layers, ran.remarks) == (plain.layers, plain.remarks)
+    assert ran.ruled_out == plain.remarks == ()
+    assert all("which attention" not in layer.reason for layer in ran.layers)
+
+
+@per_architecture
 def test_the_given_network_is_untouched(architecture: Architecture):
     network = architecture.network()
     modules = dict(network.named_modules())

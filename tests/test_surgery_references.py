@@ -330,6 +330,41 @@ class TestInputs:
         with pytest.raises(ex.InputError, match="missing 1 required positional"):
             ex.convert(Two(), inputs=x)
 
+    @pytest.mark.parametrize(
+        ("strategy", "batch"),
+        [("dense", 0), ("fused", 1), ("separable", 3)],
+    )
+    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+    def test_in_every_mode(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        strategy: str,
+        mode: type,
+        batch: int,
+        dtype: torch.dtype,
+    ):
+        network = Network().to(dtype)
+        network.last = nn.Conv2d(4, 2, 1, dtype=dtype)
+        monkeypatch.setitem(GLOBAL, "last", network.last)
+        network.call = lambda x: GLOBAL["last"](network.conv(x))
+        x = torch.randn(batch, 3, 6, 5, dtype=dtype)
+        with mode():
+            conversion = ex.convert(network, strategy=strategy, inputs=x)
+        statuses = [layer.status for layer in conversion.layers]
+        assert statuses == ["converted", "kept"]
+        assert conversion.ruled_out == ("last",)
+
+    def test_of_tied_layers_all_are_kept(self, monkeypatch: pytest.MonkeyPatch):
+        network = Network()
+        network.twin = nn.Conv2d(3, 4, 3, dilation=2).double()
+        network.twin.weight = network.conv.weight
+        monkeypatch.setitem(GLOBAL, "conv", network.conv)
+        network.call = lambda x: GLOBAL["conv"](x).sum() + network.twin(x)
+        conversion = ex.convert(network, inputs=image())
+        assert [layer.status for layer in conversion.layers] == ["kept", "kept"]
+        assert "which is not converted with it" in conversion.layers[1].reason
+
     @pytest.mark.parametrize("inputs", [3, [torch.ones(1)], "x"])
     def test_of_no_kind(self, inputs: object):
         with pytest.raises(ex.ArgumentError, match="inputs needs a tensor, a tuple"):
@@ -427,6 +462,24 @@ class TestSearching:
         assert len(conversion.converted) == 1
         assert any("much holds so much" in remark for remark in conversion.remarks)
         assert "much holds so much" in str(conversion)
+
+    def test_a_list_that_leads_back_to_its_owner_counts_for_others(self):
+        network = Network()
+        network.conv.note = [network.conv]
+        network.call = network.act
+        assert ex.convert(network).converted
+        network.note = network.conv.note
+        (layer,) = ex.convert(network).layers
+        assert "held by note" in layer.reason
+
+    def test_of_what_many_functions_share_is_done_once(self):
+        network, much = Network(), [[index] for index in range(10**4)]
+        network.call = network.act
+        for _ in range(200):
+            network.register_forward_hook(lambda m, a, y: much and None)
+        start = time.process_time()
+        assert len(ex.convert(network).converted) == 1
+        assert time.process_time() - start < 10
 
     def test_of_many_numbers_is_quick(self):
         network = Network()

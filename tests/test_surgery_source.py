@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import expressivity as ex
-from expressivity.surgery.source import class_checks, uses
+from expressivity.surgery.source import Source
 
 KINDS = (nn.Conv1d, nn.Conv2d)
 
@@ -73,7 +73,7 @@ def test_questions_about_the_class_are_remarked():
 
 def test_without_converted_layers_there_is_nothing_to_remark():
     assert ex.convert(Penalised(), where=[]).remarks == ()
-    assert class_checks(Penalised(), {}) == []
+    assert Source(Penalised()).class_checks([]) == []
 
 
 class Fusing(nn.Module):
@@ -171,4 +171,4 @@ def test_code_whose_source_is_not_at_hand_is_passed_over():
     hidden = scope["Hidden"](nn.Conv2d(1, 1, 1))
     conversion = ex.convert(hidden)
     assert conversion.remarks == ()
-    assert uses(hidden, {"0": hidden[0]}, {"0": conversion.model[0]}) == {}
+    assert Source(hidden).uses({"0": hidden[0]}, {"0": conversion.model[0]}) == {}

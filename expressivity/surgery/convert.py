@@ -16,7 +16,7 @@ from expressivity.surgery.plan import keep_held, keep_ties, plan_conversion
 from expressivity.surgery.records import Conversion
 from expressivity.surgery.rehearsal import Inputs, rehearse
 from expressivity.surgery.selection import Where
-from expressivity.surgery.source import class_checks, uses
+from expressivity.surgery.source import Source
 
 
 def convert(
@@ -127,9 +127,10 @@ def _attempt(
         if release:
             plan.release()
     replaced = {plan.name: plan.module for plan in plans if plan.name in attention}
-    for name, sentences in uses(copied, replaced, attention).items():
+    source = Source(copied)
+    for name, sentences in source.uses(replaced, attention).items():
         records[name] = records[name].with_reason(*sentences)
-    remarks += class_checks(copied, replaced)
+    remarks += source.class_checks(replaced.values())
     places = {id(module): attention[name] for name, module in replaced.items()}
     converted = _replaced(copied, places)
     return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from torch import Tensor, nn
 
 from expressivity.errors import UnsupportedModuleError
-from expressivity.surgery.references import is_filled, leads_to, references
+from expressivity.surgery.references import Leads, is_filled, references
 
 Value = TypeVar("Value")
 
@@ -77,6 +77,7 @@ class _Rebinding:
         """
         self._memo = memo
         self._originals = originals
+        self._leads = Leads(originals)
         self._owned = {id(value) for value in memo.values()}
         self._done: dict[int, tuple[object, object]] = {}
         self._cells: dict[int, CellType] = {}
@@ -156,13 +157,13 @@ class _Rebinding:
 
     def _function(self, function: FunctionType) -> FunctionType:
         """Return a function over the copy, or itself where it leads to no module."""
-        if not leads_to(function, self._originals):
+        if not self._leads(function):
             return function
         old = function.__closure__ or ()
         filled = []
         for cell in old:
             if id(cell) not in self._cells:
-                leads = is_filled(cell) and leads_to(cell, self._originals)
+                leads = is_filled(cell) and self._leads(cell)
                 self._cells[id(cell)] = CellType() if leads else cell
                 filled += [cell] if leads else []
         new = FunctionType(
@@ -183,7 +184,7 @@ class _Rebinding:
 
     def _adopted(self, value: Value) -> Value:
         """Return the copy's own version of what the original's function holds."""
-        if not leads_to(value, self._originals):
+        if not self._leads(value):
             return value
         try:
             copied = copy.deepcopy(value, self._memo)

@@ -9,7 +9,7 @@ Objects are searched as the garbage collector searches them: no property, no
 
 import gc
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import CellType, CodeType, FrameType, FunctionType, ModuleType
 from typing import NamedTuple, cast
@@ -71,29 +71,43 @@ def references(model: nn.Module, *others: nn.Module) -> References:
     """
     found = References()
     registered = {id(m) for each in (model, *others) for m in each.modules()}
+    done: dict[int, object] = {}
     for place, value, shared, owner in _attributes(model):
-        search = _Search(registered)
+        search = _Search(registered, done)
+        met_owner = False
         for held in search.of(value):
             if isinstance(held, Tensor):
                 found.tensors.append(held)
-            elif held is not owner:
+            elif held is owner:
+                met_owner = True
+            else:
                 found.modules.append(Reference(place, held, shared))
         if search.unfinished:
             found.unfinished.append(place)
+        if not met_owner:  # for others that hold counts
+            done |= search.seen
     return found
 
 
-def leads_to(value: object, modules: Collection[int]) -> bool:
-    """Return whether an object holds one of some modules.
+class Leads:
+    """Whether objects lead to one of some modules.
 
     Args:
-        value: Any object.
         modules: The ids of the modules.
-
-    Returns:
-        Whether one of them is within reach.
     """
-    return any(id(held) in modules for held in _Search(modules).of(value))
+
+    def __init__(self, modules: Collection[int]) -> None:
+        """Start without knowing any object."""
+        self._modules = modules
+        self._nowhere: dict[int, object] = {}
+
+    def __call__(self, value: object) -> bool:
+        """Return whether one of the modules is within reach of an object."""
+        search = _Search(self._modules, self._nowhere)
+        if any(id(held) in self._modules for held in search.of(value)):
+            return True
+        self._nowhere |= search.seen
+        return False
 
 
 def _attributes(
@@ -115,18 +129,20 @@ def _attributes(
 class _Search:
     """One walk over everything within reach of an object."""
 
-    def __init__(self, registered: Collection[int]) -> None:
-        """Start a walk that does not enter these modules.
+    def __init__(self, registered: Collection[int], done: Mapping[int, object]) -> None:
+        """Start a walk.
 
         Args:
-            registered: Their ids.
+            registered: The ids of modules that it does not enter.
+            done: Objects that it passes over, by id.
         """
-        self._registered = registered
+        self._registered, self._done = registered, done
+        self.seen: dict[int, object] = {}
         self.unfinished = False
 
     def of(self, value: object) -> Iterator[nn.Module | Tensor]:
         """Yield the modules and tensors within reach, each once."""
-        waiting, seen = [value], {id(value): value}
+        waiting = [value] if self._is_new(value) else []
         while waiting:
             value = waiting.pop()
             kind = type(value)  # isinstance would ask a proxy what it stands for
@@ -137,15 +153,18 @@ class _Search:
                 yield cast("nn.Module", value)
                 if id(value) in self._registered:
                     continue
-            for inner in _inside(value):
-                # What is not tracked refers to nothing: numbers, strings.
-                if gc.is_tracked(inner) or type(inner) is weakref.ref:
-                    if len(seen) >= MOST_OBJECTS:
-                        self.unfinished = True
-                        return
-                    if id(inner) not in seen:
-                        seen[id(inner)] = inner
-                        waiting.append(inner)
+            # What the collector does not track refers to nothing: numbers, strings.
+            waiting += filter(self._is_new, filter(gc.is_tracked, _inside(value)))
+
+    def _is_new(self, value: object) -> bool:
+        """Note an object that was not met before."""
+        if id(value) in self.seen or id(value) in self._done:
+            return False
+        if len(self.seen) >= MOST_OBJECTS:
+            self.unfinished = True
+            return False
+        self.seen[id(value)] = value
+        return True
 
 
 def _inside(value: object) -> Collection[object]:

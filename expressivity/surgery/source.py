@@ -10,7 +10,7 @@ import ast
 import inspect
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import FunctionType, ModuleType
 
 from torch import nn
@@ -19,64 +19,75 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LIBRARIES = ("torch", "builtins", "expressivity")
 
 
-def class_checks(model: nn.Module, layers: Mapping[str, nn.Module]) -> list[str]:
-    """Return where a network asks whether a module is a convolution.
-
-    Args:
-        model: The given network.
-        layers: The convolutions that become attention, by name.
-
-    Returns:
-        One sentence for each method and class, those that only ``__init__`` calls left
-        out.
+class Source:
+    """The methods of a network's classes, as far as their source is at hand.
 
     Example:
-        >>> class_checks(nn.Sequential(nn.Conv2d(1, 1, 1)), {})
+        >>> conv = nn.Conv2d(1, 1, 1)
+        >>> Source(nn.Sequential(conv)).class_checks([conv])
         []
     """
-    kinds = {kind for layer in layers.values() for kind in type(layer).__mro__}
-    kinds -= {nn.Module, object}
-    remarks: dict[str, None] = {}
-    for module in model.modules():
-        for method in _methods(type(module)):
-            for expression in _compared_classes(method.tree):
-                if _resolved(expression, method.function) & kinds:
-                    remarks[
-                        f"{method.name} asks whether a module is of "
-                        f"{ast.unparse(expression)}: attention is not"
-                    ] = None
-    return list(remarks)
 
+    def __init__(self, model: nn.Module) -> None:
+        """Read the source of every class that is not torch's.
 
-def uses(
-    model: nn.Module,
-    layers: Mapping[str, nn.Module],
-    attention: Mapping[str, nn.Module],
-) -> dict[str, list[str]]:
-    """Return what methods do to their convolutions that attention does not take.
+        Args:
+            model: The given network.
+        """
+        self._modules = list(model.modules())
+        trees: dict[FunctionType, Function | None] = {}
+        kinds = dict.fromkeys(type(module) for module in self._modules)
+        self._methods = {kind: _methods(kind, trees) for kind in kinds}
 
-    Args:
-        model: The given network.
-        layers: The convolutions that become attention, by name.
-        attention: What they become.
+    def class_checks(self, layers: Collection[nn.Module]) -> list[str]:
+        """Return where the network asks whether a module is a convolution.
 
-    Returns:
-        Sentences by the name of the convolution: attributes that are read and do not
-        exist, and attributes that are set.
-    """
-    names = {id(layer): name for name, layer in layers.items()}
-    remarks: dict[str, dict[str, None]] = defaultdict(dict)
-    for module in model.modules():
-        for method in _methods(type(module)):
-            for layer, attribute, verb in _attributes(method, module):
-                name = names.get(id(layer))
-                if name is None:
-                    continue
-                answer = _answer(attention[name], attribute, verb)
-                if answer is not None:
-                    what = f"{verb} its {attribute}, which attention {answer}"
-                    remarks[name][f"{method.name} {what}"] = None
-    return {name: list(sentences) for name, sentences in remarks.items()}
+        Args:
+            layers: The convolutions that become attention.
+
+        Returns:
+            One sentence for each method and class, methods that only ``__init__``
+            calls left out.
+        """
+        kinds = {kind for layer in layers for kind in type(layer).__mro__}
+        kinds -= {nn.Module, object}
+        remarks: dict[str, None] = {}
+        for methods in self._methods.values():
+            for method in methods:
+                for expression in _compared_classes(method.tree):
+                    if _resolved(expression, method.function) & kinds:
+                        remarks[
+                            f"{method.name} asks whether a module is of "
+                            f"{ast.unparse(expression)}: attention is not"
+                        ] = None
+        return list(remarks)
+
+    def uses(
+        self, layers: Mapping[str, nn.Module], attention: Mapping[str, nn.Module]
+    ) -> dict[str, list[str]]:
+        """Return what methods do to their convolutions that attention does not take.
+
+        Args:
+            layers: The convolutions that become attention, by name.
+            attention: What they become.
+
+        Returns:
+            Sentences by the name of the convolution: attributes that are read and do
+            not exist, and attributes that are set or written into.
+        """
+        names = {id(layer): name for name, layer in layers.items()}
+        remarks: dict[str, dict[str, None]] = defaultdict(dict)
+        for module in self._modules:
+            for method in self._methods[type(module)]:
+                for layer, attribute, verb in _attributes(method, module):
+                    name = names.get(id(layer))
+                    if name is None:
+                        continue
+                    answer = _answer(attention[name], attribute, verb)
+                    if answer is not None:
+                        what = f"{verb} its {attribute}, which attention {answer}"
+                        remarks[name][f"{method.name} {what}"] = None
+        return {name: list(sentences) for name, sentences in remarks.items()}
 
 
 def _answer(attention: nn.Module, attribute: str, verb: str) -> str | None:
@@ -118,7 +129,7 @@ class _Method:
         }
 
 
-def _methods(kind: type) -> list[_Method]:
+def _methods(kind: type, trees: dict[FunctionType, Function | None]) -> list[_Method]:
     """Return the methods of a class that may run once an object exists."""
     methods: dict[str, _Method] = {}
     for base in reversed(kind.__mro__):
@@ -126,8 +137,12 @@ def _methods(kind: type) -> list[_Method]:
             continue
         for name, value in vars(base).items():
             function = _function(value)
-            tree = None if function is None else _source(function)
-            if function is not None and tree is not None:
+            if function is None:
+                continue
+            if function not in trees:
+                trees[function] = _tree(function)
+            tree = trees[function]
+            if tree is not None:
                 label = f"{base.__qualname__}.{name}"
                 methods[name] = _Method(label, function, tree)
     preparing = _reached(methods, {"__init__"})
@@ -154,7 +169,7 @@ def _function(value: object) -> FunctionType | None:
     return value if isinstance(value, FunctionType) else None
 
 
-def _source(function: FunctionType) -> Function | None:
+def _tree(function: FunctionType) -> Function | None:
     """Return the syntax of a function, if its source is at hand."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
