@@ -279,6 +279,32 @@ class TestOfTheGivenNetwork:
         assert layer.status == "kept"
         assert "call holds it in the given model" in layer.reason
 
+    def test_cached_function(self):
+        network = Network()
+        network.call = functools.lru_cache(lambda x: 2 * network.conv(x))
+        (layer,) = ex.convert(network).layers
+        assert layer.status == "kept"
+        assert "call holds it in the given model" in layer.reason
+
+    @pytest.mark.parametrize("inner", [True, False])
+    @pytest.mark.parametrize("name", ["conv", "network"])
+    def test_global_variable_that_is_a_module(self, name: str, inner: bool):
+        """As in a script or a notebook."""
+        network = Network()
+        call = "conv(x)" if name == "conv" else "network.conv(x)"
+        call = f"[{call} for _ in (0,)][0]" if inner else call
+        scope: dict[str, object] = {name: getattr(network, name, network)}
+        network.call = eval(f"lambda x: {call}", scope)
+        (layer,) = ex.convert(network).layers
+        assert layer.status == "kept"
+        assert "call holds it in the given model" in layer.reason
+
+    def test_global_variable_with_the_name_of_an_attribute(self):
+        network = Network()
+        scope: dict[str, object] = {"conv": network.conv, "len": len}
+        network.call = eval("lambda x: x.conv if len(x) < 0 else x", scope)
+        assert len(ex.convert(network).converted) == 1
+
     def test_global_variable_shows_when_the_network_runs(
         self, monkeypatch: pytest.MonkeyPatch
     ):

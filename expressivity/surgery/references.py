@@ -7,6 +7,7 @@ Objects are searched as the garbage collector searches them: no property, no
 ``__getattr__`` and no ``__getitem__`` of anybody runs, and nothing lazy is loaded.
 """
 
+import dis
 import gc
 import weakref
 from collections.abc import Collection, Iterator, Mapping
@@ -54,7 +55,7 @@ def references(model: nn.Module, *others: nn.Module) -> References:
 
     Containers, functions, their closures and default arguments, hooks, plain objects
     and modules that are not registered are searched; a module's hold on itself does not
-    count. Global variables are not searched.
+    count. Of global variables, those count that a function reads and that are modules.
 
     Args:
         model: The network.
@@ -181,8 +182,26 @@ def _inside(value: object) -> Collection[object]:
             function.__defaults__ or (),
             function.__kwdefaults__ or {},
             function.__dict__,
+            *_global_modules(function.__code__, function.__globals__),
         )
     return gc.get_referents(value)
+
+
+def _global_modules(code: CodeType, variables: dict[str, object]) -> list[object]:
+    """Return the global variables that some code reads and that are modules."""
+    named = {
+        name: variables[name]
+        for name in code.co_names
+        if issubclass(type(variables.get(name)), nn.Module)
+    }
+    if named:  # attributes are among the names
+        read = {i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname}
+        named = {name: value for name, value in named.items() if name in read}
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return [
+        *named.values(),
+        *(value for each in inner for value in _global_modules(each, variables)),
+    ]
 
 
 def is_filled(cell: CellType) -> bool:
