@@ -12,6 +12,7 @@ import expressivity as ex
 from expressivity.convolutions import tap_matrices
 from expressivity.digits import DigitsCNN
 from expressivity.errors import ArgumentError, UnsupportedModuleError
+from expressivity.spans import span_rounding
 from tests.cases import BASE, BASE_1D, DTYPES, Case, cases
 
 LAPLACIAN = [[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]
@@ -130,6 +131,120 @@ def test_weights_are_taken_as_they_are_stored(dtype: torch.dtype) -> None:
     conv = BASE.conv(dtype)
     assert ex.head_count(conv).rank == 6
     assert ex.minimal_heads(conv).error.max() < 1e-12
+
+
+@st.composite
+def scaled_weights(draw: st.DrawFn) -> Tensor:
+    """Weights of any dtype whose channels have scales of their own, zero among them."""
+    dtype = draw(st.sampled_from(DTYPES))
+    outputs, channels = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    taps = draw(st.sampled_from([(1, 1), (1, 3), (2, 2), (3, 3)]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))
+    weight = torch.randn(outputs, channels, *taps, generator=generator).double()
+    finfo = torch.finfo(dtype)
+    for axis, count in enumerate(weight.shape[:2]):
+        scale = st.one_of(st.integers(-30, 30).map(lambda e: 10.0**e), st.just(0.0))
+        scales = draw(st.lists(scale, min_size=count, max_size=count))
+        weight *= torch.tensor(scales, dtype=torch.float64).reshape(
+            -1, *[1] * (3 - axis)
+        )
+    return weight.clamp(-finfo.max / 64, finfo.max / 64).to(dtype)
+
+
+def plane_of(weight: Tensor) -> nn.Conv2d:
+    outputs, channels, *kernel = weight.shape
+    conv = nn.Conv2d(channels, outputs, kernel, padding="same", bias=False)
+    conv.weight = nn.Parameter(weight)
+    return conv
+
+
+@given(scaled_weights())
+def test_every_spatial_kernel_keeps_its_digits(weight: Tensor) -> None:
+    conv = plane_of(weight)
+    heads, wanted = ex.minimal_heads(conv), taps_of(conv)
+    root = ex.head_count(conv).rank ** 0.5
+    norms = wanted.abs().amax(0) * (wanted / wanted.abs().amax(0)).nan_to_num().norm(
+        dim=0
+    )
+    rounding = span_rounding(len(wanted)) * (1 + 3 * root)
+    assert ((heads.tap_matrices() - wanted).abs() <= rounding * norms).all()
+    # What cancels is no larger than stated.
+    carried = torch.einsum("ht,hoc->toc", heads.tables, heads.matrices.abs())
+    assert (carried <= (3 * root + rounding) * norms).all()
+
+
+@given(scaled_weights())
+def test_the_layer_computes_every_spatial_kernel(weight: Tensor) -> None:
+    conv, dtype = plane_of(weight), weight.dtype
+    heads = ex.minimal_heads(conv)
+    attention = ex.attention_from_conv(conv, heads="minimal")
+    # An impulse in each channel shows its kernels.
+    x = torch.zeros(conv.in_channels, conv.in_channels, 7, 7, dtype=dtype)
+    x[range(len(x)), range(len(x)), 3, 3] = 1
+    with torch.no_grad():
+        gap = (attention(x).double() - conv(x).double()).abs().amax((2, 3)).mT
+    probability, carried = heads.tables, heads.matrices.abs()
+    # Scores are rounded: of each probability, and of the sum that it is divided by.
+    entropy = -torch.special.xlogy(probability, probability)
+    scores = entropy + probability * entropy.sum(1, keepdim=True)
+    finfo, stored = torch.finfo(dtype), torch.finfo(attention.table.dtype)
+    unit = (len(carried) + 8) * finfo.eps
+    off = unit * probability + stored.eps * scores
+    allowed = torch.einsum("ht,hoc->toc", off, carried).amax(0)
+    subnormal = len(carried) * 4 * finfo.smallest_normal * finfo.eps
+    assert (gap <= allowed + subnormal).all()
+
+
+@given(st.data())
+def test_the_size_of_channels_does_not_count(data: st.DataObject) -> None:
+    digits = st.lists(st.integers(-2, 2), min_size=2 * 2 * 4, max_size=2 * 2 * 4)
+    weight = torch.tensor(data.draw(digits)).double().reshape(2, 2, 2, 2)
+    exponents = data.draw(st.lists(st.integers(-400, 400), min_size=4, max_size=4))
+    scales = torch.tensor([2.0**e for e in exponents], dtype=torch.float64)
+    scaled = weight * scales[:2, None, None, None] * scales[2:, None, None]
+    assert ex.head_count(plane_of(scaled)) == ex.head_count(plane_of(weight))
+    assert ex.head_count(plane_of(weight)).rank == torch.linalg.matrix_rank(
+        taps_of(plane_of(weight)).flatten(1)
+    )
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(16, 16, 3, dtype=torch.bfloat16),
+        nn.Conv2d(32, 32, 3, dtype=torch.float16),
+        nn.Conv2d(256, 256, 3),
+    ],
+    ids=["bfloat16", "float16", "float32"],
+)
+@pytest.mark.parametrize("beside", [1.0, 5e-3])
+def test_wide_layers_keep_all_their_taps(conv: nn.Conv2d, beside: float) -> None:
+    scales = torch.full((3, 3), beside)
+    scales[1, 1] = 1.0
+    scaled = nn.Conv2d(conv.in_channels, conv.out_channels, 3)
+    with torch.no_grad():
+        scaled.weight.copy_(conv.weight * scales)
+    scaled = scaled.to(conv.weight.dtype)
+    assert ex.head_count(scaled) == ex.HeadCount(9, 9, 9)
+    assert ex.minimal_heads(scaled).error.max() < 1e-12 * 9 * conv.in_channels
+
+
+def test_small_kernels_have_a_curve() -> None:
+    conv = replace(BASE, bias=False).conv()
+    wanted = ex.head_curve(conv)
+    with torch.no_grad():
+        conv.weight.mul_(2.0**-600)
+    curve = ex.head_curve(conv)
+    assert curve.heads == wanted.heads
+    assert curve.errors == pytest.approx(wanted.errors, abs=1e-14)
+    assert curve.bounds == pytest.approx(wanted.bounds, abs=1e-14)
+
+
+def test_heads_that_overflow_are_refused() -> None:
+    conv = nn.Conv2d(1, 1, 3, dtype=torch.float16)
+    nn.init.constant_(conv.weight, 6e4)
+    with pytest.raises(ArgumentError, match=r"up to 5.4e\+05.*float16 cannot hold"):
+        ex.attention_from_conv(conv, heads="minimal")
 
 
 @given(st.integers(2, 7), st.integers(0, 20))

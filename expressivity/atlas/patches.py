@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.tokens import bare_grid, require, tap_factors
+from expressivity.atlas.tokens import bare_grid, full_taps, require
 from expressivity.attention import RelativeSelfAttention
 from expressivity.constructor import attention_from_conv
 from expressivity.convolutions import build_convolution, convolve
@@ -160,9 +160,7 @@ def patch_convolution(conv: Convolution, patch: int) -> Convolution:
     )
     for axis, r in enumerate(reach, start=2):
         seen = seen.narrow(axis, r * patch, patch)
-    values, outputs = tap_factors(conv)
-    matrices = (outputs @ values).cpu()
-    weight = torch.einsum("toc,btij->oijcb", matrices, seen)
+    weight = torch.einsum("toc,btij->oijcb", full_taps(conv).cpu(), seen)
     rows, columns = (2 * r + 1 for r in reach)
     cut = weight.unflatten(-1, (rows, patch, columns, patch))
     # (o, i, j, c, row, b₁, column, b₂): pixels of a patch next to its channel.

@@ -20,12 +20,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.token_mlps import Mlp
-from expressivity.atlas.tokens import bare_grid, tap_factors
+from expressivity.atlas.tokens import bare_grid, full_taps
 from expressivity.convolutions import build_convolution
 from expressivity.geometry import Convolution
 from expressivity.grid import tokens_at
+from expressivity.spans import spanning_directions
 
 _KNOTS, _SLOPES = (-4.0, -2.0, 2.0, 4.0), (-1.0, 2.0, -2.0, 1.0)
+_ULPS = 4  # of a weight that is a rounded product
 SPACING = 6.0  # between the levels of teeth, in units of their bound
 
 
@@ -96,15 +98,16 @@ def spatial_factors(
         conv: The convolution; groups make block-diagonal matrices.
 
     Returns:
-        As many as the taps' matrices span dimensions, ρ; float64, on the CPU.
+        As many as the taps' matrices span dimensions, ρ, up to rounding in the dtype of
+        the weights, relative to each spatial kernel; at least one; float64, on the CPU.
     """
-    values, outputs = tap_factors(conv)
-    taps = (outputs @ values).cpu()
+    taps = full_taps(conv).cpu()
     unfolding = taps.flatten(1)
-    left, sizes, right = torch.linalg.svd(unfolding, full_matrices=False)
-    rounding = torch.finfo(conv.weight.dtype).eps * max(unfolding.shape)
-    ranks = max(1, int((sizes > rounding * sizes[0]).sum()))
-    return left[:, :ranks] * sizes[:ranks], right[:ranks].unflatten(1, taps.shape[1:])
+    rounding = _ULPS * torch.finfo(conv.weight.dtype).eps
+    factors = spanning_directions(unfolding, rounding)
+    if not factors.shape[1]:
+        factors = torch.ones_like(unfolding[:, :1])
+    return factors, (factors.mT @ unfolding).unflatten(1, taps.shape[1:])
 
 
 def mixing_matrices(

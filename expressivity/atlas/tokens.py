@@ -6,11 +6,13 @@ from dataclasses import replace
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from expressivity.convolutions import tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.grid import Grid, tokens_at
+from expressivity.spans import spanning_directions
 
 
 class OnTokens(nn.Module):
@@ -179,13 +181,20 @@ def factored(
         matrices: What each head should carry, float64.
 
     Returns:
-        W_val and W_out of each, W_out W_val = the matrix. Their inner dimension is the
-        largest rank, and at least one.
+        W_val and W_out of each, W_out W_val = the matrix, exactly where some matrix has
+        full rank and otherwise up to rounding, relative to each output channel. Their
+        inner dimension is the largest rank, and at least one.
     """
-    left, sizes, right = torch.linalg.svd(matrices, full_matrices=False)
-    rank = max(1, int(torch.linalg.matrix_rank(matrices).max()))
-    roots = sizes[:, :rank].sqrt()
-    return roots[:, :, None] * right[:, :rank], left[:, :, :rank] * roots[:, None]
+    outputs, channels = matrices.shape[1:]
+    inputs = [spanning_directions(matrix.mT) for matrix in matrices]
+    rank = max(1, *(each.shape[1] for each in inputs))
+    if rank == min(outputs, channels):
+        eye = torch.eye(rank).to(matrices).expand(len(matrices), -1, -1)
+        return (eye, matrices) if rank == channels else (matrices, eye)
+    value = torch.stack([
+        functional.pad(each, (0, rank - each.shape[1])).mT for each in inputs
+    ])
+    return value, matrices @ value.mT
 
 
 def full_taps(conv: Convolution) -> Float[Tensor, "taps out_channels in_channels"]:

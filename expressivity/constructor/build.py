@@ -58,7 +58,9 @@ def attention_from_conv(
         heads: ``"taps"`` for one head a tap, or ``"minimal"`` for the heads of
             :func:`expressivity.minimal_heads`, at most one more than the taps'
             matrices span dimensions: with α = 0 they attend by tables over the taps,
-            (heads, *kernel_size) logarithms of probabilities, exact up to rounding.
+            (heads, *kernel_size) logarithms of probabilities. That is exact up to
+            rounding, relative to the norm of each spatial kernel W[o, c] and not to
+            each of its weights: heads that taps share cancel to them.
         max_heads: For ``"minimal"``: no more heads than that, with the error that
             :func:`expressivity.minimal_heads` states.
         rings: m rings of further heads around the taps, (K + 2m)^d of them without
@@ -77,7 +79,7 @@ def attention_from_conv(
             both are given, ``head_dim`` is below 1, ``max_heads`` below 2, ``rings``
             below 0, or options are combined that have no meaning together; if
             ``"minimal"`` heads are asked for with replicate padding, which has no
-            tokens for tables to attend to.
+            tokens for tables to attend to, or carry more than the dtype can hold.
         UnsupportedModuleError: If ``conv`` is no convolution with finite
             floating-point weights.
         StrategyError: If there is no such strategy.
@@ -198,12 +200,19 @@ def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -
             "the canvas: quadratic heads attend to the nearest pixel there, tables to "
             "nothing. Use heads='taps'"
         )
-    found = minimal_heads(conv, max_heads=max_heads)
+    shared = minimal_heads(conv, max_heads=max_heads)
+    largest = float(shared.matrices.abs().max())
+    if largest > torch.finfo(conv.weight.dtype).max:
+        raise ArgumentError(
+            f"heads='minimal' carry sums over the taps, here up to {largest:.3g}, "
+            f"which {conv.weight.dtype} cannot hold: cast the convolution to a wider dtype, "
+            "or use heads='taps'"
+        )
     low = tuple(-anchor for anchor in geometry.anchor)
     window = Window(low, geometry.kernel_size, geometry.dilation)
-    scores = found.tables.log().unflatten(1, geometry.kernel_size)
+    scores = shared.tables.log().unflatten(1, geometry.kernel_size)
     centers = torch.zeros(len(scores), geometry.axes, device="cpu")
-    return _Plan(0.0, centers, found.matrices, Table(scores, window))
+    return _Plan(0.0, centers, shared.matrices, Table(scores, window))
 
 
 def _check_heads(

@@ -8,6 +8,11 @@ with the taps' matrices W_Δ = Σ_r f_r(Δ) B_r in a basis of their span, of dim
 
 and f_r + g and g are tables of probabilities, up to their sums. No fewer than ρ heads
 can do, even in the limit; whether ρ can is decided by a linear program.
+
+The weights are taken as the numbers that are stored, whatever their dtype, and every
+spatial kernel W[o, c] counts alike, however small its channels are: ρ is the dimension
+of the span that reproduces each up to the rounding of float64. A product k(Δ) M[o, c]
+that was rounded to float32 is no product any more: its ρ is larger than one.
 """
 
 from dataclasses import dataclass
@@ -20,6 +25,12 @@ from torch import Tensor
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
+from expressivity.spans import (
+    power_of_two,
+    principal_directions,
+    span_rounding,
+    spanning_directions,
+)
 
 
 @dataclass(frozen=True)
@@ -108,10 +119,13 @@ def head_count(conv: Convolution) -> HeadCount:
         HeadCount(rank=1, needed=1, taps=9)
     """
     factors, _ = _factorised(conv)
-    kept = factors[factors.abs().amax(1) > 0] if factors.shape[1] else factors[:0]
-    rank = factors.shape[1]
-    balanced = rank > 0 and _is_balanced(kept)
-    return HeadCount(rank, max(1, rank + balanced), len(kept))
+    taps, rank = factors.shape
+    # A tap below the rounding of all spatial kernels has no direction.
+    directed = factors[factors.norm(dim=1) > span_rounding(taps)]
+    balanced = rank > 0 and _is_balanced(directed)
+    return HeadCount(
+        rank, max(1, rank + balanced), int(_taps(conv).flatten(1).any(1).sum())
+    )
 
 
 def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHeads:
@@ -123,7 +137,11 @@ def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHe
             ``max_heads − 1`` dimensions: its error is that of Eckart and Young.
 
     Returns:
-        Tables over the taps, in the order of the weight, and matrices; float64.
+        Tables over the taps, in the order of the weight, and matrices; float64. Without
+        ``max_heads`` every spatial kernel W[o, c] is reproduced up to the rounding of
+        float64, relative to its own norm. Shared heads cancel where they do not agree:
+        Σ_h p_h(Δ) |W_h[o, c]| ≤ 3 √ρ ‖W[o, c]‖₂, so that rounding the matrices to
+        another precision changes W_Δ[o, c] by its unit times that.
 
     Raises:
         ArgumentError: If ``max_heads`` is below 2.
@@ -149,8 +167,11 @@ def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHe
     # A column that is mostly negative would need more of the last head.
     signs = torch.where(factors.sum(0) < 0, -1.0, 1.0).to(factors)
     factors, basis = factors * signs, basis * signs[:, None, None]
-    below = (-factors).clamp(min=0).amax(1) if factors.shape[1] else factors.sum(1)
-    tables = torch.cat([factors + below[:, None], below[:, None]], 1).mT
+    below = (-factors).amax(1) if factors.shape[1] else factors.sum(1)
+    # What is negative by rounding needs no head.
+    below = torch.where(below > span_rounding(len(factors)), below, 0.0)
+    shifted = (factors + below[:, None]).clamp(min=0)
+    tables = torch.cat([shifted, below[:, None]], 1).mT
     matrices = torch.cat([basis, -basis.sum(0, keepdim=True)])
     sums = tables.sum(1)
     kept = sums > 0
@@ -159,8 +180,7 @@ def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHe
         tables = tables / tables.shape[1]
     tables = tables[kept] / tables[kept].sum(1, keepdim=True)
     heads = matrices[kept] * sums[kept][:, None, None]
-    wanted = tap_matrices(plain_convolution(conv).weight.detach()).double().cpu()
-    left = wanted - torch.einsum("ht,hoc->toc", tables, heads)
+    left = _taps(conv) - torch.einsum("ht,hoc->toc", tables, heads)
     return TableHeads(tables, heads, left.abs().sum(dim=(0, 2)))
 
 
@@ -182,14 +202,15 @@ def head_curve(conv: Convolution) -> HeadCurve:
         >>> curve.heads[-1], curve.errors[-1] < 1e-6
         (10, True)
     """
-    wanted = tap_matrices(plain_convolution(conv).weight.detach()).double().cpu()
-    sizes = torch.linalg.svdvals(wanted.flatten(1)).square()
-    total = float(sizes.sum())
-    if total == 0:
+    wanted = _taps(conv)
+    if not bool(wanted.any()):
         raise ArgumentError(f"the kernel needs a weight that is not zero, got {conv}")
+    unit = power_of_two(wanted.abs().amax())  # squares of small weights underflow
+    sizes = torch.linalg.svdvals(wanted.flatten(1) / unit).square()
+    total = float(sizes.sum())
     counts = range(2, head_count(conv).rank + 2)
-    found = (minimal_heads(conv, max_heads=n).tap_matrices() - wanted for n in counts)
-    errors = tuple(float(gap.norm()) / total**0.5 for gap in found)
+    gaps = (minimal_heads(conv, max_heads=n).tap_matrices() - wanted for n in counts)
+    errors = tuple(float((gap / unit).norm()) / total**0.5 for gap in gaps)
     bounds = tuple(float((sizes[n:].sum() / total).sqrt()) for n in counts)
     return HeadCurve(tuple(counts), errors, bounds)
 
@@ -197,17 +218,25 @@ def head_curve(conv: Convolution) -> HeadCurve:
 def _factorised(
     conv: Convolution,
 ) -> tuple[Float[Tensor, "taps rank"], Float[Tensor, "rank outputs channels"]]:
-    """Return f and B with W_Δ = Σ_r f_r(Δ) B_r, the largest parts first."""
-    weight = plain_convolution(conv).weight.detach()
-    matrices = tap_matrices(weight).double().cpu()
-    unfolding = matrices.flatten(1)
-    left, sizes, right = torch.linalg.svd(unfolding, full_matrices=False)
-    rounding = torch.finfo(weight.dtype).eps * max(unfolding.shape)
-    rank = int((sizes > sizes.max() * rounding).sum()) if bool(sizes.any()) else 0
-    factors = left[:, :rank] * sizes[:rank]
+    """Return f and B with W_Δ = Σ_r f_r(Δ) B_r, the largest parts first.
+
+    The columns of f are orthonormal and B is what the taps have along them, so that
+    every spatial kernel W[o, c] keeps its own digits: |f| ≤ 1 and Σ_r B_r[o, c]² is its
+    own squared norm, however large other channels are.
+    """
+    unfolding = _taps(conv).flatten(1)
+    span = spanning_directions(unfolding)
+    # Among all directions of the span, those of Eckart and Young.
+    factors = span @ principal_directions(span.mT @ unfolding)
     # What stands for a tap that is zero is zero, not rounding.
-    factors[unfolding.abs().amax(1) == 0] = 0
-    return factors, right[:rank].unflatten(1, matrices.shape[1:])
+    factors[~unfolding.any(1)] = 0
+    basis = factors.mT @ unfolding
+    return factors, basis.unflatten(1, plain_convolution(conv).weight.shape[:2])
+
+
+def _taps(conv: Convolution) -> Float[Tensor, "taps outputs channels"]:
+    """Return the taps' matrices as they are stored, in float64 on the CPU."""
+    return tap_matrices(plain_convolution(conv).weight.detach()).double().cpu()
 
 
 def _is_balanced(factors: Float[Tensor, "taps rank"]) -> bool:
@@ -215,12 +244,18 @@ def _is_balanced(factors: Float[Tensor, "taps rank"]) -> bool:
     # Nothing else needs it, and it takes a third of a second to import.
     from scipy.optimize import linprog
 
-    scaled = (factors / factors.abs().amax()).numpy()
-    found = linprog(
-        np.ones(len(scaled)),
-        A_eq=scaled.T,
-        b_eq=np.zeros(scaled.shape[1]),
+    # Weights make up for the size of a tap, so that all count alike.
+    equations = (factors / factors.abs().amax(1, keepdim=True)).mT
+    solution = linprog(
+        np.ones(len(factors)),
+        A_eq=equations.numpy(),
+        b_eq=np.zeros(len(equations)),
         bounds=(1, None),
         method="highs",
     )
-    return bool(found.status == 0)
+    if solution.status != 0:
+        return False
+    # The solver leaves 1e−7: weights that leave rounding need to be above zero, too.
+    weights = torch.from_numpy(solution.x)
+    off = torch.linalg.pinv(equations) @ (equations @ weights)
+    return bool((weights > off).all())

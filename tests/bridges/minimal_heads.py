@@ -56,7 +56,7 @@ def _check_heads(
     unfolding = conv.weight.detach().flatten(2).movedim(2, 0).flatten(1).numpy()
     left, sizes, right = np.linalg.svd(unfolding, full_matrices=False)
     rank = int((sizes > 1e-12).sum()) if cut is None else cut - 1
-    factors, basis = left[:, :rank] * sizes[:rank], right[:rank]
+    factors, basis = left[:, :rank], sizes[:rank, None] * right[:rank]
     signs = np.where(factors.sum(0) < -1e-12, -1, 1)
     if (abs(factors.sum(0)) < 1e-12).any():
         return  # both signs will do
