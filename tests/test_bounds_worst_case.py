@@ -114,6 +114,23 @@ def test_conversion_error_needs_the_same_convolution(change: str) -> None:
         ex.conversion_error(ex.attention_from_conv(BASE.conv()), conv)
 
 
+def test_what_a_sum_of_heads_loses_is_part_of_the_bound() -> None:
+    """1 + 1e−17 is computed as 1, and so seems to be what the convolution has."""
+    conv = nn.Conv1d(1, 1, 1, bias=False).double()
+    layer = ex.RelativeSelfAttention(
+        1, 1, ex.ConvGeometry.from_conv(conv), num_heads=2, bias=False
+    ).double()
+    with torch.no_grad():
+        conv.weight.fill_(1.0)
+        layer.alpha.fill_(700.0)
+        layer.centers.zero_()
+        layer.output_weight.copy_(
+            torch.tensor([1.0, 1e-17]).expand_as(layer.output_weight)
+        )
+    for size in (None, (3,)):
+        assert float(ex.conversion_error(layer, conv, size=size)) >= 1e-17
+
+
 def test_any_size_bound_is_attained_by_one_tap() -> None:
     conv = Case(kernel_size=(1, 1), padding=0).conv()
     bound = ex.worst_case_error(conv, alpha=2.0)

@@ -64,7 +64,7 @@ def test_a_layer_of_a_model_is_looked_at(project: UserProject) -> None:
     quadratic, content = document["families"]
     assert quadratic["remarks"] == []
     # A 1×1 kernel weighs all other pixels alike: there the example is used instead.
-    assert "weighs them alike" in content["remarks"][0]
+    assert "weighs differently" in content["remarks"][0]
 
 
 class Links(HTMLParser):

@@ -226,6 +226,20 @@ class TestWayBack:
         truth = oracles.brute_force_worst_case(layer, near.conv, 4, size)
         assert near.error == pytest.approx(float(truth.max()), rel=1e-6)
 
+    def test_a_small_channel_off_the_taps_is_no_rounding(self) -> None:
+        layer, _ = inside(replace(BASE, dilation=2, padding=2))
+        taps = layer.geometry.centers()
+        places = layer.heads().table.window.displacements()
+        off = ~(places[:, None] == taps).all(-1).any(1)
+        with torch.no_grad():
+            layer.table.flatten(1)[1:, off] = -inf
+            layer.output_weight[..., 0] = 0
+            layer.output_weight[:, 0, :, 0] = 1e-20
+            layer.output_weight[:, 0, :, 1:] = 0
+        assert not layer.heads().matrices()[0, :, 1:].any()
+        with pytest.raises(NotOneHotError, match=r"displacement \[.*\], which is no"):
+            ex.conv_from_attention(layer)
+
     def test_content_terms_are_refused_first(self) -> None:
         layer, _ = inside(BASE)
         nn.init.normal_(layer.add_content_terms(2).query_weight)

@@ -17,7 +17,7 @@ from expressivity.atlas.encodings import (
     quadratic_encoding,
 )
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import at, middle, pixel_of, places, seen_by_output
+from expressivity.atlas.pairs import at, middle, summed_most
 from expressivity.atlas.tokens import (
     OnTokens,
     bare_grid,
@@ -27,7 +27,6 @@ from expressivity.atlas.tokens import (
 )
 from expressivity.atlas.vit import AbsoluteAttention, with_encoding
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
 from expressivity.grid import Grid
 
@@ -127,18 +126,11 @@ def refute_normalised(conv: Convolution, size: tuple[int, ...]) -> Witness:
         ArgumentError: If all taps but the query's sum to zero over the channels.
     """
     query = middle(conv, size)
-    sums = seen_by_output(conv, size, query).sum(1)
-    others = [place for place in places(size) if place != pixel_of(conv, query)]
-    heaviest = max(others, key=lambda place: float(at(sums, place).abs().max()))
-    if not at(sums, heaviest).any():
-        raise ArgumentError(
-            "the witness needs a tap beside the query's whose weights do not sum to "
-            f"zero over the channels, got {conv}: take another kernel"
-        )
+    heaviest = summed_most(conv, size, query)
     inputs = torch.zeros(2, conv.in_channels, *size, dtype=torch.float64, device="cpu")
     for image, sign in zip(inputs, (1, -1), strict=True):
         at(image, heaviest).fill_(sign)
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         inputs,
         (query, query),
@@ -147,6 +139,8 @@ def refute_normalised(conv: Convolution, size: tuple[int, ...]) -> Witness:
         "the token stay as they are, and the residual connection is its own.",
         layer=lambda seed: _random(conv, size, seed, normalised=True),
         control=lambda seed: _random(conv, size, seed, normalised=False),
+        needs="a tap beside the query's whose weights do not sum to zero over the "
+        "channels",
     )
 
 

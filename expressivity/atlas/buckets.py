@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from expressivity.atlas.biased import BiasedAttention, one_head_a_tap
 from expressivity.atlas.family import Claim, Family, Sample
-from expressivity.atlas.pairs import Place, pixel_of, swapped
+from expressivity.atlas.pairs import TOLD_APART, Place, pixel_of, swapped
 from expressivity.atlas.tokens import (
     OnTokens,
     displacements,
@@ -161,17 +161,15 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
     tokens = padded_grid(conv, size).canvas_size[0]
     last = ConvGeometry.from_conv(conv).output_size(size)[0] - 1
     # From the ends of the sequence one sees farthest.
-    found = []
+    witnesses = []
     for query in {(0,), (last,)}:
         try:
-            inputs = swapped(conv, size, query, _of_one_bucket(conv, size, query))
+            witnesses.append(_witness(conv, size, query, tokens))
         except ArgumentError as error:
             reason = error
-        else:
-            found.append(_witness(conv, size, inputs, query, tokens))
-    if not found:
+    if not witnesses:
         raise reason
-    return max(found, key=lambda witness: witness.bound)
+    return max(witnesses, key=lambda witness: witness.bound)
 
 
 def _of_one_bucket(
@@ -189,24 +187,21 @@ def _of_one_bucket(
 
 
 def _witness(
-    conv: Convolution,
-    size: tuple[int, ...],
-    inputs: Float[Tensor, "two channels tokens"],
-    query: Place,
-    tokens: int,
+    conv: Convolution, size: tuple[int, ...], query: Place, tokens: int
 ) -> Witness:
-    """Return the witness of two inputs, against any setting of the layer."""
+    """Return the witness at one output, against any setting of the layer."""
     # So many that each side has one for every distance.
     plenty = 4 * tokens
-    return Witness.of_pair(
+    return Witness.of(
         conv,
-        inputs,
+        swapped(conv, size, query, _of_one_bucket(conv, size, query)),
         (query, query),
         kind="bucket",
         symmetry="Exchanging two tokens whose displacements share a bucket permutes "
         "keys, values and biases alike.",
         layer=lambda seed: _random(conv, size, seed, BUCKETS, MAX_DISTANCE),
         control=lambda seed: _random(conv, size, seed, plenty, 2 * plenty),
+        needs=TOLD_APART,
     )
 
 

@@ -22,7 +22,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import Place, exchanged, middle, others, pixel_of, swapped
+from expressivity.atlas.pairs import (
+    TOLD_APART,
+    Place,
+    exchanged,
+    middle,
+    others,
+    pixel_of,
+    swapped,
+)
 from expressivity.atlas.tokens import (
     OnCanvas,
     OnTokens,
@@ -252,7 +260,7 @@ def refute_block(conv: Convolution, size: tuple[int, ...]) -> Witness:
         return OnCanvas(randomised(layer, seed, scale=0.3), grid)
 
     together = ((a, b) for a, b in others(size, pixel) if block(a) == block(b))
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         swapped(conv, size, query, together),
         (query, query),
@@ -261,6 +269,7 @@ def refute_block(conv: Convolution, size: tuple[int, ...]) -> Witness:
         "the maximum over the block, and so all keys and values.",
         layer=lambda seed: random(seed, knows_positions=False),
         control=lambda seed: random(seed, knows_positions=True),
+        needs=TOLD_APART,
     )
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from expressivity.atlas.biased import BiasedAttention
 from expressivity.atlas.family import Claim, Family, Sample
-from expressivity.atlas.pairs import Place, middle, pixel_of, swapped
+from expressivity.atlas.pairs import TOLD_APART, Place, middle, pixel_of, swapped
 from expressivity.atlas.tokens import OnTokens, displacements, padded_grid, require
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.geometry import Convolution
@@ -81,7 +81,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
     require(isinstance(conv, nn.Conv1d), conv, "one axis")
     padded_grid(conv, size)
     query = middle(conv, size)
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         swapped(conv, size, query, _mirrored(conv, size, query)),
         (query, query),
@@ -90,6 +90,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         "values and biases alike: the bias is even in the displacement.",
         layer=lambda seed: _random(conv, size, seed, sides=1),
         control=lambda seed: _random(conv, size, seed, sides=2),
+        needs=TOLD_APART,
     )
 
 

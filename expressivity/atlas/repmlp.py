@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.atlas.pairs import Place, others, pixel_of, swapped
+from expressivity.atlas.pairs import TOLD_APART, Place, others, pixel_of, swapped
 from expressivity.atlas.partitions import Normalised, RepMLP
 from expressivity.atlas.tokens import require
 from expressivity.atlas.witness import Witness, randomised
@@ -111,7 +111,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         for first, second in others(size, pixel)
         if part(first) == part(second) != part(pixel)
     )
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         swapped(conv, size, query, pairs),
         (query, query),
@@ -120,6 +120,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         "two pixels of one keeps its mean.",
         layer=_random(conv, (height, width), partition),
         control=_random(conv, (height, width), (height, width)),
+        needs=TOLD_APART,
     )
 
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.pairs import (
+    TOLD_APART,
     Place,
     middle,
     others,
@@ -42,7 +43,6 @@ from expressivity.geometry import ConvGeometry, Convolution
 
 _SOURCE = "Ramachandran et al. (2019)"
 _ENCODED = 2
-_ROUNDING = 1e-9
 
 
 def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Module:
@@ -113,7 +113,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         return all(abs(p - q) <= window // 2 for p, q, window in reach)
 
     pairs = ((a, b) for a, b in others(size, pixel) if sees(a) and sees(b))
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         swapped(conv, size, query, pairs),
         (query, query),
@@ -122,6 +122,7 @@ def refute(conv: Convolution, size: tuple[int, ...]) -> Witness:
         "vanishes, all scores are zero and the output is that of the window's mean.",
         layer=lambda seed: _random(conv, size, seed, query_bias=False),
         control=lambda seed: _random(conv, size, seed, query_bias=True),
+        needs=TOLD_APART,
     )
 
 
@@ -146,25 +147,23 @@ def refute_literal(conv: Convolution, size: tuple[int, ...]) -> Witness:
     """
     _check(conv, size)
     query = _inside(conv, size)
-    channel, pixel, bound = _told_by_signs(full_taps(conv).cpu())
+    channel, pixel = _told_by_signs(full_taps(conv).cpu())
     seen = seen_by_output(conv, size, query).cpu()
     signs = torch.einsum("c...,c->...", seen[channel], pixel).sign()
     pixels = pixel.reshape(-1, 1, 1)
     inputs = torch.stack([pixels * s for s in (signs**0, -(signs**0), signs)])
     inputs = torch.where(inputs == 0, pixels, inputs)  # what no tap reads
-    offset = 0 if conv.bias is None else conv.bias.detach().double().cpu()
-    targets = torch.einsum("ochw,ichw->io", seen, inputs) + offset
-    return Witness(
+    return Witness.of(
+        conv,
         inputs,
         (query,) * 3,
-        targets,
-        bound,
-        "mean",
-        "Each output is a weighted mean of what one projection makes of single "
-        "pixels: it lies between those of the two constant images.",
+        kind="mean",
+        symmetry="Each output is a weighted mean of what one projection makes of "
+        "single pixels: it lies between those of the two constant images.",
         layer=lambda seed: _random(conv, size, seed, literal=True),
         control=lambda seed: _random(conv, size, seed, query_bias=True),
         relation=_outside,
+        needs="an output whose taps are no nonnegative multiples of one vector",
     )
 
 
@@ -176,16 +175,13 @@ def _outside(outputs: Float[Tensor, "inputs out_channels"]) -> Tensor:
 
 def _told_by_signs(
     taps: Float[Tensor, "taps out_channels in_channels"],
-) -> tuple[int, Tensor, float]:
-    """Return the output channel and the pixel with the largest bound, and the bound.
+) -> tuple[int, Tensor]:
+    """Return the output channel and the pixel with the largest bound.
 
     If two taps are no nonnegative multiples of one vector, the difference of their
     directions has a positive product with one and a negative one with the other.
-
-    Raises:
-        ArgumentError: If there is none.
     """
-    best = (0, taps.new_zeros(taps.shape[2]), 0.0)
+    best, chosen = 0.0, (0, taps.new_zeros(taps.shape[2]))
     for channel, rows in enumerate(taps.unbind(1)):
         directions = functional.normalize(rows, dim=1)
         gaps = (directions[:, None] - directions).flatten(0, 1)
@@ -194,15 +190,9 @@ def _told_by_signs(
         weights = pixels @ rows.mT
         bounds = torch.minimum(weights.relu().sum(1), (-weights).relu().sum(1))
         first = int(bounds.argmax())
-        if float(bounds[first]) > best[2]:
-            best = channel, pixels[first], float(bounds[first])
-    if best[2] <= _ROUNDING * float(taps.abs().sum()):
-        raise ArgumentError(
-            "the witness needs an output whose taps are no nonnegative multiples of "
-            "one vector, got a kernel that one softmax for an output computes: take "
-            "another kernel"
-        )
-    return best
+        if float(bounds[first]) > best:
+            best, chosen = float(bounds[first]), (channel, pixels[first])
+    return chosen
 
 
 def _carried(

@@ -126,7 +126,7 @@ def refute_border(
     _check_windows(conv, size, window)
     require(_pads_zeros(conv), conv, "zero padding for a border witness")
     inputs, queries = constant(conv, size)
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         inputs,
         queries,
@@ -135,6 +135,7 @@ def refute_border(
         "attention sum to one, whatever the scores are.",
         layer=lambda seed: _random(conv, size, window, seed),
         control=lambda seed: _random_on(conv, padded_grid(conv, size), seed),
+        needs="a convolution that maps a constant image to different outputs",
     )
 
 
@@ -164,7 +165,7 @@ def refute_receptive_field(
             "with construct(), or give a smaller window"
         )
     inputs, query = changed(conv, size, _unseen(conv, size, window))
-    return Witness.of_pair(
+    return Witness.of(
         conv,
         inputs,
         (query, query),
@@ -173,6 +174,7 @@ def refute_receptive_field(
         "the output attends to.",
         layer=lambda seed: _random(conv, size, window, seed),
         control=lambda seed: _random(conv, size, size, seed),
+        needs="an output that sees a pixel which the family does not see",
     )
 
 

@@ -18,6 +18,7 @@ from expressivity.geometry import Convolution
 Relation = Callable[[Float[Tensor, "inputs out_channels"]], Tensor]
 _RATE = 0.05
 _SCALE = 1.0
+_UNIT = 2.0**-53  # half an ulp of one in float64
 
 
 def same(outputs: Float[Tensor, "inputs out_channels"]) -> Float[Tensor, "_ _"]:
@@ -61,48 +62,59 @@ class Witness:
     relation: Relation = field(default=same, repr=False)
 
     @classmethod
-    def of_pair(
+    def of(
         cls,
         conv: Convolution,
-        inputs: Tensor,
+        inputs: Float[Tensor, "inputs in_channels ..."],
         query: tuple[tuple[int, ...], ...],
         *,
         kind: str,
         symmetry: str,
         layer: Callable[[int], nn.Module],
         control: Callable[[int], nn.Module] | None = None,
+        relation: Relation = same,
+        share: float = 0.5,
+        needs: str = "a convolution that tells its inputs apart",
     ) -> "Witness":
-        """Return the witness that two inputs with equal outputs make.
+        """Return the witness that inputs make whose outputs a family relates.
+
+        Outputs within e of the convolution's have a relation within e / share of the
+        convolution's. For the family it vanishes, so e is at least share times that.
 
         Args:
             conv: The convolution.
-            inputs: Two inputs, (2, in_channels, *size).
+            inputs: The inputs; the symmetry holds for these very numbers.
             query: The output position of each.
             kind: The kind of witness.
-            symmetry: Why the family treats them alike.
+            symmetry: Why the family relates them.
             layer: Makes a layer of the family.
             control: Makes one with the condition restored.
+            relation: What vanishes for the layer's outputs; by default two inputs have
+                the same outputs.
+            share: By how much outputs need to move for a relation to move by one.
+            needs: What the convolution lacks where there is no bound, for the message.
 
         Returns:
-            The witness; its bound is half the largest difference of a channel.
+            The witness; its bound is rounded downward.
 
         Raises:
-            ArgumentError: If the convolution treats them alike too.
+            ArgumentError: If the convolution's relation vanishes, too, or may do so
+                within the rounding of its outputs.
         """
         inputs = inputs.double()
         with torch.no_grad():
-            wide = (
-                conv.weight.double(),
-                None if conv.bias is None else conv.bias.double(),
-            )
-            targets = _at(_evaluated(conv, inputs, *wide), query)
-        bound = float((targets[0] - targets[1]).abs().max()) / 2
-        if bound == 0:
+            targets = _at(_evaluated(conv, inputs), query)
+            sizes = _at(_evaluated(conv, inputs.abs(), Tensor.abs), query)
+        bound = _rounded_down(conv, share * relation(targets).abs(), sizes)
+        if not bound > 0:
+            size = "×".join(map(str, inputs.shape[2:]))
             raise ArgumentError(
-                f"the {kind} witness needs a convolution that tells its inputs apart, "
-                f"got {conv}, which treats them alike: take another kernel or size"
+                f"the {kind} witness needs {needs}, got {conv} on {size} pixels: take "
+                "another kernel or size"
             )
-        return cls(inputs, query, targets, bound, kind, symmetry, layer, control)
+        return cls(
+            inputs, query, targets, bound, kind, symmetry, layer, control, relation
+        )
 
     def outputs(self, layer: nn.Module) -> Float[Tensor, "inputs out_channels"]:
         """Return what a layer computes where it counts.
@@ -230,9 +242,39 @@ def _at(outputs: Tensor, query: tuple[tuple[int, ...], ...]) -> Tensor:
 
 
 def _evaluated(
-    conv: Convolution, x: Tensor, weight: Tensor, bias: Tensor | None
+    conv: Convolution, x: Tensor, made: Callable[[Tensor], Tensor] = Tensor.clone
 ) -> Tensor:
-    """Evaluate a convolution in float64, whatever dtype it is stored in."""
-    parameters = {"weight": weight} | ({} if bias is None else {"bias": bias})
-    output: Tensor = torch.func.functional_call(conv, parameters, (x,))
+    """Evaluate a convolution in float64, whatever dtype it is stored in.
+
+    Args:
+        conv: The convolution.
+        x: The input, float64.
+        made: What is made of its parameters first.
+
+    Returns:
+        The output.
+    """
+    wide = {name: made(p.double().cpu()) for name, p in conv.named_parameters()}
+    output: Tensor = torch.func.functional_call(conv, wide, (x,))
     return output
+
+
+def _rounded_down(
+    conv: Convolution,
+    least: Float[Tensor, "*relations out_channels"],
+    sizes: Float[Tensor, "inputs out_channels"],
+) -> float:
+    """Return the largest of some computed bounds that is left in exact arithmetic.
+
+    Args:
+        conv: The convolution, for the number of terms of an output.
+        least: Bounds, computed from the outputs.
+        sizes: Sums of the sizes of the terms of each output.
+
+    Returns:
+        Not above the true bound; not positive where that may be zero.
+    """
+    # Whatever the order of summation, and a few operations of the relation.
+    terms = conv.weight[0].numel() + 8
+    off = 2 * terms * _UNIT * sizes.amax(0)
+    return float((least - off).max()) * (1 - 4 * _UNIT)

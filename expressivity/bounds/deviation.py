@@ -278,7 +278,8 @@ def _weights_left(
     spare.index_add_(0, index, torch.cat([matrices, -tap_matrices]))
     kept = spare.flatten(1).any(dim=1)
     lost = matrices.new_zeros(matrices.shape[1])
-    if bool(kept.any()):
+    # A difference that is computed as zero is zero; a longer sum may not be.
+    if bool(kept.any()) or int(index.bincount().max()) > 2:
         added = matrices.abs().sum(dim=(0, 2)) + tap_matrices.abs().sum(dim=(0, 2))
         lost = 2 * len(index) * _UNIT * added
     return places[kept], spare[kept], lost

@@ -205,8 +205,8 @@ def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -
     if largest > torch.finfo(conv.weight.dtype).max:
         raise ArgumentError(
             f"heads='minimal' carry sums over the taps, here up to {largest:.3g}, "
-            f"which {conv.weight.dtype} cannot hold: cast the convolution to a wider dtype, "
-            "or use heads='taps'"
+            f"which {conv.weight.dtype} cannot hold: cast the convolution to a wider "
+            "dtype, or use heads='taps'"
         )
     low = tuple(-anchor for anchor in geometry.anchor)
     window = Window(low, geometry.kernel_size, geometry.dilation)

@@ -244,7 +244,7 @@ def test_a_wrong_layer_and_a_wrong_witness_are_found_out() -> None:
     honest = NORMALISED.refute(conv, size)
     inputs = honest.inputs.clone()
     inputs[:, 0] = 0  # no longer the same on all channels
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv,
         inputs,
         honest.query,

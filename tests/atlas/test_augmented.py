@@ -127,7 +127,7 @@ def test_every_kind_of_convolution_is_refuted_without_query_bias(name: str) -> N
 def test_a_box_filter_on_four_pixels_is_an_exception() -> None:
     box = conv()
     nn.init.constant_(box.weight, 0.25)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         BRANCH.refute(box, (2, 2))
 
 
@@ -148,7 +148,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
     honest = BRANCH.refute(conv(), (4, 3))
     inputs = honest.inputs.clone()
     inputs[(slice(None), slice(None), *honest.query[0])] = 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv(),
         inputs,
         honest.query,

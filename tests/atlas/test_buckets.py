@@ -88,11 +88,11 @@ def test_exceptions() -> None:
     with torch.no_grad():
         alike.weight[..., :4] = alike.weight[..., :1]
         alike.weight[..., -4:] = alike.weight[..., -1:]
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         T5.refute(alike, (12,))
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         T5.refute(far(), (9,))
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         T5.refute(far(kernel_size=15, dilation=1, padding=7), (8,))
 
 
@@ -113,7 +113,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
     honest = T5.refute(far(), (12,))
     inputs = torch.zeros_like(honest.inputs)
     inputs[0, :, 8], inputs[1, :, 7] = 1, 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         far(),
         inputs,
         ((0,), (0,)),

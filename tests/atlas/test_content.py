@@ -27,7 +27,7 @@ def test_two_pixels_cannot_be_told_apart() -> None:
 def test_a_box_filter_on_four_pixels_is_an_exception() -> None:
     box = conv()
     nn.init.constant_(box.weight, 0.25)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         CONTENT.refute(box, (2, 2))
     assert CONTENT.refute(box, (4, 4)).bound > 0  # there some pixels are not seen
 
@@ -51,7 +51,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
         honest.inputs[:, :, 0, 0],
     )
     inputs[0, :, 2, 1] += 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv(),
         inputs,
         ((2, 1), (2, 1)),
@@ -75,7 +75,7 @@ def test_blocks_cannot_be_told_apart_either() -> None:
     first = torch.randn(2, 6, 6).double()
     second = first.clone()
     second[:, :2, :2], second[:, 4:, 2:4] = first[:, 4:, 2:4], first[:, :2, :2]
-    witness = Witness.of_pair(
+    witness = Witness.of(
         convolution,
         torch.stack([first, second]),
         ((0, 0), (0, 0)),
@@ -131,7 +131,7 @@ def test_what_the_block_is_not_asked() -> None:
         SAGAN.refute(nn.Conv1d(1, 1, 3, padding=1), (4,))
     with pytest.raises(ArgumentError, match="needs zero padding"):
         SAGAN.refute(conv(padding_mode="reflect"), (4, 4))
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         SAGAN.refute(conv(kernel_size=1, padding=0), (4, 4))
 
 
@@ -143,7 +143,7 @@ def test_a_witness_for_the_block_that_is_wrong_is_found_out() -> None:
     first = 2 * torch.randn(2, 4, 4).double()
     second = first.clone()
     second[:, 0, 1], second[:, 3, 3] = first[:, 3, 3], first[:, 0, 1]
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         convolution,
         torch.stack([first, second]),
         ((0, 0), (0, 0)),

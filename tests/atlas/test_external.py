@@ -65,7 +65,7 @@ def test_a_query_that_is_not_zero_changes_nothing() -> None:
 def test_a_box_filter_on_four_pixels_has_no_witness() -> None:
     box = conv()
     nn.init.constant_(box.weight, 0.25)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         EXTERNAL.refute(box, (2, 2))
 
 
@@ -84,7 +84,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
     honest = EXTERNAL.refute(conv(), (4, 3))
     inputs = honest.inputs.clone()
     inputs[(0, slice(None), *honest.query[0])] += 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv(),
         inputs,
         honest.query,

@@ -48,11 +48,11 @@ def test_three_hundred_settings() -> None:
 
 
 def test_even_kernels_are_an_exception() -> None:
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         ALIBI.refute(even(), (6,))
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         ALIBI.refute(even(kernel_size=5, padding=2), (7,))
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         ALIBI.refute(conv(), (1,))  # no two tokens beside the query
 
 
@@ -100,7 +100,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
     honest = ALIBI.refute(conv(), (5,))
     inputs = torch.zeros_like(honest.inputs)
     inputs[0, :, 3], inputs[1, :, 4] = 1, 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv(),
         inputs,
         ((2,), (2,)),

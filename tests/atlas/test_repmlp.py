@@ -107,7 +107,7 @@ def test_means_of_other_partitions_are_seen() -> None:
     changed = honest.inputs[:1].clone()
     place = tuple(honest.inputs[0, 0].nonzero()[0])
     changed[(0, slice(None), *place)] += 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv(),
         torch.cat([honest.inputs[:1], changed]),
         honest.query,
@@ -143,7 +143,7 @@ def test_partitions_of_one_pixel_are_an_exception() -> None:
 def test_a_box_around_a_partition_is_an_exception() -> None:
     box = nn.Conv2d(1, 1, (7, 3), padding=(3, 1))
     nn.init.constant_(box.weight, 1)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         REPMLP.refute(box, (4, 2))
 
 

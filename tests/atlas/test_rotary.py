@@ -81,7 +81,7 @@ def test_a_silent_query_on_one_axis() -> None:
 def test_a_box_filter_on_four_pixels_is_an_exception() -> None:
     box = nn.Conv2d(2, 3, 3, padding=1).double()
     nn.init.constant_(box.weight, 0.25)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         ROPE.refute(box, (2, 2))
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_layer_and_a_wrong_witness_are_found_out() -> None:
     honest = ROPE.refute(conv, (4, 3))
     inputs = honest.inputs.clone()
     inputs[:, :, 2, 1] = 1  # the query speaks
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv,
         inputs,
         honest.query,

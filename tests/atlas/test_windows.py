@@ -188,7 +188,7 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
     honest = WINDOWS.refute(conv("circular"), (3, 4))
     inputs = torch.zeros_like(honest.inputs)
     inputs[0, :, 1, 1] = 1
-    wrong = Witness.of_pair(
+    wrong = Witness.of(
         conv("circular"),
         inputs,
         ((1, 0), (1, 0)),

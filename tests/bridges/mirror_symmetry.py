@@ -80,7 +80,7 @@ def check_all_pairs(
     (here,) = witness.query[0]
     row = seen_by_output(conv, (7,), (here,))[0]
     signs = (row - row.flip(1)).sign()
-    whole = Witness.of_pair(
+    whole = Witness.of(
         conv,
         2.5 * torch.stack([signs, signs.flip(1)]),
         witness.query,

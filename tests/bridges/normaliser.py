@@ -69,7 +69,7 @@ def check_own(own: Callable[..., float]) -> None:
     inputs = torch.randn(2, 3, *SIZE, generator=generator, dtype=torch.float64)
     inputs[1] = inputs[0]
     inputs[1, :, *here] += shift
-    witness = Witness.of_pair(
+    witness = Witness.of(
         conv, inputs, (here, here), kind="", symmetry="", layer=lambda seed: layer
     )
     with torch.no_grad():

@@ -52,7 +52,7 @@ def check_windows(conv: nn.Conv2d, bound: Callable[..., float]) -> None:
     for place in unseen:
         signs[:, *place] = seen[0][:, *place].sign()
     columns = [reader(seen[0][:, *place]) for place in unseen]
-    whole = Witness.of_pair(
+    whole = Witness.of(
         conv,
         2.5 * torch.stack([signs, -signs]),
         witness.query,

@@ -82,7 +82,7 @@ def check_reach(bound: Callable[..., float]) -> None:
         assert witness.violation() <= 1e-12
         largest = max(bound(*row) for row in exchanged(refuted, witness))
         assert witness.bound == pytest.approx(largest, rel=1e-12)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         FAMILIES["buckets"].refute(conv, (9,))
     grid = padded_grid(conv, (9,))
     bias = BucketBias(grid.canvas_size[0], 3).double()

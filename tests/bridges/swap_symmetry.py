@@ -40,7 +40,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
         largest = max(best(channels, a, d, 1.0) for channels, a, d, *_ in rows)
         assert witness.bound == pytest.approx(largest, rel=1e-12)
     nn.init.constant_(conv.weight, 0.25)
-    with pytest.raises(ArgumentError, match="weighs them alike"):
+    with pytest.raises(ArgumentError, match="weighs differently"):
         FAMILIES["content"].refute(conv, (2, 2))
 
 
