@@ -18,6 +18,7 @@ from expressivity.atlas.encodings import (
 )
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.pairs import at, middle, summed_most
+from expressivity.atlas.strength import ANCHOR, WIDE, locality
 from expressivity.atlas.tokens import (
     OnTokens,
     bare_grid,
@@ -27,6 +28,7 @@ from expressivity.atlas.tokens import (
 )
 from expressivity.atlas.vit import AbsoluteAttention, with_encoding
 from expressivity.atlas.witness import Witness, randomised
+from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
 from expressivity.grid import Grid
 
@@ -80,30 +82,35 @@ def construct_with_class_token(
 
 
 def construct_normalised(
-    conv: Convolution, size: tuple[int, ...], alpha: float
+    conv: Convolution, size: tuple[int, ...], alpha: float, anchor: float | None = None
 ) -> nn.Module:
-    """Return a block with pre-LayerNorm, for inputs that are small beside e^(α/2).
+    """Return a block with pre-LayerNorm, for inputs that are small beside a constant B.
 
     Two channels that hold ±B make the deviation that LayerNorm divides by constant,
-    but for ‖x‖² beside B² = e^α, and their sum gives away the mean. Rounding grows
-    with B: of a precision ε, B³ = 1/ε leaves the most, and B is no larger than that.
+    but for ‖x‖² beside B², and their sum gives away the mean. Rounding grows with B:
+    of a precision ε, B³ = 1/ε leaves the most.
 
     Args:
         conv: Any convolution with zero, reflect or circular padding.
         size: Pixels per axis of the input, fixed.
         alpha: Locality strength, 1/pixel².
+        anchor: B, at least one; by default ε^−1/3, and no larger.
 
     Returns:
         The layer; a token x comes out too small by ‖x‖²/(4B²) of its size, at most.
 
     Raises:
-        ArgumentError: If it pads by replication.
+        ArgumentError: If it pads by replication, weights are of half precision, in
+            which constants leave no digits for the tokens, or the anchor is too large
+            or below one.
     """
+    require(conv.weight.dtype in WIDE, conv, "weights in float32 or float64")
+    anchor = ANCHOR.checked(anchor, conv.weight.dtype)
+    if anchor < 1:
+        raise ArgumentError(f"anchor needs to be at least 1, got {anchor}")
     grid = token_grid(conv, size)
     encoding = quadratic_encoding(grid, alpha)
     reach = encoding.position.abs().amax(0).clamp(min=1)
-    largest = torch.finfo(conv.weight.dtype).eps ** (-1 / 3)
-    anchor = min(math.exp(min(alpha / 2, 100.0)), largest)
     layer = with_encoding(conv, encoding.in_units(2 * reach), anchor=anchor)
     return OnTokens(layer, grid).to(conv.weight)
 
@@ -178,7 +185,7 @@ FAMILIES = (
             ("padding tokens", *_CONDITIONS),
             _SOURCE,
         ),
-        alpha=32.0,
+        strength=locality(32.0),
         heads="K²",
         constructor=construct,
     ),
@@ -192,7 +199,7 @@ FAMILIES = (
             ("outputs on pixels", *_CONDITIONS),
             _SOURCE,
         ),
-        alpha=56.0,
+        strength=locality(56.0),
         heads="K²",
         constructor=construct_with_class_token,
     ),
@@ -202,12 +209,17 @@ FAMILIES = (
         verdict="conditional",
         claim=Claim(
             "Computes every convolution on every bounded set, with an error of order "
-            "B^−2 + e^−α for two channels that hold ±B; B = e^(α/2). On tokens of all "
-            "values it computes none with a tap beside the query's that sees the mean.",
-            ("bounded inputs", "two channels of constant, large size", *_CONDITIONS),
+            "B^−2 + e^−α for two channels that hold ±B. On tokens of all values it "
+            "computes none with a tap beside the query's that sees the mean.",
+            (
+                "bounded inputs",
+                "float32 or wider",
+                "two channels of constant, large size",
+                *_CONDITIONS,
+            ),
             _SOURCE,
         ),
-        alpha=24.0,
+        strength=locality(24.0),
         heads="K²",
         constructor=construct_normalised,
         refuter=refute_normalised,

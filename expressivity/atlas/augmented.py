@@ -40,13 +40,12 @@ _KEY_DIM = 3
 _SOURCE = "Bello, Zoph, Vaswani, Shlens, Le (2019)"
 
 
-def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Module:
+def construct(conv: Convolution, size: tuple[int, ...]) -> nn.Module:
     """Return the whole layer with a copy of a convolution in it.
 
     Args:
         conv: A convolution over two axes, with any padding.
         size: Pixels per axis of the input.
-        alpha: Means nothing here: there is no error.
 
     Returns:
         The layer, less the channels of its attention, which hold zeros.
@@ -199,7 +198,7 @@ FAMILIES = (
             ("as many convolution channels as the convolution has",),
             _SOURCE,
         ),
-        alpha=1.0,
+        strength=None,
         constructor=construct,
     ),
     Family(

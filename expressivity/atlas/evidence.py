@@ -20,14 +20,15 @@ class Weights:
     """What a constructed layer comes to.
 
     Attributes:
-        alpha: Strength of the construction.
+        strength: Of the construction; ``None`` where that is exact up to rounding.
         error: The largest error on random inputs within ±1, over the largest output of
             the convolution, float64.
         sample: The convolution, and the size of the inputs.
-        curve: The same error at smaller strengths: pairs of both.
+        curve: The same error at smaller strengths, as far as the family takes them:
+            pairs of both.
     """
 
-    alpha: float
+    strength: float | None
     error: float
     sample: Sample
     curve: tuple[tuple[float, float], ...] = ()
@@ -91,7 +92,7 @@ class Evidence:
         lines = []
         if self.weights is not None:
             error = self.weights.error
-            lines.append(f"error {error:.0e}" if error else "exact")
+            lines.append(f"error {error:.0e}" if error else "no difference")
         if self.attack is not None:
             lines.append(f"error ≥ {self.attack.bound:.2g}")
         return lines
@@ -112,7 +113,7 @@ class Evidence:
             "heads": family.heads,
             "source": family.source,
             "holds": self.holds,
-            "alpha": None if weights is None else weights.alpha,
+            "strength": _named(family, weights),
             "error": None if weights is None else weights.error,
             "bound": None if attack is None else attack.bound,
             "attack": None if attack is None else attack.reached[-1],
@@ -121,6 +122,13 @@ class Evidence:
             "symmetry": None if attack is None else attack.witness.symmetry,
             "remarks": list(self.remarks),
         }
+
+
+def _named(family: Family, weights: Weights | None) -> dict[str, float]:
+    """Return the strength of a construction by its name, as an option is given."""
+    if weights is None or weights.strength is None or family.strength is None:
+        return {}
+    return {family.strength.name: weights.strength}
 
 
 # Of a yes: the relative error that is rounding; of a no: of the symmetry.
@@ -154,15 +162,27 @@ def gather(
     if family.constructor is not None:
         taken = _chosen(sample, family.takes, family.construct, remarks)
         weights = measure(family, taken, seed=seed)
-        if curve:
-            strengths = [part * family.alpha for part in _PARTS]
-            points = [measure(family, taken, alpha=a, seed=seed) for a in strengths]
-            pairs = tuple((point.alpha, point.error) for point in points)
-            weights = replace(weights, curve=pairs)
+        if curve and weights.strength is not None:
+            strengths = [part * weights.strength for part in _PARTS]
+            weights = replace(weights, curve=_curve(family, taken, strengths, seed))
     if family.refuter is not None:
         failed = _chosen(sample, family.fails, family.refute, remarks)
         attack = attacked(family, failed, steps=steps, seed=seed)
     return Evidence(family, weights, attack, tuple(remarks))
+
+
+def _curve(
+    family: Family, sample: Sample, strengths: list[float], seed: int
+) -> tuple[tuple[float, float], ...]:
+    """Return strengths that the family takes, and the error at each."""
+    points = []
+    for strength in strengths:
+        try:
+            point = measure(family, sample, strength=strength, seed=seed)
+        except ArgumentError:  # too weak for this convolution
+            continue
+        points.append((strength, point.error))
+    return tuple(points)
 
 
 def _chosen(
@@ -183,22 +203,25 @@ def _chosen(
 
 
 def measure(
-    family: Family, sample: Sample, *, alpha: float | None = None, seed: int = 0
+    family: Family, sample: Sample, *, strength: float | None = None, seed: int = 0
 ) -> Weights:
     """Measure a constructed layer against the convolution, in float64.
 
     Args:
         family: A family with weights.
         sample: The convolution and the input size.
-        alpha: Strength of the construction; by default the family's own.
+        strength: Of the construction; by default the family's own.
         seed: Decides the inputs.
 
     Returns:
         The measurement.
     """
     conv, size = in_float64(sample.conv), sample.size
-    strength = family.alpha if alpha is None else alpha
-    layer = family.construct(conv, size, strength)
+    own, options = family.strength, {}
+    if own is not None:
+        strength = own.checked(strength, conv.weight.dtype)
+        options = {own.name: strength}
+    layer = family.construct(conv, size, **options)
     generator = torch.Generator("cpu").manual_seed(seed)
     shape = (_IMAGES, conv.in_channels, *size)
     x = (

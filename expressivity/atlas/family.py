@@ -2,20 +2,20 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import nn
 
+from expressivity.atlas.strength import Strength, locality
 from expressivity.atlas.witness import Witness
-from expressivity.bounds.leak import check_positive
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
 
 Verdict = Literal["yes", "no", "conditional"]
-Constructor = Callable[[Convolution, tuple[int, ...], float], nn.Module]
+Constructor = Callable[..., nn.Module]
 Refuter = Callable[[Convolution, tuple[int, ...]], Witness]
 
 
@@ -81,10 +81,11 @@ class Family:
         title: A name for tables.
         verdict: ``"yes"``, ``"no"``, or ``"conditional"`` where both can be shown.
         claim: What is claimed.
-        alpha: The strength at which the constructed layer is within 1e−9 of the
-            convolution, relative, in float64; what it means is the family's.
+        strength: What makes the construction as exact as one likes; ``None`` where it
+            is exact up to rounding.
         heads: Heads that the construction needs, in words; empty without heads.
-        constructor: Fills the layer with weights; ``None`` where there are none.
+        constructor: Fills the layer with weights, from a convolution, a size and the
+            strength if there is one; ``None`` where there are none.
         refuter: Finds inputs that the layer cannot tell apart; ``None`` without.
         takes: An example of what the constructor takes.
         fails: An example of what the layer cannot do.
@@ -94,7 +95,7 @@ class Family:
     title: str
     verdict: Verdict
     claim: Claim
-    alpha: float = 40.0
+    strength: Strength | None = field(default_factory=locality)
     heads: str = ""
     constructor: Constructor | None = None
     refuter: Refuter | None = None
@@ -115,7 +116,7 @@ class Family:
         self,
         conv: Convolution,
         size: Sequence[int] = (8, 8),
-        alpha: float | None = None,
+        **strength: float,
     ) -> nn.Module:
         """Return a layer of the family that computes a convolution.
 
@@ -123,14 +124,16 @@ class Family:
             conv: The convolution; zero padding that keeps the size unless the family
                 takes others.
             size: Pixels per axis of the input.
-            alpha: Strength of the construction; by default the family's own.
+            strength: The family's strength by its name, ``alpha=`` for most; by default
+                one that suits the dtype of the convolution.
 
         Returns:
             A module that maps the convolution's input to its output, in its dtype.
 
         Raises:
-            ArgumentError: If the family has no such layer; if it does not take the
-                convolution, with the condition that is not met.
+            ArgumentError: If the family has no such layer, or no such strength; if the
+                strength is out of range; if the family does not take the convolution,
+                with the condition that is not met.
             UnsupportedModuleError: If ``conv`` is no plain convolution.
         """
         if self.constructor is None:
@@ -138,11 +141,19 @@ class Family:
                 f"{self.title} computes no arbitrary convolution: ask for the witness "
                 "with refute()"
             )
-        strength = check_positive("alpha", self.alpha if alpha is None else alpha)
         conv, size = plain_convolution(conv), tuple(size)
         ConvGeometry.from_conv(conv).check_input(size)
+        own = self.strength
+        if other := strength.keys() - ({own.name} if own else set()):
+            raise ArgumentError(
+                f"{self.title} takes {f'{own.name}=' if own else 'no strength'}, got "
+                f"{', '.join(sorted(other))}: leave it out"
+            )
+        values = []
+        if own is not None:
+            values.append(own.checked(strength.get(own.name), conv.weight.dtype))
         with torch.device("cpu"):  # where layers make their own parameters
-            return self.constructor(conv, size, strength)
+            return self.constructor(conv, size, *values)
 
     def refute(self, conv: Convolution, size: Sequence[int] = (8, 8)) -> Witness:
         """Return inputs on which every layer of the family fails a convolution.

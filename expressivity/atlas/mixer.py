@@ -33,6 +33,7 @@ from expressivity.atlas.mixer_stem import (
     construct_mixer_with_stem,
 )
 from expressivity.atlas.pairs import at, middle, summed_most
+from expressivity.atlas.strength import ANCHOR
 from expressivity.atlas.token_mixing import (
     head_of,
     linear_mlp,
@@ -55,15 +56,12 @@ _SHIFT, _GRAIN = 1.0, 2.0**-20
 _HIDDEN, _SCALE = 16, 0.2
 
 
-def construct_mixer(
-    conv: Convolution, size: tuple[int, ...], alpha: float
-) -> nn.Module:
+def construct_mixer(conv: Convolution, size: tuple[int, ...]) -> nn.Module:
     """Return a Mixer block without normaliser that computes a convolution exactly.
 
     Args:
         conv: A convolution whose taps are multiples of one matrix.
         size: Pixels per axis of the input.
-        alpha: Without meaning: there is no error but rounding.
 
     Returns:
         The layer.
@@ -75,15 +73,12 @@ def construct_mixer(
     return _without_stem(MixerBlock, conv, size)
 
 
-def construct_feed_forward(
-    conv: Convolution, size: tuple[int, ...], alpha: float
-) -> nn.Module:
+def construct_feed_forward(conv: Convolution, size: tuple[int, ...]) -> nn.Module:
     """Return a feed-forward-only block without normaliser that computes a convolution.
 
     Args:
         conv: A convolution whose taps are multiples of one matrix.
         size: Pixels per axis of the input.
-        alpha: Without meaning: there is no error but rounding.
 
     Returns:
         The layer.
@@ -245,6 +240,7 @@ FAMILIES = (
             _NO_STEM,
             "Tolstikhin et al. (2021)",
         ),
+        strength=None,
         constructor=construct_mixer,
         takes=_takes,
         refuter=refute_mixer,
@@ -255,7 +251,7 @@ FAMILIES = (
         verdict="yes",
         claim=Claim(
             "Computes every convolution on bounded inputs, with an error of order "
-            "e^−α where constants are e^(α/2) times the inputs; on all of Rⁿ none.",
+            "B^−2 where constants are B times the inputs; on all of Rⁿ none.",
             (
                 f"inputs within a bound, by default {INPUT_BOUND:g}",
                 "float32 or wider",
@@ -264,7 +260,7 @@ FAMILIES = (
             ),
             "Tolstikhin et al. (2021)",
         ),
-        alpha=22.0,
+        strength=ANCHOR,
         constructor=construct_mixer_with_stem,
     ),
     Family(
@@ -278,6 +274,7 @@ FAMILIES = (
             _NO_STEM,
             "Melas-Kyriazi (2021)",
         ),
+        strength=None,
         constructor=construct_feed_forward,
         takes=_takes,
         refuter=refute_feed_forward,
@@ -288,7 +285,7 @@ FAMILIES = (
         verdict="yes",
         claim=Claim(
             "Computes every convolution on bounded inputs, with an error of order "
-            "e^−α where constants are e^(α/2) times the inputs; on all of Rⁿ none.",
+            "B^−2 where constants are B times the inputs; on all of Rⁿ none.",
             (
                 f"inputs within a bound, by default {INPUT_BOUND:g}",
                 "float32 or wider",
@@ -297,7 +294,7 @@ FAMILIES = (
             ),
             "Melas-Kyriazi (2021)",
         ),
-        alpha=22.0,
+        strength=ANCHOR,
         constructor=construct_feed_forward_with_stem,
     ),
 )

@@ -2,13 +2,12 @@
 
 Each of the ρ spatial kernels has channels of its own, and offsets tell the perceptron
 over the tokens which; the head weighs them with the matrices B_r. The normaliser hardly
-varies beside large constants ±B: B² of order e^α relative to the inputs makes its error
-of order e^−α.
+varies beside constants that are B times the inputs: its error is of order B^−2.
 
 - **MLP-Mixer**: copies of the input with alternating signs, whose mean is zero, and two
-  channels that hold ±B; offsets are biases of the normaliser.
+  channels that hold a constant and its opposite; offsets are biases of the normaliser.
 - **Feed-forward-only**: copies of the input with offsets, and three class tokens: one
-  holds a zero, by which the mean that is taken off is known, two hold ±B.
+  holds a zero, by which the mean that is taken off is known, two hold the constants.
 
 On all of Rⁿ no setting does: what a normalised token mixing adds is bounded.
 """
@@ -18,6 +17,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from expressivity.atlas.strength import WIDE
 from expressivity.atlas.token_mixing import (
     SPACING,
     head_of,
@@ -31,13 +31,13 @@ from expressivity.atlas.tokens import OnTokens, bare_grid, require
 from expressivity.geometry import Convolution
 
 INPUT_BOUND = 4.0
-_DTYPES, _WIDE = (torch.float32, torch.float64), "weights in float32 or float64"
+_WIDE = "weights in float32 or float64"
 
 
 def construct_mixer_with_stem(
     conv: Convolution,
     size: tuple[int, ...],
-    alpha: float,
+    anchor: float,
     input_bound: float = INPUT_BOUND,
 ) -> nn.Module:
     """Return a stem and a normalised Mixer block that compute a convolution.
@@ -45,25 +45,23 @@ def construct_mixer_with_stem(
     Args:
         conv: Any convolution whose outputs stand on pixels.
         size: Pixels per axis of the input.
-        alpha: Minus the logarithm of the normaliser's relative variation; rounding
-            grows with e^(α/2), so that about 10 is best in float32, 22 in float64.
+        anchor: B, how large the constants are beside the inputs, in the norm that the
+            normaliser takes. Rounding grows with it, and ε^−1/3 leaves the most digits.
         input_bound: Largest absolute value of the inputs.
 
     Returns:
-        The layer; its error is of order e^−α on all inputs within the bound.
+        The layer; its error is of order B^−2 on all inputs within the bound.
 
     Raises:
         ArgumentError: If some output stands on no pixel, or weights are of half
             precision, in which offsets leave no digits for the image.
     """
-    require(conv.weight.dtype in _DTYPES, conv, _WIDE)
+    require(conv.weight.dtype in WIDE, conv, _WIDE)
     factors, basis = spatial_factors(conv)
     ranks, _, channels = basis.shape
     copies = ranks + ranks % 2  # an even number: signs alternate, the mean is zero
-    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu").repeat(
-        copies // 2
-    )
-    constant = input_bound * math.sqrt(copies * channels * math.exp(alpha))
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu").repeat(copies // 2)
+    constant = input_bound * anchor * math.sqrt(copies * channels)
     width = copies * channels + 2
     levels = _levels(ranks, input_bound)
     stem = nn.Linear(channels, width).double()
@@ -72,7 +70,7 @@ def construct_mixer_with_stem(
             mixing_matrices(conv, size, factors),
             levels,
             bound=input_bound,
-            alpha=alpha,
+            tail=anchor**-2,
         ),
         switched_off(width),
     ).double()
@@ -100,7 +98,7 @@ def construct_mixer_with_stem(
 def construct_feed_forward_with_stem(
     conv: Convolution,
     size: tuple[int, ...],
-    alpha: float,
+    anchor: float,
     input_bound: float = INPUT_BOUND,
 ) -> nn.Module:
     """Return a stem and a normalised feed-forward-only block for a convolution.
@@ -108,18 +106,18 @@ def construct_feed_forward_with_stem(
     Args:
         conv: Any convolution whose outputs stand on pixels.
         size: Pixels per axis of the input.
-        alpha: Minus the logarithm of the normaliser's relative variation; rounding
-            grows with e^(α/2), so that about 10 is best in float32, 22 in float64.
+        anchor: B, how large the constants are beside the inputs, in the norm that the
+            normaliser takes. Rounding grows with it, and ε^−1/3 leaves the most digits.
         input_bound: Largest absolute value of the inputs.
 
     Returns:
-        The layer; its error is of order e^−α on all inputs within the bound.
+        The layer; its error is of order B^−2 on all inputs within the bound.
 
     Raises:
         ArgumentError: If some output stands on no pixel, or weights are of half
             precision, in which offsets leave no digits for the image.
     """
-    require(conv.weight.dtype in _DTYPES, conv, _WIDE)
+    require(conv.weight.dtype in WIDE, conv, _WIDE)
     factors, basis = spatial_factors(conv)
     ranks, _, channels = basis.shape
     pixels = math.prod(size)
@@ -130,7 +128,7 @@ def construct_feed_forward_with_stem(
     # channels have mean zero and the same sum of squares where the image is zero.
     known = (pixels + 1) * offsets.square() * (1 + (pixels + 1) / 2)
     varying = pixels * input_bound * (2 * float(offsets.abs().max()) + input_bound)
-    squares = math.exp(alpha) * varying + float(known.max())
+    squares = anchor**2 * varying + float(known.max())
     constants = ((squares - known) / 2).sqrt()
     balance = -(pixels + 1) * offsets / 2
     class_tokens = torch.stack([offsets, balance + constants, balance - constants])
@@ -142,7 +140,7 @@ def construct_feed_forward_with_stem(
             nn.functional.pad(rows, (0, 2, 0, 3)),
             levels,
             bound=2 * input_bound,
-            alpha=alpha,
+            tail=anchor**-2,
         ),
         switched_off(len(offsets)),
     ).double()

@@ -28,7 +28,6 @@ _SCALE = 0.2
 def construct(
     conv: Convolution,
     size: tuple[int, ...],
-    alpha: float,
     partition: tuple[int, int] | None = None,
 ) -> nn.Module:
     """Return FC3 with a convolution in it.
@@ -36,7 +35,6 @@ def construct(
     Args:
         conv: Any convolution in two axes.
         size: Pixels per axis of the input.
-        alpha: Without meaning: there is no error but rounding.
         partition: Pixels per axis of a partition, by default the image. With smaller
             ones every partition is convolved by itself, with its own padding.
 
@@ -176,6 +174,7 @@ FAMILIES = (
             ("one partition that is the whole image", "two axes"),
             "Ding et al. (2021)",
         ),
+        strength=None,
         constructor=construct,
         refuter=refute,
     ),

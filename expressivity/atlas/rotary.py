@@ -22,6 +22,7 @@ from torch.nn import functional
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.pairs import exchanged
 from expressivity.atlas.sinusoidal import frequencies, gap
+from expressivity.atlas.strength import locality
 from expressivity.atlas.tokens import (
     OnTokens,
     padded_grid,
@@ -151,7 +152,8 @@ def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Modu
         head_dim=head_dim,
     ).double()
     theta = frequencies(head_dim // axes)
-    strength = math.sqrt(head_dim) * alpha / gap(theta, grid.canvas_size)
+    least = gap(theta, grid.canvas_size, conv.weight.dtype)
+    strength = math.sqrt(head_dim) * alpha / least
     constant = torch.tensor([1.0, 0.0], dtype=torch.float64, device="cpu").repeat(
         heads, head_dim // 2
     )
@@ -229,7 +231,7 @@ FAMILIES = (
             ),
             "Su et al. (2021), equations 14 to 16",
         ),
-        alpha=32.0,
+        strength=locality(32.0),
         heads="K²",
         constructor=construct,
         refuter=refute,

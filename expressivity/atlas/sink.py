@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
+from expressivity.atlas.strength import locality
 from expressivity.atlas.tokens import bare_grid, require, tap_factors
 from expressivity.encoding import positional_scores
 from expressivity.geometry import Convolution
@@ -164,7 +165,7 @@ FAMILIES = (
             ("a score of the sink that is learned", *_CONDITIONS),
             _SOURCE,
         ),
-        alpha=56.0,
+        strength=locality(56.0),
         heads="K²",
         constructor=construct,
     ),
@@ -178,7 +179,7 @@ FAMILIES = (
             _CONDITIONS,
             _SOURCE,
         ),
-        alpha=32.0,
+        strength=locality(32.0),
         heads="K²",
         constructor=construct_doubled,
     ),

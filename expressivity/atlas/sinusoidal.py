@@ -21,13 +21,13 @@ from torch import Tensor, nn
 
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.multihead import HeadWeights
+from expressivity.atlas.strength import locality
 from expressivity.atlas.tokens import OnTokens, positions_of, tap_factors, token_grid
 from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
 
 _BASE = 10000.0
 _PAIRS = 4  # frequencies that a head sees, per axis
-_SMALLEST_GAP = 1e-12  # below, strengths would magnify the rounding of float64
 
 
 class SinusoidalAttention(nn.Module):
@@ -98,18 +98,24 @@ def frequencies(channels: int) -> Float[Tensor, " pairs"]:
     return _BASE ** (-2 * pairs / channels)
 
 
-def gap(theta: Float[Tensor, " pairs"], size: Sequence[int]) -> float:
+def gap(
+    theta: Float[Tensor, " pairs"],
+    size: Sequence[int],
+    dtype: torch.dtype = torch.float64,
+) -> float:
     """Return how much Σ_f cos(n θ_f) is larger at n = 0 than at any other pixel.
 
     Args:
         theta: Frequencies, 1/pixel.
         size: Tokens per axis; sums of the axes are added up.
+        dtype: In what scores are computed.
 
     Returns:
         The gap; infinite for a single token.
 
     Raises:
-        ArgumentError: If there is none: every n θ_f is a multiple of 2π.
+        ArgumentError: If there is none beside the rounding of a score: every n θ_f is
+            close to a multiple of 2π.
 
     Example:
         >>> round(gap(frequencies(8), (64,)), 2), round(gap(frequencies(64), (64,)), 2)
@@ -118,7 +124,7 @@ def gap(theta: Float[Tensor, " pairs"], size: Sequence[int]) -> float:
     steps = torch.arange(1, max(size), dtype=torch.float64, device="cpu")
     falls = 2 * (steps[:, None] * theta / 2).sin().square().sum(1)  # 1 − cos
     least = min(falls.tolist(), default=math.inf)
-    if least < _SMALLEST_GAP:
+    if least <= len(theta) * len(size) * torch.finfo(dtype).eps:
         raise ArgumentError(
             "the frequencies need to tell apart all positions of an axis, got "
             f"{theta.tolist()}, which turn full circles in {int(falls.argmin()) + 1} "
@@ -191,7 +197,7 @@ def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Modu
     # Frequencies are read off what is left without the content.
     place = torch.eye(embed, dtype=torch.float64, device="cpu")[seen]
     place = place - place @ content.mT @ content
-    strength = alpha / gap(theta, grid.canvas_size)
+    strength = alpha / gap(theta, grid.canvas_size, conv.weight.dtype)
     weights = HeadWeights(
         query=strength * rotations(centers, theta) @ place,
         query_bias=torch.zeros(heads, len(place), dtype=torch.float64, device="cpu"),
@@ -234,7 +240,7 @@ FAMILIES = (
             ),
             "Vaswani et al. (2017), section 3.5",
         ),
-        alpha=32.0,
+        strength=locality(32.0),
         heads="K²",
         constructor=construct,
     ),

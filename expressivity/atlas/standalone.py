@@ -30,6 +30,7 @@ from expressivity.atlas.pairs import (
     swapped,
 )
 from expressivity.atlas.standalone_layer import StandAloneAttention
+from expressivity.atlas.strength import locality, third_of_digits
 from expressivity.atlas.tokens import (
     OnCanvas,
     factored,
@@ -51,12 +52,16 @@ def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Modu
     Args:
         conv: A convolution over two axes with zero padding.
         size: Pixels per axis of the input.
-        alpha: Locality strength, 1/pixel². The layer is exact at every strength;
-            numbers grow large where it is far below one.
+        alpha: Locality strength, 1/pixel². The layer is exact at every strength, but
+            heads cancel where it is far below one.
 
     Returns:
         The layer, with a query bias and an output projection, one head for every
         offset of the window.
+
+    Raises:
+        ArgumentError: If the convolution is not over two axes or pads otherwise; if
+            heads are so soft that they cancel more than a third of the digits.
     """
     require_plane(conv)
     window = _window(conv)
@@ -202,6 +207,13 @@ def _carried(
     gaps = [offset - offset[:, None] for offset in offsets]
     attended = torch.kron(*((-alpha * gap.square()).softmax(1) for gap in gaps))
     taps = full_taps(conv).cpu()
+    inverse = torch.linalg.inv_ex(attended.mT).inverse
+    magnified = float((attended.mT @ inverse.abs()).sum(1).max())
+    if not magnified <= third_of_digits(conv.weight.dtype):
+        raise ArgumentError(
+            f"{alpha=} makes heads so soft that they cancel to a part in "
+            f"{magnified:.3g}, more than {conv.weight.dtype} has digits for: raise it"
+        )
     height, width = map(len, offsets)
     rows, columns = ConvGeometry.from_conv(conv).centers().unbind(-1)
     kernel = taps.new_zeros(height, width, *taps.shape[1:])
@@ -277,7 +289,7 @@ FAMILIES = (
             ),
             _SOURCE,
         ),
-        alpha=4.0,
+        strength=locality(4.0),
         heads="K²",
         constructor=construct,
         refuter=refute,

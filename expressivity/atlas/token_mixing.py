@@ -56,7 +56,7 @@ def toothed_mlp(
     levels: Float[Tensor, " ranks"],
     *,
     bound: float,
-    alpha: float,
+    tail: float,
 ) -> Mlp:
     """Return a perceptron that multiplies with the matrix of the level it is on.
 
@@ -64,17 +64,15 @@ def toothed_mlp(
         matrices: A_r, float64.
         levels: L_r, at least 6 bounds apart.
         bound: How far from its level an input is at most.
-        alpha: A tooth is exact up to an error of order e^−α, in units of the bound.
+        tail: A tooth is exact up to an error of that order, in units of the bound.
 
     Returns:
         x ↦ A_r (x − L_r) for all x whose entries are near L_r.
     """
     tokens = matrices.shape[1]
-    # The tail of a hinge, Φ(−κ bound), is below e^−α with this κ.
-    sharpness = (1 + math.sqrt(2 * alpha)) / bound
-    knots = levels[:, None] + bound * torch.tensor(
-        _KNOTS, dtype=torch.float64, device="cpu"
-    )
+    # What a hinge leaves, Φ(−κ bound), is below the tail with this κ.
+    sharpness = (1 + math.sqrt(max(-2 * math.log(tail), 0.0))) / bound
+    knots = levels[:, None] + bound * torch.tensor(_KNOTS, dtype=torch.float64, device="cpu")
     slopes = torch.tensor(_SLOPES, dtype=torch.float64, device="cpu") / sharpness
     mlp = Mlp(tokens, knots.numel() * tokens).double()
     eye = torch.eye(tokens, dtype=torch.float64, device="cpu")

@@ -12,7 +12,7 @@ from rich.table import Table
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import STEPS, Evidence, gather
 from expressivity.atlas.family import Sample
-from expressivity.cli.atlas_page import page
+from expressivity.cli.atlas_page import page, weights_in_words
 from expressivity.cli.claims import Claim, conclude, describe
 from expressivity.cli.console import track
 from expressivity.cli.layers import layer_of_model
@@ -169,7 +169,7 @@ def _explained(evidence: Evidence) -> list[str]:
     if weights is not None:
         size = "×".join(map(str, weights.sample.size))
         lines += ["", f"weights for {weights.sample.conv} on {size} pixels"]
-        lines += [f"  error {e:.1e} at α = {a:.3g}" for a, e in weights.curve]
+        lines += [f"  {line}" for line in weights_in_words(evidence)]
     if attack is not None:
         steps, reached = len(attack.reached) - 1, attack.reached[-1]
         lines += [

@@ -54,6 +54,26 @@ def page(found: Sequence[Evidence]) -> str:
     )
 
 
+def weights_in_words(evidence: Evidence) -> list[str]:
+    """Say how far constructed weights are from the convolution.
+
+    Args:
+        evidence: Gathered with ``curve=True``, of a family with weights.
+
+    Returns:
+        One line for each strength, or a single one where the family has none.
+    """
+    weights, strength = evidence.weights, evidence.family.strength
+    if weights is None:
+        return []
+    if strength is None:
+        return [f"error {weights.error:.1e}, with no strength to choose"]
+    return [
+        f"error {error:.1e} at {strength.symbol} = {value:.3g}"
+        for value, error in weights.curve
+    ]
+
+
 def _row(evidence: Evidence) -> str:
     family = evidence.family
     cells = (
@@ -77,7 +97,7 @@ def _section(evidence: Evidence) -> str:
     if weights is not None:
         parts.append(
             f"<p>Weights for <code>{escape(str(weights.sample.conv))}</code>: relative "
-            f"error {weights.error:.1e} at α = {weights.alpha:.3g}.</p>"
+            f"{weights_in_words(evidence)[-1]}.</p>"
         )
     if attack is not None:
         restored = (

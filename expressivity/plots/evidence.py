@@ -40,7 +40,7 @@ def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Fig
     figure = figure or new_figure(_PANEL * panels, _HEIGHT)
     places = list(figure.subplots(1, panels, squeeze=False)[0])
     if weights is not None:
-        _draw_curve(places.pop(0), weights)
+        _draw_curve(places.pop(0), evidence, weights)
     if attack is not None:
         _draw_input(places.pop(0), attack, 0)
         _draw_input(places.pop(0), attack, 1)
@@ -48,12 +48,17 @@ def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Fig
     return figure
 
 
-def _draw_curve(axes: "Axes", weights: Weights) -> None:
-    strengths, errors = zip(*weights.curve, strict=True)
+def _draw_curve(axes: "Axes", evidence: Evidence, weights: Weights) -> None:
+    strength = evidence.family.strength
+    points = weights.curve if strength else ((0.0, weights.error),)
+    strengths, errors = zip(*points, strict=True)
     shown = [max(error, _EXACT) for error in errors]
     axes.semilogy(strengths, shown, color=BLUE, marker="o", markersize=3)
     axes.axhline(LARGEST_ERROR, color=FAINT, linestyle=":", linewidth=1)
-    axes.set_xlabel("strength α of the construction", fontsize=SMALL_TEXT)
+    if strength is None:
+        axes.set_xticks([])
+    label = f"strength {strength.symbol} of the construction" if strength else ""
+    axes.set_xlabel(label, fontsize=SMALL_TEXT)
     axes.set_ylabel("relative error", fontsize=SMALL_TEXT)
     axes.set_title("constructed weights", fontsize=TEXT)
     axes.tick_params(labelsize=SMALL_TEXT)

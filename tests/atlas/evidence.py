@@ -47,15 +47,22 @@ def assert_error_falls(
     rate: float,
     slack: float = 0.25,
 ) -> None:
-    """The error falls like e^−rate·α between neighbouring strengths."""
+    """The error falls like e^−rate·α between neighbouring strengths; B is e^(α/2)."""
     conv = copy.deepcopy(conv).double()
     errors = [
-        relative_error(family.construct(conv, size, alpha=alpha), conv, size)
+        relative_error(
+            family.construct(conv, size, **_named(family, alpha)), conv, size
+        )
         for alpha in alphas
     ]
     for (first, before), (second, after) in pairwise(zip(alphas, errors, strict=True)):
         slope = math.log(before / after) / (second - first)
         assert abs(slope / rate - 1) <= slack, (family.name, errors)
+
+
+def _named(family: Family, alpha: float) -> dict[str, float]:
+    anchored = family.strength.name == "anchor"
+    return {"anchor": math.exp(alpha / 2)} if anchored else {"alpha": alpha}
 
 
 def assert_cannot(

@@ -55,9 +55,10 @@ def test_what_a_family_has_not_is_named(family: ex.atlas.Family) -> None:
     if family.constructor is None:
         with pytest.raises(ArgumentError, match="ask for the witness with refute"):
             family.construct(nn.Conv2d(1, 1, 3, padding=1))
-    else:
-        with pytest.raises(ArgumentError, match="alpha needs a positive"):
-            family.construct(family.takes().conv, family.takes().size, alpha=-1.0)
+    elif family.strength is not None:
+        name = family.strength.name
+        with pytest.raises(ArgumentError, match=f"{name} needs a positive"):
+            family.construct(family.takes().conv, family.takes().size, **{name: -1.0})
     if family.refuter is None:
         with pytest.raises(ArgumentError, match="ask for the layer with construct"):
             family.refute(nn.Conv2d(1, 1, 3, padding=1))

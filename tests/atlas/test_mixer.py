@@ -69,7 +69,7 @@ def test_the_error_falls_with_the_constants(family: Family) -> None:
 @pytest.mark.parametrize("family", STEMS, **NAME)
 def test_other_dtypes(family: Family) -> None:
     conv = nn.Conv2d(2, 3, 3, padding=1)
-    layer = family.construct(conv, (3, 4), alpha=10.0)
+    layer = family.construct(conv, (3, 4))
     assert next(layer.parameters()).dtype == torch.float32
     assert relative_error(layer, conv, (3, 4)) < 1e-3
     with pytest.raises(ArgumentError, match="float32 or float64"):
@@ -96,7 +96,7 @@ def test_on_all_inputs_no_setting_will_do(family: Family) -> None:
 def test_the_bound_of_the_inputs_can_be_chosen() -> None:
     conv = random_conv()
     x = torch.full((1, 2, 3, 4), 50.0, dtype=torch.float64)
-    layer = construct_mixer_with_stem(conv, (3, 4), 22.0, input_bound=50.0)
+    layer = construct_mixer_with_stem(conv, (3, 4), 6e4, input_bound=50.0)
     with torch.no_grad():
         assert float((layer(x) - conv(x)).abs().max()) < 1e-7
 
@@ -207,7 +207,7 @@ def test_a_tooth_is_the_identity_on_its_level_and_zero_on_others() -> None:
     ones = torch.ones(2, 1, 1, dtype=torch.float64)
     levels = torch.tensor([-9.0, 9.0], dtype=torch.float64)
     signs = torch.tensor([1.0, 0.0], dtype=torch.float64)[:, None, None]
-    tooth = toothed_mlp(signs * ones, levels, bound=3.0, alpha=30.0)
+    tooth = toothed_mlp(signs * ones, levels, bound=3.0, tail=math.exp(-30))
     near = torch.linspace(-3, 3, 31, dtype=torch.float64)[:, None]
     tail = 3 * math.exp(-30)
     with torch.no_grad():

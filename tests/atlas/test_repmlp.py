@@ -52,7 +52,7 @@ def test_other_dtypes() -> None:
 
 @pytest.mark.parametrize("partition", [(4, 6), (2, 3), (4, 2), (1, 1)])
 def test_partitions_are_convolved_by_themselves(partition: tuple[int, int]) -> None:
-    layer = construct(conv := nn.Conv2d(2, 3, 3, padding=1), (4, 6), 1.0, partition)
+    layer = construct(conv := nn.Conv2d(2, 3, 3, padding=1), (4, 6), partition)
     x = torch.randn(2, 2, 4, 6)
     rows, columns = partition
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_partitions_are_convolved_by_themselves(partition: tuple[int, int]) -> N
 
 def test_a_convolution_that_stays_in_partitions_is_computed() -> None:
     patches = nn.Conv2d(2, 3, 2, stride=2).double()
-    layer = construct(patches, (4, 6), 1.0, (2, 2))
+    layer = construct(patches, (4, 6), (2, 2))
     assert relative_error(layer, patches, (4, 6)) < 1e-14
 
 
@@ -167,4 +167,4 @@ def test_two_axes_and_tiles() -> None:
     with pytest.raises(ArgumentError, match="two axes"):
         REPMLP.refute(line, (6,))
     with pytest.raises(ArgumentError, match="partitions that tile 4×6 pixels"):
-        construct(nn.Conv2d(1, 1, 3, padding=1), (4, 6), 1.0, (3, 3))
+        construct(nn.Conv2d(1, 1, 3, padding=1), (4, 6), (3, 3))

@@ -1,5 +1,6 @@
 """Torch's GELU, and the perceptrons of MLP-Mixer."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -59,7 +60,7 @@ def _check_teeth(tooth: Callable[[float, float], float]) -> None:
     """A sharp tooth is that of ReLU, up to the tail of a hinge."""
     levels = torch.tensor([-3.0, 3.0], dtype=torch.float64)
     first_only = torch.tensor([1.0, 0.0], dtype=torch.float64)[:, None, None]
-    mlp = toothed_mlp(first_only, levels, bound=0.8, alpha=40.0)
+    mlp = toothed_mlp(first_only, levels, bound=0.8, tail=math.exp(-40))
     for x in (-9.0, -4.1, -0.8, 0.0, 0.3, 0.79, 4.0, 5.2):
         found = mlp(torch.full((1, 1, 1), x - 3, dtype=torch.float64)).item()
         assert found == pytest.approx(tooth(x, 0.8), abs=1e-13)
@@ -71,7 +72,7 @@ def _check_blocks() -> None:
     conv.weight.copy_(torch.randn(3, 2, 1, 1).double() * torch.randn(3, 3).double())
     x = torch.randn(1, 2, 3, 4, dtype=torch.float64)
     for construct in (construct_mixer, construct_feed_forward):
-        found = construct(conv, (3, 4), 1.0)(x)
+        found = construct(conv, (3, 4))(x)
         torch.testing.assert_close(
             found, exact_convolution(conv, x), rtol=0, atol=1e-13
         )
