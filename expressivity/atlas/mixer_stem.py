@@ -60,7 +60,9 @@ def construct_mixer_with_stem(
     factors, basis = spatial_factors(conv)
     ranks, _, channels = basis.shape
     copies = ranks + ranks % 2  # an even number: signs alternate, the mean is zero
-    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu").repeat(copies // 2)
+    signs = torch.tensor([1.0, -1.0], dtype=torch.float64, device="cpu").repeat(
+        copies // 2
+    )
     constant = input_bound * anchor * math.sqrt(copies * channels)
     width = copies * channels + 2
     levels = _levels(ranks, input_bound)

@@ -72,7 +72,9 @@ def toothed_mlp(
     tokens = matrices.shape[1]
     # What a hinge leaves, Φ(−κ bound), is below the tail with this κ.
     sharpness = (1 + math.sqrt(max(-2 * math.log(tail), 0.0))) / bound
-    knots = levels[:, None] + bound * torch.tensor(_KNOTS, dtype=torch.float64, device="cpu")
+    knots = levels[:, None] + bound * torch.tensor(
+        _KNOTS, dtype=torch.float64, device="cpu"
+    )
     slopes = torch.tensor(_SLOPES, dtype=torch.float64, device="cpu") / sharpness
     mlp = Mlp(tokens, knots.numel() * tokens).double()
     eye = torch.eye(tokens, dtype=torch.float64, device="cpu")

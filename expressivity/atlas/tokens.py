@@ -189,7 +189,8 @@ def factored(
     inputs = [spanning_directions(matrix.mT) for matrix in matrices]
     rank = max(1, *(each.shape[1] for each in inputs))
     if rank == min(outputs, channels):
-        eye = torch.eye(rank).to(matrices).expand(len(matrices), -1, -1)
+        eye = torch.eye(rank, dtype=matrices.dtype, device=matrices.device)
+        eye = eye.expand(len(matrices), -1, -1)
         return (eye, matrices) if rank == channels else (matrices, eye)
     value = torch.stack([
         functional.pad(each, (0, rank - each.shape[1])).mT for each in inputs
