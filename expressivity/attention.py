@@ -27,6 +27,7 @@ from expressivity.strategies import (
     Explanation,
     Heads,
     Memo,
+    Placement,
     attention_scores,
     check_name,
     select,
@@ -52,6 +53,12 @@ class RelativeSelfAttention(ConvolutionAttributes):
     float32, in a layer of half precision too: bfloat16 holds whole numbers to 256 only,
     so heads further out would attend to other pixels. ``.half()`` and ``.bfloat16()``
     leave them as they are.
+
+    ``torch.compile`` traces the layer again when ``alpha`` or ``centers`` have changed
+    (on a GPU, writing through ``.data`` is not seen). A program of ``torch.export``
+    keeps their values, whatever is loaded into it later. Positions that are trained
+    are inputs of the graph instead, and every head is evaluated alone: freeze them
+    (``requires_grad_(False)``) before compiling for inference.
 
     Attributes:
         geometry: Canvas and query grid.
@@ -334,6 +341,7 @@ class RelativeSelfAttention(ConvolutionAttributes):
             content,
             table,
             self._memo,
+            lambda: self._placement,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -454,10 +462,7 @@ class RelativeSelfAttention(ConvolutionAttributes):
         def check() -> None:
             table.check_reach(grid.queries, grid.canvas_size)
 
-        if torch.compiler.is_compiling():
-            check()
-        else:
-            heads.memo.get(("reach", grid, table.window), [table.scores], check)
+        heads.memo.get(("reach", grid, table.window), [table.scores], check)
         return grid
 
     def _batched(self, x: Tensor) -> Tensor:
@@ -497,7 +502,23 @@ class RelativeSelfAttention(ConvolutionAttributes):
             return result
 
         super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        self._place()
         return self
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Add or replace a parameter.
+
+        Args:
+            name: Its name.
+            param: The parameter.
+        """
+        super().register_parameter(name, param)
+        self._place()
+
+    def _place(self) -> None:
+        """Hand α and Δ to the placement, which tells tracers about them."""
+        held = self._parameters
+        self._placement = Placement(held.get("alpha"), held.get("centers"))
 
 
 def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:

@@ -154,7 +154,9 @@ class BandedMatrix:
             window = x if whole else x.narrow(1, start, block.shape[1])
             return _times(block, window, out)
         recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
-        if torch.is_grad_enabled() and recorded:
+        # Tracers take no function with derivatives of its own.
+        traced = torch.compiler.is_compiling()
+        if torch.is_grad_enabled() and recorded and not traced:
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
         return _banded(self.starts, x, self.blocks, out)

@@ -185,6 +185,13 @@ class ConvGeometry:
         return tuple((extent - 1) // 2 for extent in self.extent)
 
     @property
+    def first_query(self) -> tuple[int, ...]:
+        """Canvas position of the first query, in pixels, per axis."""
+        return tuple(
+            anchor + self._origin(axis) for axis, anchor in enumerate(self.anchor)
+        )
+
+    @property
     def same_padding(self) -> tuple[tuple[int, int], ...]:
         """The padding that yields as many outputs as inputs at stride 1."""
         return tuple(
@@ -311,11 +318,12 @@ class ConvGeometry:
             >>> ConvGeometry.create((3,), stride=2).queries((7,))
             (range(1, 6, 2),)
         """
-        ranges = []
-        for axis, count in enumerate(self.output_size(size)):
-            first, step = self.anchor[axis] + self._origin(axis), self.stride[axis]
-            ranges.append(range(first, first + (count - 1) * step + 1, step))
-        return tuple(ranges)
+        return tuple(
+            range(first, first + (count - 1) * step + 1, step)
+            for first, count, step in zip(
+                self.first_query, self.output_size(size), self.stride, strict=True
+            )
+        )
 
     def targets(self, size: Sequence[int]) -> tuple[range, ...]:
         """Return every position that an unstrided tap could be aimed at.

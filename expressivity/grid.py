@@ -26,7 +26,8 @@ class Grid:
         geometry: The geometry that was laid out.
         size: Pixels of the input, per axis.
         canvas_size: Tokens of the canvas, padding tokens included, per axis.
-        queries: Query positions in pixels of the canvas, one range an axis.
+        any_size: Whether the sizes may be symbols, which stand for other sizes too:
+            then nothing that is decided by them holds.
 
     Example:
         >>> grid = Grid.of(ConvGeometry.create((3,), padding=1), (5,))
@@ -37,7 +38,7 @@ class Grid:
     geometry: ConvGeometry
     size: tuple[int, ...]
     canvas_size: tuple[int, ...]
-    queries: tuple[range, ...]
+    any_size: bool = False
 
     @staticmethod
     def of(geometry: ConvGeometry, size: Sequence[int]) -> "Grid":
@@ -53,9 +54,20 @@ class Grid:
         Raises:
             InputError: As :meth:`ConvGeometry.check_input`.
         """
-        if torch.compiler.is_compiling():  # sizes may be symbols there
-            return _laid(geometry, tuple(size))
+        if torch.compiler.is_compiling():
+            return _laid(geometry, tuple(size), any_size=True)
         return _kept(geometry, tuple(size))
+
+    def fixed(self) -> "Grid":
+        """Return the grid with numbers for symbols.
+
+        Returns:
+            The same grid; a graph that is being traced takes no other size then.
+        """
+        if not self.any_size:
+            return self
+        numbers = tuple(len(range(pixels)) for pixels in self.size)  # no symbols
+        return _laid(self.geometry, numbers)
 
     def __hash__(self) -> int:
         return self._hash
@@ -67,6 +79,11 @@ class Grid:
     @cached_property
     def _hash(self) -> int:  # plans are looked up by grid on every call
         return hash((self.geometry, self.size))
+
+    @property
+    def queries(self) -> tuple[range, ...]:
+        """Query positions in pixels of the canvas, one range an axis."""
+        return self.geometry.queries(self.size)
 
     @property
     def has_zero_tokens(self) -> bool:
@@ -123,9 +140,11 @@ def tokens_at(
     return canvas
 
 
-def _laid(geometry: ConvGeometry, size: tuple[int, ...]) -> Grid:
-    queries = geometry.queries(size)  # checks the size
-    return Grid(geometry, size, geometry.canvas_size(size), queries)
+def _laid(
+    geometry: ConvGeometry, size: tuple[int, ...], *, any_size: bool = False
+) -> Grid:
+    geometry.check_input(size)
+    return Grid(geometry, size, geometry.canvas_size(size), any_size)
 
 
 _kept = lru_cache(_KEPT)(_laid)

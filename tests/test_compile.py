@@ -123,7 +123,8 @@ class TestExport:
             x = network_input(batch)
             assert_all_close([exported(x)], [network(x)])
 
-    @per_strategy
+    # The separable strategy keeps the positions of its heads: see test_tracing.py.
+    @pytest.mark.parametrize("strategy", ["fused", "dense"])
     def test_exported_parameters_may_change_afterwards(self, strategy: str):
         model = ex.convert(digits_network(), strategy=strategy).model
         exported = exported_network(copy.deepcopy(model), strict=False)

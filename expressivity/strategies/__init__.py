@@ -3,6 +3,7 @@
 from expressivity.strategies.base import ContentTerms, Heads, Strategy
 from expressivity.strategies.dense import attention_scores
 from expressivity.strategies.memo import Memo
+from expressivity.strategies.placement import Placement
 from expressivity.strategies.select import (
     AUTO,
     STRATEGIES,
@@ -19,6 +20,7 @@ __all__ = [
     "Explanation",
     "Heads",
     "Memo",
+    "Placement",
     "Strategy",
     "attention_scores",
     "check_name",

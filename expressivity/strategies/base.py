@@ -1,6 +1,6 @@
 """What every strategy is given, and what it must offer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Protocol
@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from expressivity.errors import ArgumentError
 from expressivity.grid import Grid
 from expressivity.strategies.memo import Memo
+from expressivity.strategies.placement import Placement
 from expressivity.tables import Table
 
 
@@ -53,6 +54,7 @@ class Heads:
         content: The content terms, or ``None`` where they are zero.
         table: Scores of displacements, or ``None`` for the quadratic ones alone.
         memo: What was computed from these parameters before.
+        placement: Returns what tells a tracer which numbers α and Δ hold.
 
     Raises:
         ArgumentError: If both projections are ``None``.
@@ -66,6 +68,9 @@ class Heads:
     content: ContentTerms | None = None
     table: Table | None = None
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)
+    placement: Callable[[], Placement] | None = field(
+        default=None, compare=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         if self.value_weight is None and self.output_weight is None:

@@ -73,6 +73,8 @@ class Memo:
         Returns:
             The result; never to be changed.
         """
+        if torch.compiler.is_compiling():  # tensors of a tracer are not kept
+            return compute()
         stamp = _stamp(sources)
         if stamp is None:
             return compute()

@@ -4,27 +4,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
-from expressivity.bounds import head_leaks
+from expressivity.grid import Grid
 from expressivity.precision import rounding_level
 from expressivity.strategies.base import Heads
+from expressivity.strategies.placement import Values
 from expressivity.strategies.separable.lattice import Lattice
 
 # A lattice with more points per head than this, or more targets per head and query, is
 # not worth one kernel.
 _SPARSEST = 4
-# Pixels; no canvas is so wide, and whole numbers end not far beyond.
-_FARTHEST = 2**24
-
-
-class Values(NamedTuple):
-    """The numbers that α and Δ hold."""
-
-    alphas: tuple[float, ...]
-    centers: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -46,27 +37,6 @@ class Group:
     saturated: bool
 
 
-def known_values(heads: Heads) -> Values | None:
-    """Return the numbers that α and Δ hold, where they may be looked at.
-
-    On a device that runs behind, they are fetched once and kept until they change.
-
-    Args:
-        heads: Parameters of the heads.
-
-    Returns:
-        The values; ``None`` while a graph is traced, which may later run with
-        others, and where there are none (meta, vmap) or some are not finite or far
-        off every canvas.
-    """
-    if torch.compiler.is_compiling():
-        return None
-    if heads.alpha.is_cpu:
-        return _fetched(heads)
-    placement = (heads.alpha, heads.centers)
-    return heads.memo.get("values", placement, lambda: _fetched(heads))
-
-
 def groups_alone(heads: Heads) -> tuple[Group, ...]:
     """Return a group for every head, for heads whose α and Δ are not known.
 
@@ -83,14 +53,34 @@ def groups_alone(heads: Heads) -> tuple[Group, ...]:
     )
 
 
+def are_saturated(leaks: Sequence[float], dtype: torch.dtype) -> list[bool]:
+    """Return which heads are at the pixel nearest to their target and nowhere else.
+
+    Args:
+        leaks: Probability off that pixel, of each head.
+        dtype: Dtype of the parameters; its rounding is the limit.
+
+    Returns:
+        Whether each head is saturated.
+    """
+    rounding = rounding_level(dtype)
+    return [leak <= rounding for leak in leaks]
+
+
 def groups_of(
-    values: Values, queries: Sequence[range], dtype: torch.dtype, *, apart: bool
+    values: Values,
+    leaks: Sequence[float],
+    grid: Grid,
+    dtype: torch.dtype,
+    *,
+    apart: bool,
 ) -> tuple[Group, ...]:
     """Return groups of heads that can share a smoothing and a kernel.
 
     Args:
         values: The numbers that α and Δ hold.
-        queries: Query positions along each axis.
+        leaks: Probability off the pixel nearest to the target, of each head.
+        grid: Canvas and queries; of one size, unless all heads are saturated.
         dtype: Dtype of the parameters; its rounding says which heads are saturated.
         apart: Whether heads that are not saturated must stay alone, so that each
             receives derivatives of its own.
@@ -98,14 +88,10 @@ def groups_of(
     Returns:
         Saturated heads first, all together as far as one kernel is worth it.
     """
-    alpha, centers = (
-        torch.tensor(v, dtype=torch.float64, device="cpu") for v in values
-    )
-    leaks = head_leaks(alpha, centers).tolist()
-    rounding = rounding_level(dtype)
+    saturated = are_saturated(leaks, dtype)
     alike: dict[tuple[float, ...], list[int]] = defaultdict(list)
     for head, (strength, center) in enumerate(zip(*values, strict=True)):
-        if leaks[head] <= rounding:
+        if saturated[head]:
             alike[()].append(head)
         elif apart:
             alike[(head,)].append(head)
@@ -121,12 +107,12 @@ def groups_of(
             saturated=not key,
         )
         for key, heads in sorted(alike.items(), key=lambda item: len(item[0]) > 0)
-        for origin, lattice in _lattices(values, heads, queries, rounded=not key)
+        for origin, lattice in _lattices(values, heads, grid, rounded=not key)
     )
 
 
 def _lattices(
-    values: Values, heads: Sequence[int], queries: Sequence[range], *, rounded: bool
+    values: Values, heads: Sequence[int], grid: Grid, *, rounded: bool
 ) -> Iterator[tuple[tuple[float, ...], Lattice]]:
     """Yield one lattice for all heads if it is worth a kernel, else one a head."""
     centers = {
@@ -139,22 +125,20 @@ def _lattices(
         for head in heads
     ]
     together = Lattice.spanned(heads, offsets)
-    points = math.prod(together.counts)
-    targets = math.prod(map(len, together.targets(queries)))
-    alone = len(heads) * math.prod(map(len, queries))
-    if points <= _SPARSEST * len(heads) and targets <= _SPARSEST * alone:
+    if _is_worth_a_kernel(together, grid):
         yield origin, together
     else:
         yield from ((centers[h], Lattice.point(h, len(origin))) for h in heads)
 
 
-def _fetched(heads: Heads) -> Values | None:
-    try:
-        alphas, centers = heads.alpha.tolist(), heads.centers.tolist()
-    except RuntimeError:
-        return None
-    if not math.isfinite(sum(alphas) + sum(map(sum, centers))):
-        return None
-    if max(map(max, centers)) > _FARTHEST or min(map(min, centers)) < -_FARTHEST:
-        return None
-    return Values(tuple(alphas), tuple(map(tuple, centers)))
+def _is_worth_a_kernel(lattice: Lattice, grid: Grid) -> bool:
+    """Whether a lattice has few points and few targets beside those of its heads."""
+    heads = len(lattice.heads)
+    if math.prod(lattice.counts) > _SPARSEST * heads:
+        return False
+    if grid.any_size:
+        reach = (s * (c - 1) for s, c in zip(lattice.step, lattice.counts, strict=True))
+        return all(r < e for r, e in zip(reach, grid.geometry.extent, strict=True))
+    targets = math.prod([len(points) for points in lattice.targets(grid.queries)])
+    alone = heads * math.prod([len(points) for points in grid.queries])
+    return targets <= _SPARSEST * alone

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import floordiv, sub
 from typing import Self
 
 import torch
@@ -56,9 +57,9 @@ class Lattice:
             The lattice with the fewest points.
         """
         low = tuple(map(min, zip(*offsets, strict=True)))
-        moved = [tuple(map(int.__sub__, offset, low)) for offset in offsets]
+        moved = [tuple(map(sub, offset, low)) for offset in offsets]
         step = tuple(max(1, math.gcd(*axis)) for axis in zip(*moved, strict=True))
-        taps = tuple(tuple(map(int.__floordiv__, m, step)) for m in moved)
+        taps = tuple(tuple(map(floordiv, m, step)) for m in moved)
         counts = tuple(1 + max(axis) for axis in zip(*taps, strict=True))
         return cls(tuple(heads), taps, low, step, counts)
 

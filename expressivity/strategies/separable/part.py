@@ -220,6 +220,8 @@ def _convolved(
 
 def _suits_a_product(tokens: Tensor) -> bool:
     """Whether a product of matrices is no slower than the convolution that it is."""
+    if torch.compiler.is_compiling():  # a graph is for any number of tokens
+        return False
     # On a CPU it is up to twice as fast for one image, or for large ones; many small
     # ones together are better convolved.
     return tokens.shape[0] == 1 or prod(tokens.shape[2:]) >= _MANY_TOKENS

@@ -6,14 +6,11 @@ used until they, the input size, the dtype or the device change.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import prod
-from types import EllipsisType
 from typing import Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from expressivity.banded import AxisProduct
 from expressivity.bounds import mass_beyond, radius_for
@@ -22,105 +19,12 @@ from expressivity.precision import compute_dtype, rounding_level
 from expressivity.smoothing import Axis, Band, smoothing_matrix
 from expressivity.strategies.base import Heads
 from expressivity.strategies.separable.grouping import Group
+from expressivity.strategies.separable.reading import Layout, Reading
 
 # Targets that share a window of a banded smoothing lie on so many pixels. On a CPU
 # the optimum is flat from 16 to 64; elsewhere the number of products matters more.
 _SPAN = {"cpu": 32}
 _SPAN_ELSEWHERE = 128
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How saturated heads read the pixels nearest to their targets.
-
-    Attributes:
-        padding: Zeros that the convolution itself adds to both sides of each axis.
-        margins: Zeros added to the tokens first, as ``torch.nn.functional.pad`` takes
-            them; negative ones crop.
-        pixels: Or the pixels of the canvas to take, along each axis.
-        every: Take one token of so many, per axis.
-    """
-
-    padding: tuple[int, ...]
-    margins: tuple[int, ...] | None = None
-    pixels: tuple[Tensor, ...] | None = None
-    every: tuple[slice, ...] | None = None
-
-    @classmethod
-    def of(cls, group: Group, grid: Grid, device: torch.device) -> Self:
-        """Find the reading that copies least.
-
-        Args:
-            group: Saturated heads.
-            grid: Canvas and queries.
-            device: Device of the input.
-
-        Returns:
-            The reading.
-        """
-        axes, spans = _axes(grid), _spans(group, grid)
-        none = (0,) * len(axes)
-        steps = tuple(query.step for query in grid.queries)
-        point = group.lattice.is_point
-        every = tuple(slice(None, None, step) for step in steps)
-        sparse = every if point and max(steps) > 1 else None
-        before = [
-            axis.zeros_before - span.start
-            for axis, span in zip(axes, spans, strict=True)
-        ]
-        after = [
-            span[-1] - axis.zeros_before - axis.tokens + 1
-            for axis, span in zip(axes, spans, strict=True)
-        ]
-        if any(
-            span.start < 0
-            or span[-1] >= axis.canvas
-            or -min(first, last) >= axis.tokens
-            for axis, span, first, last in zip(axes, spans, before, after, strict=True)
-        ):  # off the canvas, or among its zeros only
-            pixels = (
-                torch.arange(span.start, span.stop, device="cpu").clamp(
-                    0, axis.canvas - 1
-                )
-                for axis, span in zip(axes, spans, strict=True)
-            )
-            moved = tuple(index.to(device) for index in pixels)
-            return cls(none, pixels=moved, every=sparse)
-        # The convolution pads both sides alike: that fits unless it gave more outputs.
-        if not point and all(
-            first >= 0 and last <= first < last + step
-            for first, last, step in zip(before, after, steps, strict=True)
-        ):
-            return cls(tuple(before))
-        if not any(before) and all(
-            1 - step <= last <= 0 for last, step in zip(after, steps, strict=True)
-        ):
-            return cls(none, every=sparse)
-        pairs = zip(reversed(before), reversed(after), strict=True)
-        margins = tuple(chain.from_iterable(pairs))
-        return cls(none, margins=margins, every=sparse)
-
-    def __call__(self, grid: Grid, tokens: Tensor) -> Tensor:
-        """Return what the heads' taps are laid on, less the padding.
-
-        Args:
-            grid: Canvas and queries.
-            tokens: What :meth:`Grid.tokens` returns.
-
-        Returns:
-            (batch, channels, *pixels).
-        """
-        if self.pixels is not None:
-            if grid.has_zero_tokens:
-                tokens = grid.canvas(tokens)
-            for axis, index in enumerate(self.pixels, start=2):
-                tokens = tokens.index_select(axis, index)
-        elif self.margins is not None:
-            tokens = functional.pad(tokens, self.margins)
-        if self.every is not None:
-            sparse: tuple[EllipsisType | slice, ...] = (..., *self.every)
-            tokens = tokens[sparse]
-        return tokens
 
 
 @dataclass(frozen=True)
@@ -162,11 +66,10 @@ class Step:
         Returns:
             The step.
         """
-        lattice, queries, dtype = group.lattice, grid.queries, compute_dtype(like.dtype)
         if group.saturated:
-            reading = Reading.of(group, grid, like.device)
-            steps = tuple(query.step for query in queries)
-            return cls(group, (), steps, lattice.step, (), reading)
+            reading = Reading.of(Layout.of(group, grid), grid, like.device)
+            return cls.reads(group, grid, reading)
+        lattice, queries, dtype = group.lattice, grid.queries, compute_dtype(like.dtype)
         rounding = rounding_level(dtype) / len(queries)
         span = _SPAN.get(like.device.type, _SPAN_ELSEWHERE)
         bands = tuple(
@@ -185,10 +88,28 @@ class Step:
         )
         if not keep or group.alpha is None:
             return step
-        origin = torch.tensor(group.origin, dtype=torch.float64, device="cpu")
-        alpha = torch.tensor(group.alpha, dtype=torch.float64, device="cpu")
+        exact, device = torch.float64, torch.device("cpu")
+        if torch.compiler.is_compiling():  # a graph does this again in every call
+            exact, device = dtype, like.device
+        origin = torch.tensor(group.origin, dtype=exact, device=device)
+        alpha = torch.tensor(group.alpha, dtype=exact, device=device)
         smoothing = step.smoothed_by(grid, alpha, origin).to(like.device, dtype)
         return replace(step, smoothing=smoothing)
+
+    @classmethod
+    def reads(cls, group: Group, grid: Grid, reading: Reading) -> Self:
+        """Plan what saturated heads do.
+
+        Args:
+            group: The heads.
+            grid: Canvas and queries.
+            reading: What takes the place of a smoothing.
+
+        Returns:
+            The step.
+        """
+        stride, dilation = grid.geometry.stride, group.lattice.step
+        return cls(group, (), stride, dilation, (), reading)
 
     @property
     def neglected(self) -> float:
@@ -281,16 +202,6 @@ def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) ->
         sizes[index] = len(targets[index])
         total += prod(sizes) * (tokens if band is None else min(band.width, tokens))
     return total
-
-
-def _spans(group: Group, grid: Grid) -> list[range]:
-    """Return all pixels between the first target of saturated heads and the last."""
-    return [
-        range(targets.start + int(origin), targets[-1] + int(origin) + 1)
-        for targets, origin in zip(
-            group.lattice.targets(grid.queries), group.origin, strict=True
-        )
-    ]
 
 
 def _band(

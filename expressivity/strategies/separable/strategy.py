@@ -24,13 +24,11 @@ from expressivity.banded import Scratch
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype
 from expressivity.strategies.base import Heads, are_recorded
-from expressivity.strategies.separable.grouping import (
-    groups_alone,
-    groups_of,
-    known_values,
-)
+from expressivity.strategies.placement import values_of
+from expressivity.strategies.separable.grouping import groups_alone, groups_of
 from expressivity.strategies.separable.part import Part
 from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.tracing import traced_steps
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,12 @@ class Separable:
         Returns:
             The attention output, bias included.
         """
-        first, *others = parts = _parts(heads, grid)
+        if torch.compiler.is_compiling():
+            grid, steps = traced_steps(heads, grid)
+            parts = [Part.of(step, heads) for step in steps]
+        else:
+            parts = _parts(heads, grid)
+        first, *others = parts
         tokens, bias = grid.tokens(x), heads.bias
         if any(part.step.group.saturated for part in parts):
             bias = _with_zero_derivatives(heads)
@@ -133,19 +136,21 @@ def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
 
 def _parts(heads: Heads, grid: Grid) -> list[Part]:
     """Return what every group of heads does on a grid, and with which projections."""
-    values, alpha = known_values(heads), heads.alpha
+    alpha, memo = heads.alpha, heads.memo
+    values = values_of(alpha, heads.centers, memo)
     if values is None:
         steps = [Step.of(g, grid, alpha, keep=False) for g in groups_alone(heads)]
         return [Part.of(step, heads) for step in steps]
 
     def plan(*, apart: bool) -> list[Step]:
-        groups = groups_of(values, grid.queries, heads.dtype, apart=apart)
+        leaks = values.leaks()
+        groups = groups_of(values, leaks, grid, heads.dtype, apart=apart)
         return [Step.of(g, grid, alpha, keep=not apart) for g in groups]
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in plan(apart=False)]
 
-    memo, given = heads.memo, (values, heads.dtype, alpha.device)
+    given = (values, heads.dtype, alpha.device)
     if not are_recorded((alpha, heads.centers, *heads.projections)):
         return memo.get(("parts", grid), heads.projections, compose, given=given)
     # Derivatives go through the projections: only the plan can be kept.

@@ -1,0 +1,100 @@
+"""What heads do while a graph is traced.
+
+The tracer is kept out of what follows from the values of α and Δ: it receives groups
+and layouts as constants. Saturated heads are a convolution on inputs of any size,
+others are smoothed, on one size.
+"""
+
+from dataclasses import astuple
+from typing import Any
+
+import torch
+
+from expressivity.geometry import ConvGeometry
+from expressivity.grid import Grid
+from expressivity.strategies.base import Heads, are_recorded
+from expressivity.strategies.placement import Values, placement_of
+from expressivity.strategies.separable.grouping import (
+    Group,
+    are_saturated,
+    groups_alone,
+    groups_of,
+)
+from expressivity.strategies.separable.lattice import Lattice
+from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.reading import Layout, Reading, Span, Way
+
+Constants = tuple[Any, ...]
+
+
+def traced_steps(heads: Heads, grid: Grid) -> tuple[Grid, list[Step]]:
+    """Plan what the heads do, as in eager mode where that is known.
+
+    Args:
+        heads: Parameters of the heads.
+        grid: Canvas and queries; sizes may be symbols.
+
+    Returns:
+        The grid that the plan is for: the same, or one of this size only; and one
+        step a group. Heads are alone where nobody can say what α and Δ are, and
+        where derivatives with respect to them are asked for: they will change.
+    """
+    alpha, placement = heads.alpha, None
+    if not are_recorded((alpha, heads.centers)):
+        placement = placement_of(heads.placement, alpha, heads.centers)
+    if placement is not None:
+        geometry = grid.geometry
+        about = (
+            geometry.kernel_size,
+            geometry.stride,
+            geometry.padding,
+            geometry.dilation,
+            geometry.padding_mode,
+        )
+        layouts = placement.ask(_layouts, about, heads.dtype)
+        if layouts is not None:
+            return grid, [_reading_step(entry, grid, heads) for entry in layouts]
+        grid = grid.fixed()
+        groups = placement.ask(_groups, about, grid.size, heads.dtype)
+        if groups is not None:
+            steps = [Step.of(_group(g), grid, alpha, keep=True) for g in groups]
+            return grid, steps
+    grid = grid.fixed()
+    alone = groups_alone(heads)
+    return grid, [Step.of(group, grid, alpha, keep=False) for group in alone]
+
+
+def _layouts(
+    values: Values, about: Constants, dtype: torch.dtype
+) -> tuple[Constants, ...] | None:
+    """Return groups and layouts for all sizes; ``None`` if some head is soft."""
+    leaks, geometry = values.leaks(), ConvGeometry(*about)
+    if not all(are_saturated(leaks, dtype)):
+        return None
+    grid = Grid(geometry, (0,) * geometry.axes, (0,) * geometry.axes, any_size=True)
+    groups = groups_of(values, leaks, grid, dtype, apart=False)
+    layouts = (Layout.of(group, grid) for group in groups)
+    return tuple(
+        (astuple(group), layout.way.value, *astuple(layout)[1:])
+        for group, layout in zip(groups, layouts, strict=True)
+    )
+
+
+def _groups(
+    values: Values, about: Constants, size: tuple[int, ...], dtype: torch.dtype
+) -> tuple[Constants, ...]:
+    """Return groups for one size."""
+    grid, leaks = Grid.of(ConvGeometry(*about), size).fixed(), values.leaks()
+    return tuple(map(astuple, groups_of(values, leaks, grid, dtype, apart=False)))
+
+
+def _group(entry: Constants) -> Group:
+    lattice, *others = entry
+    return Group(Lattice(*lattice), *others)
+
+
+def _reading_step(entry: Constants, grid: Grid, heads: Heads) -> Step:
+    group, way, spans, is_sparse = entry
+    layout = Layout(Way(way), tuple(Span(*span) for span in spans), is_sparse)
+    reading = Reading.of(layout, grid, heads.alpha.device)
+    return Step.reads(_group(group), grid, reading)
