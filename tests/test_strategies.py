@@ -106,10 +106,15 @@ class TestDense:
         # Temporaries that do not grow with the pairs are left out of the estimate.
         assert 0.95 * taken < stated < 2 * taken, stated / taken
 
+    @pytest.mark.parametrize("positions", [True, False])
     @pytest.mark.parametrize("head_dim", [None, 16])
-    def test_estimate_covers_the_backward_pass(self, head_dim: int | None) -> None:
+    def test_estimate_covers_the_backward_pass(
+        self, head_dim: int | None, positions: bool
+    ) -> None:
         conv = torch.nn.Conv2d(3, 8, 3)
         attention = ex.attention_from_conv(conv, strategy="dense", head_dim=head_dim)
+        for position in (attention.alpha, attention.centers):
+            position.requires_grad_(positions)
         x = torch.randn(2, 3, 20, 20)
         grid = Grid.of(attention.geometry, (20, 20))
         stated = dense.bytes_needed(attention.heads(), grid, x)
@@ -119,7 +124,7 @@ class TestDense:
     @pytest.mark.parametrize(("recorded", "pairs"), [(False, 2), (True, 4)])
     def test_refuses_before_it_allocates(self, recorded: bool, pairs: int) -> None:
         conv = torch.nn.Conv2d(1, 1, 7)
-        attention = ex.attention_from_conv(conv, strategy="dense")
+        attention = ex.attention_from_conv(conv, strategy="dense").requires_grad_()
         x = torch.zeros(1, 1, 1, 1).expand(1, 1, 2048, 2048)
         needed = pairs * 49 * 2042**2 * 2048**2 * 4 / dense.GIB
 

@@ -20,7 +20,7 @@ from expressivity.encoding import (
 )
 from expressivity.grid import Grid, tokens_at
 from expressivity.precision import compute_dtype, without_autocast
-from expressivity.strategies.base import Heads, add_bias
+from expressivity.strategies.base import Heads, add_bias, are_recorded
 
 GIB = 2**30
 
@@ -153,8 +153,8 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
 
     Returns:
         Scores and probabilities (with content terms: one more copy, per image, and
-        the encodings), values and outputs of every head; twice that where gradients
-        are recorded, for the backward pass.
+        the encodings), values and outputs of every head; twice of what gradients go
+        through, for the backward pass.
     """
     dtype, axes, batch = compute_dtype(x.dtype), len(grid.size), len(x)
     asked, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
@@ -168,10 +168,16 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
         scores += pairs + 2 * asked * keys
     per_head = heads.value_width * (asked + keys) * len(heads.alpha)
     carried = (per_head + heads.out_channels * asked) * batch
-    needed = (scores + carried) * dtype.itemsize
-    recorded = (x, heads.alpha, heads.centers, *heads.projections)
-    gradients = torch.is_grad_enabled() and any(t.requires_grad for t in recorded)
-    return 2 * needed if gradients else needed
+    positions, others = [heads.alpha, heads.centers], [x, *heads.projections]
+    if heads.table is not None:
+        positions.append(heads.table.scores)
+    if heads.content is not None:  # scores depend on the tokens, too
+        positions += [x, *vars(heads.content).values()]
+    if are_recorded(positions):
+        scores *= 2
+    if are_recorded([*positions, *others]):
+        carried *= 2
+    return (scores + carried) * dtype.itemsize
 
 
 def _displacements(
