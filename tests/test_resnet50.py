@@ -7,6 +7,10 @@ from math import prod
 from pathlib import Path
 
 import pytest
+import torch
+
+import expressivity as ex
+from expressivity.bench.resnet import resnet50
 
 # In a process of its own, so that the peak of its memory is its own.
 SCRIPT = """
@@ -63,3 +67,17 @@ def test_all_53_convolutions_in_a_few_gib():
     assert min(measured["scale"]) > 0.1
     assert max(measured["relative"]) <= 1e-4
     assert measured["growth_gib"] <= 4
+
+
+def test_one_step_of_adamw_leaves_every_layer_saturated():
+    model = ex.convert(resnet50()).model
+    layers = [m for m in model.modules() if isinstance(m, ex.RelativeSelfAttention)]
+    assert len(layers) == 53
+    before = [layer.weight.detach().clone() for layer in layers]
+    steps = torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.05)
+    model(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    steps.step()
+    for layer, weight in zip(layers, before, strict=True):
+        (line,) = ex.explain(layer, torch.randn(1, layer.in_channels, 9, 9)).details
+        assert "saturated" in line
+        assert not torch.equal(layer.weight, weight), "it was trained"
