@@ -111,17 +111,26 @@ LAYERS: dict[str, tuple[Case, Callable[[Case], nn.Module]]] = {
     "tables, strided": (replace(BASE, stride=2, groups=2, padding=0), with_tables),
     "tables and alpha": (replace(BASE, padding=(2, 1)), with_tables_and_alpha),
 }
+# Other strategies than "separable" do not look at lattices.
+EVERYWHERE = (
+    "dense lattice",
+    "dense lattice, one query",
+    "no lattice, replicate",
+    "soft, circular",
+    "soft and saturated, groups",
+    "two projections",
+)
+
+
+def strategies_of(name: str) -> tuple[str, ...]:
+    if name.startswith("tables"):
+        return ("normalised", "dense")
+    return ("separable", "fused", "dense") if name in EVERYWHERE else ("separable",)
+
+
 over_layers = pytest.mark.parametrize(
     ("name", "strategy"),
-    [
-        (name, strategy)
-        for name in LAYERS
-        for strategy in (
-            ("normalised", "dense")
-            if name.startswith("tables")
-            else ("separable", "fused", "dense")
-        )
-    ],
+    [(name, strategy) for name in LAYERS for strategy in strategies_of(name)],
 )
 
 
@@ -159,7 +168,7 @@ def test_outputs_are_the_definitions(name: str, strategy: str, mode: Mode) -> No
 def test_gradients_are_the_definitions(name: str, strategy: str, mode: Mode) -> None:
     case, build = LAYERS[name]
     layer = build(case)
-    for batch in BATCHES[1:]:
+    for batch in (1, 2):
         x = case.input(batch)
         wanted = BY_NAME["recorded"].gradients(laws.with_strategy(layer, "dense"), x)
         found = mode.gradients(laws.with_strategy(layer, strategy), x)
@@ -195,3 +204,22 @@ def test_a_mode_records_what_it_says() -> None:
         "centers",
     }
     assert BY_NAME["frozen_below_a_recorded_input"].gradients(layer, x).keys() == {"x"}
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "name",
+    ["lattice with gaps", "no lattice", "soft and saturated", "two projections"],
+)
+def test_compiled_layers_are_the_definition(name: str) -> None:
+    torch.compiler.reset()
+    case, build = LAYERS[name]
+    definition = build(case)
+    layer, _ = BY_NAME["positions_frozen"].prepared(definition, case.input())
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    for batch in (1, 2):
+        x = case.input(batch)
+        wanted = reference(definition, x)
+        assert_close(compiled(x).detach(), wanted, float(wanted.abs().sum()) ** 0.5)
