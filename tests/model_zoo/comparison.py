@@ -1,0 +1,119 @@
+"""Whether a converted network equals the original, by float32's own measure."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import expressivity as ex
+from tests.model_zoo.network import tensors
+
+CONVOLUTIONS = nn.modules.conv._ConvNd  # transposed ones too
+
+# Two ways of rounding the same sums differ by a few units in the last place of each
+# layer. In a deep network they grow as the original's own rounding grows, which float64
+# shows; the larger of both is allowed, with room for the luck of the draw.
+_UNITS = 64
+_TIMES = 16
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A network, what became of it, and how far apart their outputs are.
+
+    Attributes:
+        conversion: The conversion.
+        deviation: Of the converted network in float32 from the reference, relative to
+            the scale of each output; the largest.
+        rounding: Of the original in float32 from the reference, likewise.
+        effect: Of exchanging the channels of the converted convolutions, likewise. What
+            only scales them would vanish in a normalisation.
+        independent: Whether halving all parameters of the original left the outputs of
+            the converted network alone, bit for bit.
+    """
+
+    conversion: ex.Conversion
+    deviation: float
+    rounding: float
+    effect: float
+    independent: bool
+
+    @property
+    def tolerance(self) -> float:
+        """The largest deviation that rounding explains."""
+        return max(_UNITS * torch.finfo(torch.float32).eps, _TIMES * self.rounding)
+
+
+def compare(network: nn.Module, inputs: Mapping[str, Any]) -> Comparison:
+    """Convert a network and compare; its weights are then halved.
+
+    Args:
+        network: In float32 and evaluation mode.
+        inputs: Its arguments by name.
+
+    Returns:
+        The comparison.
+    """
+    conversion = ex.convert(network, inputs=inputs)
+    original = _run(network, inputs)
+    converted = _run(conversion.model, inputs)
+    reference = _reference(network, inputs, original)
+    with torch.no_grad():
+        for record in conversion.converted:
+            weight = network.get_submodule(record.name).weight
+            weight.copy_(-weight.roll(1, 0))
+        exchanged = _run(network, inputs)
+        for parameter in network.parameters():
+            parameter.mul_(0.5)
+    again = _run(conversion.model, inputs)
+    return Comparison(
+        conversion,
+        relative(converted, reference),
+        relative(original, reference),
+        relative(exchanged, original),
+        all(
+            torch.equal(one.nan_to_num(), other.nan_to_num())
+            for one, other in zip(again, converted, strict=True)
+        ),
+    )
+
+
+def relative(found: list[Tensor], wanted: list[Tensor]) -> float:
+    """Return the largest deviation of any output, relative to its scale."""
+    largest = 0.0
+    for pair in zip(found, wanted, strict=True):
+        one, other = (each.double() for each in pair)
+        if one.shape != other.shape:  # a choice went another way
+            return math.inf
+        finite = other.isfinite()
+        if not torch.equal(one.isfinite(), finite):
+            return math.inf
+        if finite.any():
+            scale = float(other[finite].abs().max())
+            difference = float((one - other)[finite].abs().max())
+            largest = max(largest, difference / scale if scale else difference)
+    return largest
+
+
+def _run(network: nn.Module, inputs: Mapping[str, Any]) -> list[Tensor]:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return list(tensors(network(**copy.deepcopy(dict(inputs)))))
+
+
+def _reference(
+    network: nn.Module, inputs: Mapping[str, Any], original: list[Tensor]
+) -> list[Tensor]:
+    """Return the outputs in float64; those in float32 where the code insists on it."""
+    precise = pytree.tree_map_only(
+        Tensor, lambda t: t.double() if t.is_floating_point() else t, dict(inputs)
+    )
+    try:
+        return _run(copy.deepcopy(network).double(), precise)
+    except RuntimeError:  # the network mixes in a float32 of its own
+        return original

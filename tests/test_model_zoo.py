@@ -1,0 +1,107 @@
+"""Networks of transformers, torchvision and timm equal what they are converted to."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from expressivity.convolutions.plain import TRANSPOSED
+from tests.model_zoo import hugging_face, timm, torchvision
+from tests.model_zoo.comparison import CONVOLUTIONS, compare
+from tests.model_zoo.network import Network
+
+LIBRARIES: dict[str, Callable[[], Iterator[Network]]] = {
+    "transformers": hugging_face.networks,
+    "torchvision": torchvision.networks,
+    "timm": timm.networks,
+}
+MISSING = [name for name in LIBRARIES if find_spec(name) is None]
+if MISSING:
+    pytest.skip(f"make zoo installs {', '.join(MISSING)}", allow_module_level=True)
+
+pytestmark = [
+    pytest.mark.zoo,
+    # What other libraries warn of is not ours to mend.
+    pytest.mark.filterwarnings("default"),
+]
+
+# Part of the reason why convolutions of a network stay, transposed ones apart.
+STANDARDISED = "does not compute what a plain convolution with its weight does"
+SCALED = "it has state that a plain convolution would drop: gain"
+SAME = "could not be compared with a plain convolution: the two modules return outputs"
+KEPT: dict[str, str] = {
+    "timm dm_nfnet_f0": SCALED,
+    "timm nasnetalarge": SAME,
+    "timm nf_resnet26": SCALED,
+    "transformers BitModel": STANDARDISED,
+    "transformers Gemma4AudioModel": SAME,
+    "transformers MaskFormerModel": "which is no registered submodule",
+}
+# Files of transformers with convolutions and vision of which no network runs here.
+LEFT_OUT = {
+    "apertus1p5": "it encodes and decodes, and has no forward",
+    "depth_pro": "its patches of 384 pixels make one run take minutes",
+    "dinat": "it needs natten",
+    "dots3_note": "its default configuration names layers up to the fortieth",
+    "edgetam": "its default configuration does not suit its backbone",
+    "edgetam_video": "it runs on a session, not on tensors",
+    "emu3": "it encodes and decodes, and has no forward",
+    "lw_detr": "its default configuration does not suit a shallow backbone",
+    "omdet_turbo": "it needs a language model",
+    "oneformer": "it needs a tokenizer",
+    "pe_video": "it needs images of 336 pixels and a backbone of timm",
+    "pp_ocrv6_small_det": "its default configuration does not suit its backbone",
+    "sam2_video": "it runs on a session, not on tensors",
+    "sam3_lite_text": "it needs prompts",
+    "sam3_tracker": "it needs images of 1008 pixels",
+    "sam3_tracker_video": "it runs on a session, not on tensors",
+}
+NETWORKS = [network for networks in LIBRARIES.values() for network in networks()]
+
+
+@pytest.mark.parametrize("case", NETWORKS, ids=str)
+def test_converts_runs_and_equals_the_original(case: Network):
+    network = case.network()
+    convolutions = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, CONVOLUTIONS)
+    }
+    comparison = compare(network, case.inputs())
+    records = {record.name: record for record in comparison.conversion.layers}
+    assert records
+    assert convolutions.keys() <= records.keys()
+    reasons = {
+        record.reason
+        for record in comparison.conversion.kept
+        if not isinstance(convolutions.get(record.name), TRANSPOSED)
+    }
+    assert bool(reasons) == (case.name in KEPT), reasons
+    assert all(KEPT[case.name] in reason for reason in reasons)
+    for record in comparison.conversion.kept:
+        if isinstance(convolutions.get(record.name), TRANSPOSED):
+            assert "transposed convolution" in record.reason
+    assert comparison.deviation <= comparison.tolerance
+    assert comparison.independent
+    if comparison.conversion.converted:
+        # ... and an error would have shown.
+        assert comparison.effect > 100 * comparison.tolerance
+
+
+def test_every_file_of_transformers_with_vision_and_convolutions_is_here():
+    listed = {case.name.removeprefix("transformers ") for case in NETWORKS}
+    files = hugging_face.vision_files()
+    missing = {file for file, names in files.items() if not listed & set(names)}
+    assert missing == LEFT_OUT.keys() & files.keys()
+
+
+def test_every_file_of_timm_is_here():
+    library = importlib.import_module("timm")
+    listed = {case.name.removeprefix("timm ") for case in NETWORKS}
+    missing = [
+        module
+        for module in library.list_modules()
+        if not listed & set(library.list_models(module=module))
+    ]
+    assert not missing
