@@ -20,6 +20,9 @@ CONVOLUTIONS = nn.modules.conv._ConvNd  # transposed ones too
 # shows; the larger of both is allowed, with room for the luck of the draw.
 _UNITS = 64
 _TIMES = 16
+# More than that is a choice, of a mask or a box, that goes another way in float64: the
+# reference is then the original in float32.
+_CHOICE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def compare(network: nn.Module, inputs: Mapping[str, Any]) -> Comparison:
         for parameter in network.parameters():
             parameter.mul_(0.5)
     again = _run(conversion.model, inputs)
+    if relative(original, reference) > _CHOICE:
+        reference = original
     return Comparison(
         conversion,
         relative(converted, reference),

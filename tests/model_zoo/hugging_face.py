@@ -7,26 +7,13 @@ library, and through the same code.
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from tests.model_zoo.network import Network, Sizes
-
-_LAYERS = (
-    "num_hidden_layers",
-    "num_layers",
-    "n_layers",
-    "depth",
-    "encoder_layers",
-    "decoder_layers",
-    "num_encoder_layers",
-    "num_decoder_layers",
-)
-_FEW = 2
-_SIDE = 64  # pixels
+from tests.model_zoo.shallow import SIDE, shallow
 
 
 @dataclass(frozen=True)
@@ -51,17 +38,13 @@ def _patches(
     return Special({name: (64, channels)}, {}, {grid: torch.tensor([[1, 8, 8]])})
 
 
-def _sound(*size: int, name: str = "input_values", **changes: Any) -> Special:
+def _one(name: str, *size: int, **changes: Any) -> Special:
     return Special({name: size}, changes)
 
 
 def _mel(*size: int, mask: bool = False, **changes: Any) -> Special:
     masks = {"input_features_mask": (size[0], size[2])} if mask else {}
     return Special({"input_features": size} | masks, changes)
-
-
-def _video(*size: int, name: str = "pixel_values", **changes: Any) -> Special:
-    return Special({name: size}, changes)
 
 
 _TEXT = Special({"input_ids": (1, 9)})
@@ -147,37 +130,30 @@ IMAGES = (
     "PPLCNetBackbone",
     "PPLCNetV3Backbone",
     "PPLCNetV4Backbone",
-    "PPOCRV5MobileDetModel",
-    "PPOCRV5ServerDetModel",
+    "PPOCRV5MobileDetForObjectDetection",
     "PPOCRV5ServerRecModel",
-    "PPOCRV6MediumDetModel",
     "PPOCRV6SmallRecModel",
     "PPOCRV6TinyRecModel",
     "PixioModel",
     "PixtralVisionModel",
     "PoolFormerModel",
-    "PromptDepthAnythingForDepthEstimation",
     "PvtModel",
     "PvtV2Model",
     "QianfanOCRVisionModel",
     "RTDetrResNetBackbone",
     "RegNetModel",
     "ResNetModel",
-    "SLANeXtBackbone",
-    "SLANetBackbone",
     "Sam2HieraDetModel",
     "Sam3ViTModel",
     "SamHQVisionModel",
     "SamVisionModel",
     "Sapiens2Model",
-    "SegGptModel",
     "SegformerForSemanticSegmentation",
     "SegformerModel",
     "SiglipVisionModel",
     "SuperPointForKeypointDetection",
     "SwiftFormerModel",
     "Swin2SRForImageSuperResolution",
-    "SwinModel",
     "Swinv2Model",
     "TableTransformerModel",
     "TextNetModel",
@@ -188,12 +164,9 @@ IMAGES = (
     "ViTMAEModel",
     "ViTMSNModel",
     "ViTModel",
-    "VideoLlama3VisionModel",
     "VitDetModel",
-    "VitMatteForImageMatting",
     "VitPoseBackbone",
     "VitPoseForPoseEstimation",
-    "XCLIPVisionModel",
     "YolosModel",
     "ZoeDepthForDepthEstimation",
 )
@@ -214,7 +187,7 @@ SPECIAL: dict[str, Special] = {
     "MMGroundingDinoModel": Special(
         {"pixel_values": (1, 3, 64, 64), "input_ids": (1, 9)}, {"num_queries": 10}
     ),
-    "PPOCRV5MobileRecModel": Special({"pixel_values": (1, 3, 48, 320)}),
+    "PPOCRV5MobileRecModel": Special({"pixel_values": (1, 3, 96, 320)}),
     "EfficientLoFTRModel": Special({"pixel_values": (1, 2, 3, 64, 64)}),
     "Florence2VisionBackbone": Special({"hidden_states": (1, 3, 64, 64)}),
     "GlmImageVisionModel": _patches(3 * 16 * 16),
@@ -224,31 +197,35 @@ SPECIAL: dict[str, Special] = {
     "Qwen2VisionTransformerPretrainedModel": _patches(
         3 * 2 * 14 * 14, name="hidden_states"
     ),
-    "Siglip2VisionModel": Special(
-        {"pixel_values": (1, 16, 768), "pixel_attention_mask": (1, 16)},
-        {},
-        {"spatial_shapes": torch.tensor([[4, 4]])},
-    ),
     "Phi4MultimodalVisionModel": Special(
         {"pixel_values": (1, 3, 56, 56)}, {"image_size": 56}
     ),
-    "TimesformerModel": _video(1, 2, 3, 64, 64, num_frames=2),
-    "VJEPA2Model": _video(
-        1, 2, 3, 64, 64, name="pixel_values_videos", crop_size=64, frames_per_clip=2
+    "SegGptModel": Special({
+        "pixel_values": (1, 3, 64, 64),
+        "prompt_pixel_values": (1, 3, 64, 64),
+        "prompt_masks": (1, 3, 64, 64),
+    }),
+    "SwinModel": Special({"pixel_values": (1, 3, 224, 224)}, {"image_size": 224}),
+    "VideoLlama3VisionModel": Special(
+        {"pixel_values": (16, 3 * 16 * 16)},
+        {},
+        {"grid_thw": torch.tensor([[1, 4, 4]]), "merge_sizes": torch.tensor([1])},
     ),
-    "VideoMAEModel": _video(1, 2, 3, 64, 64, num_frames=2),
-    "VideoPrismVisionModel": _video(
-        1, 2, 3, 72, 72, name="pixel_values_videos", image_size=72, num_frames=2
+    "XCLIPVisionModel": Special({"pixel_values": (8, 3, 64, 64)}),
+    "SLANetBackbone": Special({"hidden_states": (1, 3, 64, 64)}),
+    "SLANeXtBackbone": Special({"hidden_states": (1, 3, 64, 64)}),
+    "TimesformerModel": _one("pixel_values", 1, 2, 3, 64, 64, num_frames=2),
+    "VJEPA2Model": _one(
+        "pixel_values_videos", 1, 2, 3, 64, 64, crop_size=64, frames_per_clip=2
     ),
-    "VideomtForUniversalSegmentation": _video(
-        1, 2, 3, 64, 64, name="pixel_values_videos"
+    "VideoMAEModel": _one("pixel_values", 1, 2, 3, 64, 64, num_frames=2),
+    "VideoPrismVisionModel": _one(
+        "pixel_values_videos", 1, 2, 3, 72, 72, image_size=72, num_frames=2
     ),
-    "VivitModel": _video(1, 4, 3, 64, 64, num_frames=4),
+    "VideomtForUniversalSegmentation": _one("pixel_values_videos", 1, 2, 3, 64, 64),
+    "VivitModel": _one("pixel_values", 1, 4, 3, 64, 64, num_frames=4),
     "EomtDinov3ForUniversalSegmentation": Special({}, {"num_hidden_layers": 5}),
     "EomtForUniversalSegmentation": Special({}, {"num_hidden_layers": 5}),
-    "Molmo2VisionModel": Special(
-        {"pixel_values": (1, 16, 3 * 14 * 14)}, {"image_size": [56, 56]}
-    ),
     "MiniCPMOcrVisionModel": Special({}, {}, {"target_sizes": torch.tensor([[4, 4]])}),
     "MiniCPMV4_7VisionModel": Special({}, {}, {"target_sizes": torch.tensor([[4, 4]])}),
     "PaddleOCRVisionModel": Special(
@@ -256,47 +233,13 @@ SPECIAL: dict[str, Special] = {
         {},
         {"grid_thw": torch.tensor([[1, 8, 8]])},
     ),
-    "Inkling2VisionModel": _patches(3 * 20 * 20, "image_grid_thw"),
-    "MuseSparkVisionModel": Special(),
-    "Kosmos2ForConditionalGeneration": Special(),
-    "OneFormerModel": Special({
-        "pixel_values": (1, 3, 64, 64),
-        "task_inputs_ids": (1, 77),
-    }),
-    "Sam2VisionModel": Special({"pixel_values": (1, 3, 256, 256)}, {}),
-    "Sam3VisionModel": Special(),
-    "VideoLlama3VisionModel": Special(
-        {"pixel_values": (16, 3 * 14 * 14)},
-        {},
-        {"grid_thw": torch.tensor([[1, 4, 4]]), "merge_sizes": torch.tensor([1])},
-    ),
-    "LayoutLMv3Model": Special(
-        {"input_ids": (1, 9), "pixel_values": (1, 3, 64, 64)}, {"input_size": 64}
-    ),
     "ViltModel": Special({"input_ids": (1, 9), "pixel_values": (1, 3, 64, 64)}),
-    "BridgeTowerVisionModel": Special(),
-    "LayoutLMv2Model": Special(),
-    "Idefics3VisionTransformer": Special(),
-    "Qwen2_5_VisionTransformerPretrainedModel": _patches(
-        3 * 2 * 14 * 14, name="hidden_states"
-    ),
-    "Qwen3VLVisionModel": _patches(3 * 2 * 16 * 16, name="hidden_states"),
-    "Glm4vVisionModel": _patches(3 * 2 * 14 * 14, name="hidden_states"),
-    "SmolVLMVisionTransformer": Special(),
-    "MllamaVisionModel": Special(),
-    "Lfm3VlVisionModel": Special(),
-    "GotOcr2VisionEncoder": Special(),
-    "Step3p7VisionModel": Special(),
-    "Kimi_K25VisionModel": _patches(3 * 14 * 14),
-    "PerceiverForImageClassificationConvProcessing": Special({
-        "inputs": (1, 3, 224, 224)
-    }),
-    "ASTModel": _sound(1, 1024, 128),
+    "ASTModel": _one("input_values", 1, 1024, 128),
     "AudioFlamingo3Encoder": _mel(1, 128, 100, mask=True, max_source_positions=50),
     "ClapAudioModel": _mel(1, 1, 1001, 64),
-    "DacModel": _sound(1, 1, 4000),
-    "Data2VecAudioModel": _sound(1, 4000),
-    "EncodecModel": _sound(1, 1, 4000),
+    "DacModel": _one("input_values", 1, 1, 4000),
+    "Data2VecAudioModel": _one("input_values", 1, 4000),
+    "EncodecModel": _one("input_values", 1, 1, 4000),
     "FastSpeech2ConformerHifiGan": Special({"spectrogram": (1, 9, 80)}),
     "FunAsrNanoEncoder": Special({
         "input_features": (1, 100, 560),
@@ -305,19 +248,16 @@ SPECIAL: dict[str, Special] = {
     "Gemma4AudioModel": _mel(1, 100, 128),
     "GlmAsrEncoder": _mel(1, 128, 100, max_position_embeddings=50),
     "GraniteSpeech5Encoder": _mel(1, 100, 320),
-    "HubertModel": _sound(1, 4000),
+    "HubertModel": _one("input_values", 1, 4000),
     "LasrEncoder": _mel(1, 100, 128),
-    "MimiModel": _sound(1, 1, 4000),
+    "MimiModel": _one("input_values", 1, 1, 4000),
     "MoonshineModel": Special({"input_values": (1, 4000), "decoder_input_ids": (1, 4)}),
-    "NemotronAsrStreamingEncoder": _mel(1, 100, 128),
-    "OmniASRAudioModel": _sound(1, 4000),
     "ParakeetEncoder": _mel(1, 100, 80),
-    "PeAudioEncoder": _sound(1, 1, 4000),
-    "PocketTTSAudioTokenizerEncoderModel": _sound(1, 1, 4000),
+    "PocketTTSAudioTokenizerEncoderModel": _one("input_values", 1, 1, 4000),
     "Qwen2AudioEncoder": _mel(1, 128, 100, max_source_positions=50),
     "Qwen3ASREncoder": _mel(1, 128, 100, mask=True),
-    "SEWDModel": _sound(1, 4000),
-    "SEWModel": _sound(1, 4000),
+    "SEWDModel": _one("input_values", 1, 4000),
+    "SEWModel": _one("input_values", 1, 4000),
     "SeamlessM4TCodeHifiGan": Special({
         "input_ids": (1, 9),
         "speaker_id": (1, 1),
@@ -328,26 +268,26 @@ SPECIAL: dict[str, Special] = {
         "decoder_input_ids": (1, 4),
     }),
     "SpeechT5HifiGan": Special({"spectrogram": (1, 9, 80)}),
-    "UniSpeechModel": _sound(1, 4000),
-    "UniSpeechSatModel": _sound(1, 4000),
+    "UniSpeechModel": _one("input_values", 1, 4000),
+    "UniSpeechSatModel": _one("input_values", 1, 4000),
     "UnivNetModel": Special({
         "input_features": (1, 9, 100),
         "noise_sequence": (1, 9, 64),
     }),
-    "VibeVoiceAcousticTokenizerEncoderModel": _sound(1, 1, 6400),
+    "VibeVoiceAcousticTokenizerEncoderModel": _one("input_values", 1, 1, 6400),
     "VitsModel": Special({"input_ids": (1, 9)}),
     "VoxtralEncoder": _mel(1, 128, 100, max_source_positions=50),
     "VoxtralRealtimeEncoder": _mel(1, 128, 100),
     "Wav2Vec2BertModel": _mel(1, 100, 160),
-    "Wav2Vec2ConformerModel": _sound(1, 4000),
-    "Wav2Vec2Model": _sound(1, 4000),
-    "WavLMModel": _sound(1, 4000),
-    "WavTokenizerEncoderModel": _sound(1, 1, 4000),
+    "Wav2Vec2ConformerModel": _one("input_values", 1, 4000),
+    "Wav2Vec2Model": _one("input_values", 1, 4000),
+    "WavLMModel": _one("input_values", 1, 4000),
+    "WavTokenizerEncoderModel": _one("input_values", 1, 1, 4000),
     "WhisperModel": Special(
         {"input_features": (1, 80, 100), "decoder_input_ids": (1, 4)},
         {"max_source_positions": 50, "vocab_size": 60000},
     ),
-    "XcodecModel": _sound(1, 1, 4000),
+    "XcodecModel": _one("input_values", 1, 1, 4000),
     "ConvBertModel": _TEXT,
     "DebertaV2Model": Special({"input_ids": (1, 9)}, {"conv_kernel_size": 3}),
     "FalconMambaModel": _TEXT,
@@ -364,7 +304,6 @@ SPECIAL: dict[str, Special] = {
     ),
     "MambaModel": _TEXT,
     "Qwen3NextModel": _EXPERTS,
-    "RecurrentGemmaModel": _SMALL_TEXT,
     "SqueezeBertModel": _TEXT,
 }
 
@@ -376,7 +315,7 @@ def networks() -> Iterator[Network]:
         kind = getattr(library, name, None)
         if kind is not None:
             special = SPECIAL.get(name, Special())
-            sizes = special.sizes or {"pixel_values": (1, 3, _SIDE, _SIDE)}
+            sizes = special.sizes or {"pixel_values": (1, 3, SIDE, SIDE)}
             yield Network(
                 f"transformers {name}",
                 lambda kind=kind, changes=special.changes: _build(kind, changes),
@@ -387,65 +326,6 @@ def networks() -> Iterator[Network]:
 
 def _build(kind: Any, changes: Mapping[str, Any]) -> nn.Module:
     configuration = kind.config_class
-    shallow = _shallow(configuration().to_dict())
-    for name, value in changes.items():
-        shallow[name] = value
-    network: nn.Module = kind(configuration.from_dict(shallow))
+    options = shallow(configuration().to_dict()) | dict(changes)
+    network: nn.Module = kind(configuration.from_dict(options))
     return network
-
-
-def _shallow(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a configuration, and those within it, with few layers and small images."""
-    small = {
-        name: _shallow(value) if isinstance(value, dict) else _small(name, value)
-        for name, value in options.items()
-    }
-    layers = small.get("num_hidden_layers")
-    if layers is not None and small.get("out_features"):
-        # A backbone whose stages are its layers: heads count on so many of them.
-        used = len(small["out_features"])
-        small["num_hidden_layers"] = max(used, layers)
-        small["out_features"] = [f"stage{i + 1}" for i in range(used)]
-        small["out_indices"] = list(range(1, used + 1))
-        small.pop("stage_names", None)
-    return small
-
-
-def _small(name: str, value: Any) -> Any:
-    if name in _LAYERS and isinstance(value, int):
-        return min(value, _FEW)
-    if name in ("depths",) and isinstance(value, (list, tuple)):
-        return [1 if isinstance(each, int) else each for each in value]
-    if name in ("layer_types", "layers_block_type") and isinstance(
-        value, (list, tuple)
-    ):
-        return list(value)[:_FEW]
-    if name == "image_size":
-        return _SIDE if isinstance(value, int) else value and [_SIDE] * len(value)
-    return value
-
-
-def vision_files() -> dict[str, list[str]]:
-    """Return the networks that take an image or a video, by the file that has them.
-
-    Only files with convolutions of their own count, and only public networks.
-    """
-    library = importlib.import_module("transformers")
-    files = {}
-    for path in sorted(Path(library.__file__).parent.glob("models/*/modeling_*.py")):
-        if "nn.Conv" in path.read_text():
-            name = f"transformers.models.{path.parent.name}.{path.stem}"
-            try:
-                module = importlib.import_module(name)
-            except ImportError:  # of a library that is missing
-                continue
-            files[path.stem.removeprefix("modeling_")] = [
-                name
-                for name, kind in vars(module).items()
-                if isinstance(kind, type)
-                and issubclass(kind, library.PreTrainedModel)
-                and kind.__module__ == module.__name__
-                and kind.main_input_name in ("pixel_values", "pixel_values_videos")
-                and hasattr(library, name)
-            ]
-    return {file: names for file, names in files.items() if names}

@@ -47,7 +47,7 @@ DETECTION = (
 )
 VIDEO = ("mc3_18", "mvit_v1_b", "mvit_v2_s", "r2plus1d_18", "r3d_18", "s3d", "swin3d_t")
 _SIDES = {"inception_v3": 96, "maxvit_t": 224, "vit_b_32": 224}
-_CLIPS = {"mvit_v1_b": (16, 224), "mvit_v2_s": (16, 224), "s3d": (16, 64)}
+_CLIPS = {"mvit_v1_b": (4, 64), "mvit_v2_s": (4, 64), "s3d": (16, 64)}
 
 
 def networks() -> Iterator[Network]:
@@ -64,14 +64,18 @@ def networks() -> Iterator[Network]:
         sizes = {"x": (1, 3, 64, 64)}
         yield _network(models.segmentation, name, sizes, no_backbone)
     for name in DETECTION:
-        # Without training no score is high, and images would be scaled up.
-        score = "box_score_thresh" if "rcnn" in name else "score_thresh"
+        # Images would be scaled up, and no score is high without training. Large
+        # heads choose otherwise in float64 if every box counts.
         small = {} if name.startswith("ssd") else {"min_size": 96, "max_size": 128}
-        options = no_backbone | small | {score: 0.0}
+        score = {"box_score_thresh" if "rcnn" in name else "score_thresh": 0.0}
+        options = no_backbone | small | ({} if "rcnn_resnet50" in name else score)
         yield _network(models.detection, name, {"images": (1, 3, 96, 128)}, options)
     for name in VIDEO:
         frames, side = _CLIPS.get(name, (4, 32))
-        yield _network(models.video, name, {"x": (1, 3, frames, side, side)}, {})
+        options = {}
+        if name.startswith("mvit"):
+            options = {"spatial_size": (side, side), "temporal_size": frames}
+        yield _network(models.video, name, {"x": (1, 3, frames, side, side)}, options)
     for name in ("raft_small", "raft_large"):
         size = (1, 3, 128, 128)
         sizes = {"image1": size, "image2": size}
