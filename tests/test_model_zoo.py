@@ -32,11 +32,16 @@ pytestmark = [
 STANDARDISED = "does not compute what a plain convolution with its weight does"
 SCALED = "it has state that a plain convolution would drop: gain"
 SAME = "could not be compared with a plain convolution: the two modules return outputs"
-KEPT: dict[str, str] = {
+KEPT: dict[str, str | tuple[str, ...]] = {
     "timm dm_nfnet_f0": SCALED,
     "timm nasnetalarge": SAME,
     "timm nf_resnet26": SCALED,
     "timm pnasnet5large": SAME,
+    "timm test_nfnet": SCALED,
+    "timm tf_efficientnet_b0": SAME,
+    "timm tf_efficientnet_cc_b0_4e": (SAME, "takes more than an input"),
+    "timm tf_mixnet_s": SAME,
+    "timm tf_mobilenetv3_small_minimal_100": SAME,
     "transformers BitModel": STANDARDISED,
     "transformers Gemma4AudioModel": SAME,
     "transformers MaskFormerModel": "which is no registered submodule",
@@ -85,7 +90,10 @@ def test_converts_runs_and_equals_the_original(case: Network):
         if not isinstance(convolutions.get(record.name), TRANSPOSED)
     }
     assert bool(reasons) == (case.name in KEPT), reasons
-    assert all(KEPT[case.name] in reason for reason in reasons)
+    allowed = KEPT.get(case.name, ())
+    allowed = (allowed,) if isinstance(allowed, str) else allowed
+    for reason in reasons:
+        assert any(fragment in reason for fragment in allowed), reason
     for record in comparison.conversion.kept:
         if isinstance(convolutions.get(record.name), TRANSPOSED):
             assert "transposed convolution" in record.reason
