@@ -39,7 +39,7 @@ KEPT: dict[str, str | tuple[str, ...]] = {
     "timm pnasnet5large": SAME,
     "timm test_nfnet": SCALED,
     "timm tf_efficientnet_b0": SAME,
-    "timm tf_efficientnet_cc_b0_4e": (SAME, "takes more than an input"),
+    "timm tf_efficientnet_cc_b0_4e": (SAME, "nn.Conv2d or nn.Conv3d is required"),
     "timm tf_mixnet_s": SAME,
     "timm tf_mobilenetv3_small_minimal_100": SAME,
     "transformers BitModel": STANDARDISED,

@@ -200,11 +200,14 @@ SPECIAL: dict[str, Special] = {
     "Phi4MultimodalVisionModel": Special(
         {"pixel_values": (1, 3, 56, 56)}, {"image_size": 56}
     ),
-    "SegGptModel": Special({
-        "pixel_values": (1, 3, 64, 64),
-        "prompt_pixel_values": (1, 3, 64, 64),
-        "prompt_masks": (1, 3, 64, 64),
-    }),
+    "SegGptModel": Special(
+        {
+            "pixel_values": (1, 3, 64, 64),
+            "prompt_pixel_values": (1, 3, 64, 64),
+            "prompt_masks": (1, 3, 64, 64),
+        },
+        {"image_size": [128, 64]},
+    ),
     "SwinModel": Special({"pixel_values": (1, 3, 224, 224)}, {"image_size": 224}),
     "VideoLlama3VisionModel": Special(
         {"pixel_values": (16, 3 * 16 * 16)},
