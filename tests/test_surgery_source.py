@@ -172,3 +172,33 @@ def test_code_whose_source_is_not_at_hand_is_passed_over():
     conversion = ex.convert(hidden)
     assert conversion.remarks == ()
     assert Source(hidden).uses({"0": hidden[0]}, {"0": conversion.model[0]}) == {}
+
+
+class Prepared(nn.Module):
+    """Draws the weights of its convolutions as libraries of networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3)
+        self.apply(self._init_weights)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class PreparedAgain(Prepared):
+    """Draws them once more whenever it runs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.apply(self._init_weights)
+        return self.conv(x)
+
+
+def test_what_only_prepares_a_module_is_no_matter():
+    assert ex.convert(Prepared()).remarks == ()
+    (remark,) = ex.convert(PreparedAgain()).remarks
+    assert "Prepared._init_weights asks whether a module is of nn.Conv2d" in remark

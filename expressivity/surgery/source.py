@@ -17,6 +17,8 @@ from torch import nn
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LIBRARIES = ("torch", "builtins", "expressivity")
+# What prepares a module, by its name in torch and in libraries of networks.
+_PREPARING = {"__init__", "_init_weights", "init_weights", "reset_parameters"}
 
 
 class Source:
@@ -46,8 +48,8 @@ class Source:
             layers: The convolutions that become attention.
 
         Returns:
-            One sentence for each method and class, methods that only ``__init__``
-            calls left out.
+            One sentence for each method and class, methods that only prepare a module
+            left out.
         """
         kinds = {kind for layer in layers for kind in type(layer).__mro__}
         kinds -= {nn.Module, object}
@@ -145,7 +147,7 @@ def _methods(kind: type, trees: dict[FunctionType, Function | None]) -> list[_Me
             if tree is not None:
                 label = f"{base.__qualname__}.{name}"
                 methods[name] = _Method(label, function, tree)
-    preparing = _reached(methods, {"__init__"})
+    preparing = _reached(methods, _PREPARING)
     running = _reached(methods, methods.keys() - preparing)
     return [method for name, method in methods.items() if name in running]
 
