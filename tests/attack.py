@@ -101,7 +101,7 @@ def inputs(target: Target, count: int, seed: int) -> Tensor:
 
 def within(target: Target, x: Tensor) -> Tensor:
     """Round an input to the dtype of the layer without leaving the box."""
-    dtype = target.attention.alpha.dtype
+    dtype = target.attention.dtype
     rounded = x.to(dtype)
     outside = rounded.double().abs() > target.bound
     return torch.where(
@@ -157,7 +157,7 @@ def attack(target: Target, count: int, seed: int) -> dict[str, float]:
         ratios = [(error / allowed).max().item() for error in errors]
         # Written so that NaN is a violation.
         found[name] = max(r if r == r else float("inf") for r in ratios)
-    if target.attention.alpha.dtype != torch.float64:
+    if target.attention.dtype != torch.float64:
         found["rounding"] = _rounding(target, certificate, x[:50])
     return found
 

@@ -267,7 +267,8 @@ def _output_and_gradients(
     attention: nn.Module, x: Tensor, strategy: str
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the output, and the gradients of a fixed random functional of it."""
-    layer, x = with_strategy(attention, strategy), x.clone().requires_grad_()
+    layer = with_strategy(attention, strategy).requires_grad_()
+    x = x.clone().requires_grad_()
     output = layer(x)
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(output.shape, generator=generator, dtype=torch.float64)

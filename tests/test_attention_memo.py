@@ -25,7 +25,7 @@ def scale_in_place(layer: nn.Module) -> None:
 
 def step(layer: nn.Module) -> None:
     with torch.enable_grad():
-        layer(BASE.input().to(layer.alpha.dtype)).square().sum().backward()
+        layer(BASE.input().to(layer.dtype)).square().sum().backward()
     torch.optim.SGD(layer.parameters(), lr=1e-3).step()
 
 
@@ -77,8 +77,8 @@ both_sides_of_saturation = pytest.mark.parametrize("alpha", [1.0, 60.0])
 
 def assert_is_what_dense_computes(layer: nn.Module) -> None:
     """A copy that is evaluated another way has no memory of earlier calls."""
-    x = BASE.input().to(layer.alpha.dtype)
-    rounding = 100 * torch.finfo(layer.alpha.dtype).eps
+    x = BASE.input().to(layer.dtype)
+    rounding = 100 * torch.finfo(layer.dtype).eps
     expected = laws.with_strategy(layer, "dense")(x)
     atol = rounding * (1 + float(expected.detach().abs().max()))
     torch.testing.assert_close(layer(x), expected, rtol=0, atol=atol)

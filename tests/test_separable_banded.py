@@ -149,7 +149,7 @@ def test_attention_off_the_band_is_no_more_than_stated(
     drawn: tuple[nn.Module, tuple[int, ...]],
 ) -> None:
     layer, size = drawn
-    step, dtype = only_step(layer, size), layer.alpha.dtype
+    step, dtype = only_step(layer, size), layer.dtype
     assert step.neglected <= torch.finfo(dtype).eps / 2
     x = torch.zeros(1, 2, *size, dtype=dtype)
     if step.neglected > 0:
@@ -179,7 +179,7 @@ def test_output_differs_from_dense_by_what_is_neglected(
 ) -> None:
     layer, size = drawn
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(2, 2, *size, generator=generator).to(layer.alpha.dtype)
+    x = torch.randn(2, 2, *size, generator=generator).to(layer.dtype)
     eps, neglected = torch.finfo(x.dtype).eps, only_step(layer, size).neglected
     with torch.no_grad():
         found = layer(x).double()
@@ -203,7 +203,7 @@ def test_a_constant_stays_one_where_no_token_is_zero(
 ) -> None:
     layer, size = drawn
     grid = Grid.of(layer.geometry, size)
-    step, dtype = only_step(layer, size), layer.alpha.dtype
+    step, dtype = only_step(layer, size), layer.dtype
     assume(not grid.has_zero_tokens and not step.group.saturated)
     ones = torch.ones(1, 2, *grid.canvas_size, dtype=dtype)
     rounding = 2 * sum(grid.canvas_size) * torch.finfo(dtype).eps

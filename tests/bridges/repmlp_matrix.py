@@ -28,7 +28,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
         torch.manual_seed(0)
         for options in OPTIONS:
             conv = nn.Conv2d(2, 4, **options).double()
-            layer, x = construct(conv, SIZE, 1.0), torch.randn(1, 2, *SIZE).double()
+            layer, x = construct(conv, SIZE), torch.randn(1, 2, *SIZE).double()
             torch.testing.assert_close(
                 layer(x), exact_convolution(conv, x), rtol=0, atol=1e-13
             )
