@@ -193,7 +193,8 @@ def together(along: Sequence[AxisRows], like: AxisRows) -> AxisRows:
     Returns:
         The products of rows; bounds of single axes are added up.
     """
-    one, spot = torch.ones_like(like.beyond), torch.ones_like(like.exact[:, :1])
+    # Where all of a query's pixels are padding, rows have no columns to take one from.
+    one, spot = torch.ones_like(like.beyond), like.exact.new_ones(len(like.exact), 1)
     none = torch.zeros_like(one)
     result = AxisRows(one, one, none, spot, none, none)
     for rows in along:
