@@ -245,3 +245,24 @@ def test_refuses_what_is_no_convolution() -> None:
     ):
         with pytest.raises(UnsupportedModuleError, match=r"Conv1d|transposed"):
             refused()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        replace(BASE, padding=3),
+        Case(
+            kernel_size=(1, 1, 2),
+            size=(2, 2, 4),
+            in_channels=1,
+            out_channels=3,
+            stride=(4, 2, 2),
+            padding=(3, 0, 3),
+            dilation=(2, 2, 3),
+        ),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("alpha", [0.7, 40.0])
+def test_queries_that_see_nothing_but_padding(case: Case, alpha: float) -> None:
+    laws.assert_worst_case_is_exact(case.conv(), case.size, alpha=alpha)

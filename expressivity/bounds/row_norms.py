@@ -51,7 +51,7 @@ class RowNorms:
         """
         left = self._left(outer)
         queries, _, pixels = last.attention.shape
-        rows = left.shape[1] * pixels
+        rows = max(1, left.shape[1] * pixels)  # there may be nothing but padding
         if len(left) == 2 and len(self.head_groups) == 1:  # a product of two vectors
             factor = torch.stack([last.attention, last.deviation]).squeeze(2)
             entries = torch.einsum("kp,kqr->qpr", left, factor).abs()
@@ -65,7 +65,7 @@ class RowNorms:
             blocks = []
             for few in torch.arange(queries, device="cpu").split(width):
                 entries = left.mT @ self._right(some, last, few).flatten(1)
-                shape = (-1, len(some), channels, len(few), pixels)
+                shape = (left.shape[1], len(some), channels, len(few), pixels)
                 blocks.append(entries.abs_().reshape(shape).sum(2).permute(1, 2, 0, 3))
             parts.append(torch.cat(blocks, 1))
         return torch.cat(parts)
