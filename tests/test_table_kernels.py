@@ -58,7 +58,7 @@ class TestMinimalHeads:
     def test_in_every_dtype(self, case: Case, dtype: torch.dtype) -> None:
         conv, x = case.conv(dtype), case.input(dtype=dtype)
         attention = ex.attention_from_conv(conv, heads="minimal")
-        assert {p.dtype for p in attention.parameters()} == {dtype}
+        assert attention.dtype == dtype
         error = (attention(x).double() - oracles.exact_convolution(conv, x)).abs()
         scale = sizes_of_heads(attention) * float(x.abs().max()) + 3
         assert error.max() <= 4 * torch.finfo(dtype).eps * scale
