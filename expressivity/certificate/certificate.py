@@ -363,7 +363,9 @@ def _require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None
         )
     parameters = [*attention.parameters(), *conv.parameters()]
     # Positions are kept in a dtype of their own.
-    dtypes = {p.dtype for p in (*attention.heads().projections, *conv.parameters())}
+    biases = [] if attention.bias is None else [attention.bias]
+    others = (*attention.heads().projections, *biases, *conv.parameters())
+    dtypes = {p.dtype for p in others}
     devices = {p.device.type for p in parameters}
     if len(dtypes) != 1 or len(devices) != 1:
         raise CertificateError(
