@@ -1,12 +1,12 @@
 """What is certified about a layer, in words and as JSON, and how to check it."""
 
-import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import ROUND_CEILING, Decimal, localcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -14,24 +14,38 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds.leak import check_positive
-from expressivity.certificate.arithmetic import ASSUMPTIONS, reduced_precision
+from expressivity.certificate.arithmetic import ASSUMPTIONS
+from expressivity.certificate.document import FORMAT, PARTS, choose, parse, read
 from expressivity.certificate.rounding import convolution_rounding, layer_rounding
+from expressivity.certificate.subject import fingerprint, in_words, require_rigour
 from expressivity.certificate.worst_input import WorstInput
 from expressivity.constructor.compare import bias_difference, deviation
+from expressivity.constructor.plain_layer import plain_attention
 from expressivity.convolutions import plain_convolution
-from expressivity.errors import CertificateError, FileError
+from expressivity.errors import ArgumentError, CertificateError, FileError
 from expressivity.files import written_together
 from expressivity.geometry import Convolution
 from expressivity.grid import Grid
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
 
-FORMAT = "expressivity-certificate"
 # A certificate for every size speaks of rounding on canvases of up to so many pixels.
 LARGEST_AXIS = 4096
-_PARTS = ("exact_part", "layer_rounding", "convolution_rounding")
 # Sums of a few float64 numbers are right to more digits than that.
 _UP = 1 + 2.0**-48
+# Two processors add up in other orders, and may find another of two equal rows.
+_ALIKE = 1e-6
+# What is compared as it stands.
+_STATEMENTS = (
+    "layer",
+    "convolution",
+    "input_bound",
+    "size",
+    "dtype",
+    "strategy",
+    "assumptions",
+    "made_by",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +153,14 @@ class Certificate:
             for name, value in vars(self).items()
             if not name.startswith("_")
         }
-        for name in _PARTS:
+        for name in PARTS:
             fields[name] = fields[name].tolist()
         fields["worst"] = asdict(self.worst)
         summary = {"bound": self.bound.tolist(), "attained": self.attained}
         return {"format": FORMAT, **fields, **summary}
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Self:
+    def from_dict(cls, document: object) -> Self:
         """Build a certificate from what :meth:`to_dict` returned.
 
         Args:
@@ -158,30 +172,28 @@ class Certificate:
         Raises:
             FileError: If it is no certificate.
         """
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise FileError(f"a certificate needs the format {FORMAT!r}")
-        try:
-            fields = {
-                name: document[name]
-                for name in cls.__dataclass_fields__
-                if not name.startswith("_")
-            }
-            for name in _PARTS:
-                fields[name] = torch.tensor(
-                    fields[name], dtype=torch.float64, device="cpu"
-                )
-            if fields["size"] is not None:
-                fields["size"] = tuple(fields["size"])
-            fields["assumptions"] = tuple(fields["assumptions"])
-            worst: dict[str, Any] = {
-                name: _tuples(value) for name, value in fields["worst"].items()
-            }
-            return cls(**{**fields, "worst": WorstInput(**worst)})
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        parsed = parse(document)
+        fields = {
+            name: getattr(parsed, name)
+            for name in cls.__dataclass_fields__
+            if not name.startswith("_")
+        }
+        for name in PARTS:
+            fields[name] = torch.tensor(fields[name], dtype=torch.float64, device="cpu")
+        worst = {
+            name: getattr(parsed.worst, name) for name in parsed.worst.__struct_fields__
+        }
+        certificate = cls(**{**fields, "worst": WorstInput(**worst)})
+        stated = torch.tensor(parsed.bound, dtype=torch.float64, device="cpu")
+        if (
+            not _alike(stated, certificate.bound)
+            or parsed.attained != worst["attained"]
+        ):
             raise FileError(
-                f"the certificate is incomplete or damaged: {type(error).__name__}: "
-                f"{error}"
-            ) from error
+                "the certificate is damaged: bound and attained need to follow from "
+                "its parts and its worst input"
+            )
+        return certificate
 
     def save(self, path: str | Path) -> None:
         """Write the certificate as JSON, whole or not at all.
@@ -197,30 +209,35 @@ class Certificate:
             draft.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        layer: str | None = None,
+        size: Sequence[int] | None = None,
+    ) -> Self:
         """Read a certificate.
 
         Args:
-            path: A file that :meth:`save` wrote.
+            path: A file that :meth:`save` or ``expressivity certify --output`` wrote.
+            layer: Which layer, by its name, where the file holds those of a model.
+            size: Which of its sizes, in pixels per axis, where it has several.
 
         Returns:
             The certificate; :meth:`check` then needs the layer and the convolution.
 
         Raises:
-            FileError: If it cannot be read or is no certificate.
+            FileError: If it cannot be read, is no certificate, or holds several that
+                fit.
         """
-        try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FileError(f"{path} cannot be read as JSON: {error}") from error
-        return cls.from_dict(document)
+        return cls.from_dict(choose(read(Path(path)), layer, size))
 
     def check(
         self,
         attention: RelativeSelfAttention | None = None,
         conv: Convolution | None = None,
     ) -> None:
-        """Compute the certificate again, and compare.
+        """Compute the certificate again, and compare all that it states.
 
         Args:
             attention: The layer; by default the one that was certified.
@@ -228,8 +245,15 @@ class Certificate:
 
         Raises:
             CertificateError: If the parameters are not those that were certified, or
-                a bound comes out larger than it is stated.
+                something comes out otherwise than it is stated.
+            ArgumentError: If only one of the two is given.
+            UnsupportedModuleError: As :func:`certify`.
         """
+        if (attention is None) != (conv is None):
+            raise ArgumentError(
+                "check needs the layer and the convolution, check(attention, conv), or "
+                "neither for those that were certified; got one of them"
+            )
         if attention is None or conv is None:
             if self._subject is None:
                 raise CertificateError(
@@ -237,23 +261,45 @@ class Certificate:
                     "convolution to be checked: check(attention, conv)"
                 )
             attention, conv = self._subject
-        if fingerprint(attention, plain_convolution(conv)) != self.fingerprint:
+        attention, conv = plain_attention(attention), plain_convolution(conv)
+        if fingerprint(attention, conv) != self.fingerprint:
             raise CertificateError(
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
         again = _certified(attention, conv, self.input_bound, self.size, self.strategy)
-        for name in _PARTS:
+        for name in _STATEMENTS:
             stated, found = getattr(self, name), getattr(again, name)
-            if stated.shape != found.shape or not bool((found <= stated * _UP).all()):
+            if stated != found:
+                raise CertificateError(
+                    f"{name} is stated as {stated!r}, it is {found!r}: certify again"
+                )
+        for name in PARTS:
+            stated, found = getattr(self, name), getattr(again, name)
+            smaller = stated.shape != found.shape or bool((found > stated * _UP).any())
+            if smaller or not _alike(stated, found):
                 raise CertificateError(
                     f"{name} is stated as up to {float(stated.max()):.6g}, computed "
                     f"again it is {float(found.max()):.6g}"
                 )
-        if not self.attained <= again.attained * _UP:
+        self._check_worst(attention, conv, again.worst)
+
+    def _check_worst(
+        self, attention: RelativeSelfAttention, conv: Convolution, again: WorstInput
+    ) -> None:
+        """Evaluate the worst input that is stated, which may be one of several."""
+        stated = self.worst.attained
+        reached = self.worst.reached(
+            deviation(attention, conv),
+            offset=bias_difference(attention, conv).expand(attention.out_channels),
+            groups=attention.groups,
+            bound=self.input_bound,
+            like=again,
+        )
+        if not again.attained * (1 - _ALIKE) <= stated <= reached * (1 + _ALIKE):
             raise CertificateError(
-                f"the worst input is stated to attain {self.attained:.6g}, it attains "
-                f"{again.attained:.6g}"
+                f"the worst input is stated to attain {stated:.6g}, it attains "
+                f"{reached:.6g}, and another attains {again.attained:.6g}"
             )
 
 
@@ -288,7 +334,8 @@ def certify(
         ArgumentError: If the bound is not positive and finite, or the two do not have
             the same geometry and channels.
         InputError: If the size does not suit the layer.
-        UnsupportedModuleError: If ``conv`` is no plain convolution.
+        UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
+            not compute what its parameters say: hooks, a ``forward`` of its own.
 
     Reference:
         DESIGN 2.5; the assumptions on rounding are part of the certificate.
@@ -302,6 +349,7 @@ def certify(
         True
     """
     input_bound = check_positive("input_bound", input_bound)
+    attention, conv = plain_attention(attention), plain_convolution(conv)
     return _certified(attention, conv, input_bound, size, attention.strategy)
 
 
@@ -312,8 +360,9 @@ def _certified(
     size: Sequence[int] | None,
     strategy: str,
 ) -> Certificate:
-    conv, geometry = plain_convolution(conv), attention.geometry
-    _require_rigour(attention, conv)
+    """Certify two that have passed their gates."""
+    geometry = attention.geometry
+    require_rigour(attention, conv)
     difference = deviation(attention, conv)
     offset = bias_difference(attention, conv).expand(attention.out_channels)
     sample = size or difference.characteristic_size() or difference.sample_size()
@@ -325,7 +374,7 @@ def _certified(
         strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
     return Certificate(
-        layer=f"RelativeSelfAttention({attention.extra_repr()})",
+        layer=in_words(attention),
         convolution=str(conv),
         input_bound=bound,
         size=None if size is None else tuple(size),
@@ -349,61 +398,12 @@ def _certified(
     )
 
 
-def _require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None:
-    """Refuse what nothing rigorous can be said about."""
-    if attention.heads().content is not None:
-        raise CertificateError(
-            "the layer has content terms: its attention depends on the input, and no "
-            "bound holds for all of them"
-        )
-    if attention.heads().table is not None:
-        raise CertificateError(
-            "the layer has a table: how its attention rounds is not modelled. "
-            "conversion_error bounds it in exact arithmetic"
-        )
-    parameters = [*attention.parameters(), *conv.parameters()]
-    # Positions are kept in a dtype of their own.
-    biases = [] if attention.bias is None else [attention.bias]
-    others = (*attention.heads().projections, *biases, *conv.parameters())
-    dtypes = {p.dtype for p in others}
-    devices = {p.device.type for p in parameters}
-    if len(dtypes) != 1 or len(devices) != 1:
-        raise CertificateError(
-            "the layer and the convolution need one dtype and one device, got "
-            f"{', '.join(sorted(map(str, dtypes)))} on {', '.join(sorted(devices))}"
-        )
-    if not all(bool(p.isfinite().all()) for p in parameters):
-        raise CertificateError("all parameters need to be finite, got NaN or infinity")
-    reason = reduced_precision(parameters[0].device)
-    if reason is not None:
-        raise CertificateError(reason)
-
-
-def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
-    """Return what tells parameters and options of a pair from all others.
-
-    Args:
-        attention: The layer.
-        conv: The convolution.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    digest.update(f"{attention.extra_repr()}|{conv}".encode())
-    for module in (attention, conv):
-        state = module.state_dict()
-        # Positions first, as in the certificates that there are.
-        for name in sorted(state, key=lambda name: name not in ("alpha", "centers")):
-            tensor = state[name]
-            digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _tuples(value: object) -> object:
-    """Turn lists into tuples, as JSON does not know them."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _alike(stated: Tensor, found: Tensor) -> bool:
+    """Return whether two bounds differ by no more than orders of summation."""
+    return stated.shape == found.shape and all(
+        math.isclose(one, other, rel_tol=_ALIKE)
+        for one, other in zip(stated.tolist(), found.tolist(), strict=True)
+    )
 
 
 def _up(numbers: Tensor) -> str:

@@ -69,6 +69,43 @@ class WorstInput:
         attained = reached * (1 - 2.0**-48)
         return cls(tuple(size), row.pixels, tuple(every), channel, place, attained)
 
+    def reached(
+        self,
+        deviation: Deviation,
+        *,
+        offset: Tensor,
+        groups: int,
+        bound: float,
+        like: Self,
+    ) -> float:
+        """Return |attention − conv| on this input at its output, in exact arithmetic.
+
+        Args:
+            deviation: The operator.
+            offset: The difference of the biases, (out_channels,).
+            groups: Number of channel groups.
+            bound: Largest ‖x‖_∞.
+            like: A worst input of the same operator.
+
+        Returns:
+            The difference, up to rounding in float64; 0 if the operator takes other
+            inputs or has no such output.
+        """
+        shape, channels = (self.size, len(self.signs)), len(offset)
+        outputs = deviation.geometry.output_size(self.size)
+        if shape != (like.size, len(like.signs)) or self.channel >= channels:
+            return 0.0
+        if any(place >= n for place, n in zip(self.output, outputs, strict=True)):
+            return 0.0
+        row = deviation.row(self.size, self.output, self.channel)
+        group, inner = self.channel * groups // channels, len(row.values)
+        x = self.tensor(1.0, torch.float64)[0, group * inner : (group + 1) * inner]
+        for axis, pixels in enumerate(row.pixels):
+            index = torch.tensor(pixels, device="cpu")
+            x = x.index_select(axis + 1, index)
+        total = float((row.values * x).sum()) * bound
+        return abs(total + float(offset[self.channel]))
+
     def tensor(self, value: float, dtype: torch.dtype) -> Tensor:
         """Return the input.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import Deviation
+from expressivity.constructor.plain_layer import plain_attention
 from expressivity.constructor.table_kernel import TableKernel, table_kernel
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError, NotOneHotError
@@ -43,7 +44,8 @@ def conversion_error(
         NotOneHotError: If the scores of the layer depend on the tokens, or some query
             sees only a part of a table.
         InputError: If the size does not suit the layer.
-        UnsupportedModuleError: If ``conv`` is no plain convolution.
+        UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
+            not compute what its parameters say: hooks, a ``forward`` of its own.
 
     Example:
         >>> from expressivity import attention_from_conv
@@ -52,7 +54,7 @@ def conversion_error(
         >>> bool(conversion_error(attention, conv).max() <= 1e-3)
         True
     """
-    conv = plain_convolution(conv)
+    attention, conv = plain_attention(attention), plain_convolution(conv)
     difference = deviation(attention, conv)
     error = difference.any_size() if size is None else difference.largest(size).above
     return (error + bias_difference(attention, conv).abs()) * (1 + 2.0**-50)

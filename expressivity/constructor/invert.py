@@ -17,6 +17,7 @@ from expressivity.constructor.compare import (
     placement,
     require_position_only,
 )
+from expressivity.constructor.plain_layer import plain_attention
 from expressivity.constructor.table_kernel import TableKernel
 from expressivity.convolution_attributes import torch_padding
 from expressivity.convolutions import build_convolution
@@ -70,6 +71,8 @@ def conv_from_attention(
             sees only a part of what tables attend to.
         ArgumentError: If the tolerance is not positive and finite, or torch's
             convolution cannot express the padding of the layer.
+        UnsupportedModuleError: If the layer does not compute what its parameters say:
+            hooks, a ``forward`` of its own.
 
     Example:
         >>> from expressivity import attention_from_conv
@@ -78,6 +81,7 @@ def conv_from_attention(
         >>> torch.equal(back.weight, conv.weight)
         True
     """
+    attention = plain_attention(attention)
     require_position_only(attention)
     table = layer_table_kernel(attention)
     if tolerance is None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
-from expressivity.convolutions.inheritance import inherits_forward
+from expressivity.convolutions.inheritance import inherits_forward, require_no_additions
 from expressivity.convolutions.plain import (
     CONVOLUTIONS,
     TRANSPOSED,
@@ -58,15 +58,8 @@ def plain_convolution(module: nn.Module) -> Convolution:
         raise UnsupportedModuleError(_why_no_convolution(module))
     _check_options(module)
     _check_weight(module)
-    if hooks := _hooks(module):
-        raise UnsupportedModuleError(
-            f"it has hooks of its own ({', '.join(hooks)}), which may change its "
-            "weight or output: remove them first"
-        )
-    if extra := _extra_state(module):
-        raise UnsupportedModuleError(
-            f"it has state that a plain convolution would drop: {', '.join(extra)}"
-        )
+    known = ("weight", "bias", "parametrizations")
+    require_no_additions(module, known, plain="a plain convolution")
     if not inherits_forward(module):
         return _reproduced(module)
     return module if type(module) in CONVOLUTIONS else _twin(module)
@@ -126,21 +119,6 @@ def _check_weight(conv: Convolution) -> None:
                 f"its {name} holds {int((~value.isfinite()).sum())} numbers that are "
                 "NaN or infinite: attention would spread them to every output"
             )
-
-
-def _hooks(module: nn.Module) -> list[str]:
-    """Names of the hook registries, those around the forward pass, in use."""
-    return [
-        name.strip("_")
-        for name, registry in vars(module).items()
-        if name.endswith("_hooks") and "state_dict" not in name and registry
-    ]
-
-
-def _extra_state(module: nn.Module) -> list[str]:
-    known = {"weight", "bias", "parametrizations"}
-    names = [*module._parameters, *module._buffers, *module._modules]
-    return [name for name in names if name not in known]
 
 
 def _reproduced(module: Convolution) -> Convolution:

@@ -1,14 +1,17 @@
-"""Whether a module runs torch's own code, and nothing else, from call to output.
+"""Whether a module runs the code of a known class, and nothing else.
 
-A class that inherits all of it computes what torch computes, whatever else it adds.
+A class that inherits all of that code computes what the known class computes, whatever
+else it adds.
 """
 
+from collections.abc import Collection
 from functools import cache
 from types import GetSetDescriptorType
 
 from torch import nn
 
 from expressivity.convolutions.plain import CONVOLUTIONS
+from expressivity.errors import UnsupportedModuleError
 
 # What a class may say anew without any effect on its outputs.
 _WITHOUT_EFFECT = frozenset({
@@ -56,19 +59,62 @@ def inherits_forward(module: nn.Module) -> bool:
         >>> inherits_forward(nn.Conv2d(1, 1, 1)), inherits_forward(Doubled(1, 1, 1))
         (True, False)
     """
-    kind = type(module)
-    base = next((c for c in kind.__mro__ if c in CONVOLUTIONS), None)
-    if base is None or vars(module).keys() & set(dir(base)) - {_COMPILED}:
-        return False
-    return all(
-        _definition(kind, name) is _definition(base, name) for name in _names(base)
-    )
+    base = next((c for c in type(module).__mro__ if c in CONVOLUTIONS), None)
+    return base is not None and not changed_names(module, _plain(base))
+
+
+def changed_names(module: nn.Module, plain: nn.Module) -> tuple[str, ...]:
+    """Return what a call of a module might run instead of the code of a known class.
+
+    Args:
+        module: An instance of that class or of a subclass.
+        plain: A newly made instance of the class.
+
+    Returns:
+        The names that mean something else to the module or to its class.
+    """
+    kind, base = type(module), type(plain)
+    hidden = vars(module).keys() & set(dir(base)) - {_COMPILED}
+    names = set(dir(plain)) - _WITHOUT_EFFECT
+    changed = {n for n in names if _definition(kind, n) is not _definition(base, n)}
+    return tuple(sorted(hidden | changed))
+
+
+def require_no_additions(
+    module: nn.Module, known: Collection[str], *, plain: str
+) -> None:
+    """Refuse hooks and state that a plain module does not have.
+
+    Args:
+        module: Any module.
+        known: Names of the parameters, buffers and children that are understood.
+        plain: What the module should be, for the message.
+
+    Raises:
+        UnsupportedModuleError: If it has others.
+    """
+    hooks = [
+        name.strip("_")
+        for name, registry in vars(module).items()
+        if name.endswith("_hooks") and "state_dict" not in name and registry
+    ]
+    if hooks:
+        raise UnsupportedModuleError(
+            f"it has hooks of its own ({', '.join(hooks)}), which may change its "
+            "weight or output: remove them first"
+        )
+    names = [*module._parameters, *module._buffers, *module._modules]
+    extra = [name for name in names if name not in known]
+    if extra:
+        raise UnsupportedModuleError(
+            f"it has state that {plain} would drop: {', '.join(extra)}"
+        )
 
 
 @cache
-def _names(kind: type[nn.Module]) -> frozenset[str]:
-    """Return every name that a plain convolution and its class know."""
-    return frozenset(dir(kind(1, 1, 1, device="meta"))) - _WITHOUT_EFFECT
+def _plain(kind: type[nn.Module]) -> nn.Module:
+    """Return a small convolution."""
+    return kind(1, 1, 1, device="meta")
 
 
 def _definition(kind: type, name: str) -> object:
