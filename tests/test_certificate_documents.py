@@ -170,7 +170,7 @@ def test_no_damage_raises_anything_but_an_error_of_this_package(subject: Any) ->
             assert str(read)
             assert read.worst_input.shape[1] == len(read.worst.signs)
             if len(way) == 1:
-                with pytest.raises(CertificateError, match="stated|is known"):
+                with pytest.raises(CertificateError, match=r"stated|is known"):
                     read.check(attention, conv)
     assert tried > 500
     assert refused > 0.9 * tried
