@@ -31,6 +31,34 @@ class Network(nn.Module):
         return self.act(self.call(x))
 
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+QUESTIONS: dict[str, Callable[[nn.Module], bool]] = {
+    "by name": lambda layer: isinstance(layer, nn.Conv2d),
+    "base class": lambda layer: isinstance(layer, nn.modules.conv._ConvNd),
+    "among several": lambda layer: isinstance(layer, (nn.Linear, nn.Conv2d)),
+    "by a global variable": lambda layer: isinstance(layer, CONVOLUTIONS),
+    "by a default": lambda layer, kind=nn.Conv2d: isinstance(layer, kind),
+    "by its class": lambda layer: layer.__class__ is nn.Conv2d,
+}
+HARMLESS: dict[str, Callable[[nn.Module], bool]] = {
+    "every module": lambda layer: isinstance(layer, nn.Module),
+    "another class": lambda layer: isinstance(layer, nn.Identity),
+    "a convolution of other axes": lambda layer: isinstance(layer, nn.Conv3d),
+    "a union": lambda layer: isinstance(layer, nn.Linear | nn.BatchNorm2d),
+}
+
+
+class Asking(Network):
+    """Computes twice as much for layers of some class."""
+
+    def __init__(self, ask: Callable[[nn.Module], bool]) -> None:
+        super().__init__()
+        self.ask, self.other = ask, nn.Conv2d(4, 4, 1).double()
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.other(self.conv(x)) * (2 if self.ask(self.conv) else 1)
+
+
 class Holder:
     """A plain object."""
 
@@ -390,6 +418,29 @@ class TestInputs:
         conversion = ex.convert(network, inputs=image())
         assert [layer.status for layer in conversion.layers] == ["kept", "kept"]
         assert "which is not converted with it" in conversion.layers[1].reason
+
+    @pytest.mark.parametrize("question", QUESTIONS)
+    @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+    def test_a_class_that_is_asked_for_keeps_its_convolution(
+        self, question: str, mode: type
+    ):
+        network = Asking(QUESTIONS[question])
+        with mode():
+            conversion = ex.convert(network, inputs=image())
+            x = image()
+            assert (conversion.model(x) - network(x)).abs().max() < 1e-12
+        first, other = conversion.layers
+        assert (first.status, other.status) == ("kept", "converted")
+        assert "asks whether it is a Conv2d" in first.reason
+        assert conversion.ruled_out == ("conv",)
+
+    @pytest.mark.parametrize("answer", HARMLESS)
+    def test_other_questions_keep_nothing(self, answer: str):
+        network = Asking(HARMLESS[answer])
+        conversion = ex.convert(network, inputs=image())
+        assert [layer.status for layer in conversion.layers] == ["converted"] * 2
+        x = image()
+        assert (conversion.model(x) - network(x)).abs().max() < 1e-12
 
     @pytest.mark.parametrize("inputs", [3, [torch.ones(1)], "x"])
     def test_of_no_kind(self, inputs: object):

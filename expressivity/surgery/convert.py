@@ -49,8 +49,8 @@ def convert(
         strategy: How the attention is evaluated: ``"auto"`` or a name.
         inputs: What the model takes: a tensor, a tuple of positional arguments or a
             mapping of keyword arguments. A copy of the converted model is then run on
-            it, without gradients, and a convolution that still works in its old form
-            or is asked for what attention lacks is kept.
+            it, without gradients, and a convolution is kept that still works in its
+            old form, or whose class or other traits that attention lacks are asked for.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that

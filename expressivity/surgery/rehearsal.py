@@ -5,6 +5,7 @@ still calls, and code that reads what attention does not have.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.errors import InputError, UnsupportedModuleError
+from expressivity.surgery.class_questions import watch_class
 from expressivity.surgery.copying import independent_copy
 
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
@@ -43,8 +45,8 @@ def rehearse(
         inputs: What the network takes.
 
     Returns:
-        Why a convolution has to stay, by name: it is still used in its old form, or
-        the network reads an attribute that attention does not have.
+        Why a convolution has to stay, by name: it is still used in its old form, the
+        network asks for its class, or reads an attribute that attention does not have.
 
     Raises:
         InputError: If the given network cannot run on the inputs either.
@@ -54,7 +56,10 @@ def rehearse(
     both = nn.ModuleList([converted, *replaced.values()])
     model, *old = independent_copy(both).children()
     watch = _Watch()
+    asked: dict[str, str] = {}
     for (name, module), copied in zip(replaced.items(), old, strict=True):
+        layer = model.get_submodule(name)
+        watch_class(layer, module, partial(_note_question, asked, name, module))
         watch.add(module, name, STILL_CALLED)
         watch.add(copied, name, STILL_CALLED)
         watch.add(given.get_submodule(name), name, OF_THE_GIVEN)
@@ -72,7 +77,17 @@ def rehearse(
             f"{place or 'the model'} failed with {_named(error)}. Leave layers out by "
             "where="
         ) from error
-    return watch.used
+    return asked | watch.used
+
+
+def _note_question(
+    asked: dict[str, str], name: str, module: nn.Module, place: str
+) -> None:
+    asked.setdefault(
+        name,
+        f"while the network runs on inputs=, {place} asks whether it is a "
+        f"{type(module).__name__}, and may do something else for attention",
+    )
 
 
 class _Watch(TorchDispatchMode):
