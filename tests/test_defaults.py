@@ -47,9 +47,11 @@ def _parameters(module: nn.Module) -> list[Tensor]:
     return [p.detach() for p in module.parameters()]
 
 
-def _forward(strategy: str) -> Callable[..., list[Tensor]]:
+def _forward(strategy: str, **options: Any) -> Callable[..., list[Tensor]]:
+    options = options or {"alpha": 2.0}
+
     def run(conv: nn.Module, attention: nn.Module, x: Tensor) -> list[Tensor]:
-        layer = ex.attention_from_conv(conv, alpha=2.0, strategy=strategy)
+        layer = ex.attention_from_conv(conv, strategy=strategy, **options)
         (x := x.clone()).requires_grad_()
         output = layer(x)
         (gradient,) = torch.autograd.grad(output.sum(), x)
@@ -119,6 +121,7 @@ RESULTS: dict[str, Callable[[Any, Any, Tensor], Any]] = {
     "dense": _forward("dense"),
     "separable": _forward("separable"),
     "fused": _forward("fused"),
+    "normalised": _forward("normalised", heads="minimal"),
 }
 
 
