@@ -10,7 +10,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq mutants fuzz attack zoo bench format clean
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack zoo bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,7 +28,8 @@ figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebook
 
 test: $(VENV)/.test  ## Run all tests (minutes; longer searches have their own target)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8
-	$(BIN)/python -m pytest -m compiled
+	$(BIN)/python -m pytest -m compiled -n auto --maxprocesses 8 \
+		$$(grep -rl --include='test_*.py' 'mark\.compiled' tests)
 
 lint: $(VENV)/.test  ## Check style, types and floors
 	$(BIN)/ruff check .
@@ -43,6 +44,10 @@ coq:  ## Let Coq check the theorem for all sizes, and what it assumes (needs Coq
 	@$(MAKE) --no-print-directory -C proofs/coq
 	@$(MAKE) --no-print-directory $(VENV)/.test
 	$(BIN)/python -m proofs.formal
+
+laws: $(VENV)/.test  ## Put every law to five times as many random convolutions
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile thorough -n auto \
+		--maxprocesses 8
 
 mutants: $(VENV)/.test  ## Edit every proved formula everywhere, and see that it is noticed
 	$(BIN)/python -m pytest -m mutants tests/meta -n auto --maxprocesses 8

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
 
 from tests import shape_checker
 
-# No profile has deadlines: the first call under the shape checker is slow.
-settings.register_profile("default", deadline=None, max_examples=200, derandomize=True)
+# How many random cases a law is shown, decided here and nowhere else: some with every
+# change, more in `make laws`, new ones each time with --hypothesis-profile fuzz. No
+# profile has deadlines: the first call under the shape checker is slow.
+settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("thorough", deadline=None, max_examples=200, derandomize=True)
 settings.register_profile("fuzz", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile("default")
 
@@ -29,8 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 "expressivity was imported before tests/conftest.py: its shapes "
                 "would go unchecked"
             )
-        checker = f"{shape_checker.__name__}.{shape_checker.check_shapes.__name__}"
-        install_import_hook("expressivity", checker)
+        shape_checker.install("expressivity")
 
 
 def pytest_collection_modifyitems(

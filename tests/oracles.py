@@ -73,59 +73,85 @@ class LiteralAttention:
         canvas = self._canvas(x.double())
         queries = self._queries(x.shape[2:])
         keys = list(product(*map(range, canvas.shape[2:])))
-        rows = [
-            torch.stack([self._attend(image, q, keys) for q in product(*queries)], -1)
-            for image in canvas
-        ]
-        output = torch.stack(rows).unflatten(-1, [len(points) for points in queries])
+        outputs = []
+        for query in product(*queries):
+            scores = [
+                [self._position_score(head, query, key) for key in keys]
+                for head in range(len(self.alpha))
+            ]
+            outputs.append(
+                torch.stack([
+                    self._attend(image, query, keys, scores) for image in canvas
+                ])
+            )
+        output = torch.stack(outputs, -1).unflatten(-1, [len(axis) for axis in queries])
         if self.conv.bias is not None:
             ones = [1] * len(queries)
             output = output + self.conv.bias.double().reshape(-1, *ones)
         return output.detach()
 
     def _attend(
-        self, image: Tensor, query: Sequence[int], keys: list[tuple[int, ...]]
+        self,
+        image: Tensor,
+        query: Sequence[int],
+        keys: list[tuple[int, ...]],
+        position_scores: Sequence[Sequence[float]],
     ) -> Tensor:
         """Return Σ_h Σ_k softmax(score)_k x_k W_h for one query."""
         total = torch.zeros(self.matrices.shape[2], dtype=torch.float64)
-        for head in range(len(self.alpha)):
-            scores = [self._score(head, image, query, key) for key in keys]
+        pixels = image.flatten(1)  # in the order of the keys
+        for head, scores in enumerate(map(list, position_scores)):
+            if self.content is not None:
+                for place, key in enumerate(keys):
+                    scores[place] += self._content_score(
+                        self.content, head, image, query, key
+                    )
             largest = max(scores)
             weights = [exp(score - largest) for score in scores]
-            mean = sum(
-                weight * image[(slice(None), *key)]
-                for weight, key in zip(weights, keys, strict=True)
-            )
-            total += mean / fsum(weights) @ self.matrices[head]
+            mean = pixels @ torch.tensor(weights, dtype=torch.float64) / fsum(weights)
+            total += mean @ self.matrices[head]
         return total
 
-    def _score(
-        self, head: int, image: Tensor, query: Sequence[int], key: Sequence[int]
+    def _position_score(
+        self, head: int, query: Sequence[int], key: Sequence[int]
     ) -> float:
-        delta = [k - q for k, q in zip(key, query, strict=True)]
-        encoding = [fsum(d * d for d in delta), *delta]
         vector = [
             -self.alpha[head] * f for f in (1, *(-2 * c for c in self.centers[head]))
         ]
+        encoding = self._encoding(query, key)
         score = fsum(v * r for v, r in zip(vector, encoding, strict=True))
         if self.tables is not None:
-            score += self.tables[head].get(tuple(delta), -inf)
-        if self.content is None:
-            return score
+            delta = tuple(k - q for k, q in zip(key, query, strict=True))
+            score += self.tables[head].get(delta, -inf)
+        return score
+
+    def _content_score(
+        self,
+        content: Content,
+        head: int,
+        image: Tensor,
+        query: Sequence[int],
+        key: Sequence[int],
+    ) -> float:
         nearest = [
             min(max(q, 0), tokens - 1)
             for q, tokens in zip(query, image.shape[1:], strict=True)
         ]
         asking, asked = image[(slice(None), *nearest)], image[(slice(None), *key)]
-        content = self.content
-        relative = torch.tensor(encoding, dtype=torch.float64)
+        relative = torch.tensor(self._encoding(query, key), dtype=torch.float64)
         projected = asking @ content.query[head]
         terms = (
             projected @ (asked @ content.key[head]),
             projected @ (relative @ content.position_key[head]),
             content.bias[head] @ (asked @ content.key[head]),
         )
-        return score + float(sum(terms))
+        return float(sum(terms))
+
+    @staticmethod
+    def _encoding(query: Sequence[int], key: Sequence[int]) -> list[float]:
+        """Return (‖k − q‖², k − q)."""
+        delta = [k - q for k, q in zip(key, query, strict=True)]
+        return [fsum(d * d for d in delta), *delta]
 
     def _canvas(self, x: Tensor) -> Tensor:
         """Add padding tokens with torch's own padding; none for replicate."""

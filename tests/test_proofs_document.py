@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -41,8 +43,17 @@ def taken_for_granted(statement: Statement) -> Outcome:
     )
 
 
-GRANTED = [taken_for_granted(statement) for statement in STATEMENTS]
-DOCUMENTS = {style: write(GRANTED, style) for style in FORMATS}
+class Documents(dict[str, str]):
+    """Documents by their format, each written when a test first asks for it."""
+
+    def __init__(self, check: Callable[[], list[Outcome]]) -> None:
+        self.check = check
+
+    def __missing__(self, style: str) -> str:
+        self[style] = write(self.check(), style)
+        return self[style]
+
+
 FAILING = replace(
     STATEMENTS[0],
     steps=(
@@ -52,10 +63,13 @@ FAILING = replace(
     ),
     controls=(Control("True.", Equal(x, x)),),
 )
-FAILED = {style: write([FAILING.check(), *GRANTED[1:2]], style) for style in FORMATS}
-BOTH = [*DOCUMENTS.items(), *FAILED.items()]
+DOCUMENTS = Documents(lambda: [*map(taken_for_granted, STATEMENTS)])
+FAILED = Documents(lambda: [FAILING.check(), taken_for_granted(STATEMENTS[1])])
 
 over_formats = pytest.mark.parametrize("style", FORMATS)
+over_documents = pytest.mark.parametrize(
+    "documents", [DOCUMENTS, FAILED], ids=["proved", "failed"]
+)
 over_statements = pytest.mark.parametrize("statement", STATEMENTS, ids=lambda s: s.name)
 
 
@@ -95,8 +109,13 @@ class Page(HTMLParser):
         )
 
 
-PAGES = {"proved": Page(DOCUMENTS["html"]), "failed": Page(FAILED["html"])}
-over_pages = pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+@cache
+def parsed(html: str) -> Page:
+    return Page(html)
+
+
+def page_of(documents: Documents) -> Page:
+    return parsed(documents["html"])
 
 
 def formulas(statement: Statement) -> list[str]:
@@ -135,7 +154,7 @@ def letters(text: str) -> str:
 def test_every_word_is_in_every_format(style: str) -> None:
     document = DOCUMENTS[style]
     if style == "html":
-        document = "".join(PAGES["proved"].text)
+        document = "".join(page_of(DOCUMENTS).text)
     document = letters(document)
     for statement in STATEMENTS:
         for text in texts(statement):
@@ -147,7 +166,7 @@ def test_every_word_is_in_every_format(style: str) -> None:
 def test_every_formula_is_in_every_format(style: str) -> None:
     shown = [formula for statement in STATEMENTS for formula in formulas(statement)]
     if style == "html":
-        assert PAGES["proved"].count("math", display="block") == len(shown)
+        assert page_of(DOCUMENTS).count("math", display="block") == len(shown)
         return
     document = "".join(re.sub(r"(?m)^> ?", "", DOCUMENTS[style]).split())
     for formula in shown:
@@ -177,7 +196,7 @@ def test_the_contents_say_how_much_coq_has_proved() -> None:
 
 
 def test_kinds_of_proof_are_set_apart_in_a_page() -> None:
-    assert PAGES["proved"].count("p", **{"class": "kinds"}) == len(STATEMENTS)
+    assert page_of(DOCUMENTS).count("p", **{"class": "kinds"}) == len(STATEMENTS)
 
 
 @over_formats
@@ -203,20 +222,21 @@ def test_what_is_not_proved_is_marked_loudly(style: str) -> None:
 
 
 def test_the_page_marks_failures_without_colour() -> None:
-    page = PAGES["failed"]
+    page = page_of(FAILED)
     assert page.count("blockquote", **{"class": "alert"}) == 3
     assert page.count("p", **{"class": "not"}) == 3
-    assert PAGES["proved"].count("p", **{"class": "not"}) == 0
+    assert page_of(DOCUMENTS).count("p", **{"class": "not"}) == 0
 
 
 def test_words_are_not_taken_for_markup() -> None:
-    assert "A *bold* <claim> & 100 % of_it_all #1." in "".join(PAGES["failed"].text)
+    assert "A *bold* <claim> & 100 % of_it_all #1." in "".join(page_of(FAILED).text)
     assert r"\& 100 \% of\_it\_all \#1." in FAILED["latex"]
     assert r"A \*bold\* \<claim> & 100 % of\_it\_all" in FAILED["markdown"]
 
 
-@over_pages
-def test_the_page_is_well_formed(page: Page) -> None:
+@over_documents
+def test_the_page_is_well_formed(documents: Documents) -> None:
+    page = page_of(documents)
     assert page.open == []
     assert len(page.values("id")) == len(set(page.values("id")))
     assert page.count("html", lang="en") == page.count("title") == 1
@@ -224,8 +244,9 @@ def test_the_page_is_well_formed(page: Page) -> None:
     assert {f"#{name}" for name in page.values("id")} == set(page.values("href"))
 
 
-@over_pages
-def test_the_page_needs_nothing_else(page: Page) -> None:
+@over_documents
+def test_the_page_needs_nothing_else(documents: Documents) -> None:
+    page = page_of(documents)
     assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
     assert page.values("src") == []
     style = DOCUMENTS["html"].partition("<style>")[2].partition("</style>")[0]
@@ -233,8 +254,9 @@ def test_the_page_needs_nothing_else(page: Page) -> None:
     assert "@import" not in style
 
 
-@over_pages
-def test_no_latex_is_left_on_the_page(page: Page) -> None:
+@over_documents
+def test_no_latex_is_left_on_the_page(documents: Documents) -> None:
+    page = page_of(documents)
     text = "".join(page.text)
     assert "\\" not in text
     assert "$" not in text
@@ -252,8 +274,9 @@ def test_formulas_of_the_page_are_well_formed() -> None:
             ), mathml
 
 
-@pytest.mark.parametrize("document", [DOCUMENTS["markdown"], FAILED["markdown"]])
-def test_dollars_of_markdown_come_in_pairs(document: str) -> None:
+@over_documents
+def test_dollars_of_markdown_come_in_pairs(documents: Documents) -> None:
+    document = documents["markdown"]
     outside = []
     for place, piece in enumerate(document.split("$$")):
         if place % 2 == 0:
@@ -269,8 +292,9 @@ def test_cells_of_markdown_hold_no_bars() -> None:
             assert line.count("|") in (3, 5, 6), line
 
 
-@pytest.mark.parametrize("document", [DOCUMENTS["latex"], FAILED["latex"]])
-def test_latex_is_balanced(document: str) -> None:
+@over_documents
+def test_latex_is_balanced(documents: Documents) -> None:
+    document = documents["latex"]
     bare = re.sub(r"\\[\\{}$%&#_]", "", document)
     assert bare.count("{") == bare.count("}")
     assert bare.count("$") % 2 == 0
@@ -344,7 +368,7 @@ def printed(outcomes: list[Outcome]) -> str:
 
 
 def test_a_terminal_shows_everything() -> None:
-    text = printed(GRANTED)
+    text = printed([*map(taken_for_granted, STATEMENTS)])
     shown = letters(text)
     for statement in STATEMENTS:
         assert letters(words(statement.title)) in shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -51,7 +51,6 @@ class TestGroups:
         x = torch.randn(2, 2, 6, 7, dtype=torch.float64)
         laws.assert_strategies_agree(attention, x)
 
-    @settings(max_examples=100)
     @given(cases())
     def test_of_frozen_heads_compute_what_trainable_ones_do(self, case: Case) -> None:
         attention, x = ex.attention_from_conv(case.conv(), alpha=0.3), case.input()

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -59,7 +59,6 @@ def off_target(tables: Tables, alpha: float, size: tuple[int, int]) -> Tensor:
     return 1 - inner.amax(-1)
 
 
-@settings(max_examples=60)
 @given(
     alpha=st.floats(0.1, 12),
     size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
