@@ -188,6 +188,10 @@ class RelativeSelfAttention(ConvolutionAttributes):
 
     def reset_parameters(self) -> None:
         """Set α = 1, centers on the taps, random projections and no bias."""
+        if (
+            self.alpha.is_meta
+        ):  # no numbers to set; torch imports a second of code to try
+            return
         taps = self.geometry.centers(device=self.centers.device)
         with torch.no_grad():
             self.alpha.fill_(1)

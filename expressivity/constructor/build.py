@@ -127,7 +127,10 @@ def attention_from_conv(
     if plan.table is not None:
         window = plan.table.window
         attention.add_table(window.low, window.size, step=window.step)
-    attention = attention.to_empty(device=weight.device)
+    # As to_empty() does, but empty_like() of a meta tensor imports sympy.
+    attention = attention._apply(
+        lambda p: torch.empty(p.shape, dtype=p.dtype, device=weight.device)
+    )
     blocks = plan.matrices.unflatten(1, (conv.groups, -1))
     value, output = _projections(blocks, attention.head_dim)
     with torch.no_grad():

@@ -98,6 +98,10 @@ class _Watch(TorchDispatchMode):
         self.used: dict[str, str] = {}
         self._owners: dict[int, tuple[str, str]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import dynamo, a second's work, to be told to skip
+
     def add(self, module: nn.Module, name: str, reason: str) -> None:
         """Watch the parameters of a module."""
         for parameter in module.parameters():
