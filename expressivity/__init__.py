@@ -1,99 +1,26 @@
 """Any convolution as a multi-head self-attention layer, with the error stated.
 
-The public names; nobody inside the package imports from here.
+The public names are those of :mod:`expressivity.public`. It is imported, and torch with
+it, when the first of them is used. Nobody inside the package imports from here.
 """
 
-from expressivity import atlas
-from expressivity.attention import RelativeSelfAttention, explain
-from expressivity.bounds import (
-    alpha_for,
-    first_order_error,
-    leak,
-    saturation_alpha,
-    worst_case_error,
-)
-from expressivity.certificate import Certificate, certify
-from expressivity.comparison import Difference, measure_difference
-from expressivity.constructor import (
-    HeadCount,
-    HeadCurve,
-    NearestConvolution,
-    TableHeads,
-    attention_from_conv,
-    conv_from_attention,
-    conversion_error,
-    head_count,
-    head_curve,
-    minimal_heads,
-    truncation_error,
-)
-from expressivity.convolutions import plain_convolution
-from expressivity.errors import (
-    ArgumentError,
-    CertificateError,
-    ConvolutionAttributeError,
-    ExpressivityError,
-    FileError,
-    InputError,
-    MissingDependencyError,
-    NotOneHotError,
-    StrategyError,
-    UnsupportedModuleError,
-)
-from expressivity.geometry import ConvGeometry
-from expressivity.plots import (
-    plot_attention_maps,
-    plot_error_vs_alpha,
-    plot_head_curve,
-    plot_overview,
-)
-from expressivity.surgery import Conversion, LayerRecord, convert
-from expressivity.sweep import ErrorSweep, error_sweep
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from expressivity.version import __version__ as __version__
 
-__all__ = [
-    "ArgumentError",
-    "Certificate",
-    "CertificateError",
-    "ConvGeometry",
-    "Conversion",
-    "ConvolutionAttributeError",
-    "Difference",
-    "ErrorSweep",
-    "ExpressivityError",
-    "FileError",
-    "HeadCount",
-    "HeadCurve",
-    "InputError",
-    "LayerRecord",
-    "MissingDependencyError",
-    "NearestConvolution",
-    "NotOneHotError",
-    "RelativeSelfAttention",
-    "StrategyError",
-    "TableHeads",
-    "UnsupportedModuleError",
-    "alpha_for",
-    "atlas",
-    "attention_from_conv",
-    "certify",
-    "conv_from_attention",
-    "conversion_error",
-    "convert",
-    "error_sweep",
-    "explain",
-    "first_order_error",
-    "head_count",
-    "head_curve",
-    "leak",
-    "measure_difference",
-    "minimal_heads",
-    "plain_convolution",
-    "plot_attention_maps",
-    "plot_error_vs_alpha",
-    "plot_head_curve",
-    "plot_overview",
-    "saturation_alpha",
-    "truncation_error",
-    "worst_case_error",
-]
+if TYPE_CHECKING:
+    from expressivity.public import *  # noqa: F403
+else:
+
+    def __getattr__(name: str) -> object:
+        """Return a public name, or a module of the package."""
+        if name == "__all__" or not name.startswith("_"):
+            public = import_module("expressivity.public")
+            for holder in (vars(public), globals()):
+                if name in holder:
+                    return holder[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

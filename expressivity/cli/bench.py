@@ -64,7 +64,7 @@ def bench_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Time the attention layers beside nn.Conv2d, and see what memory they hold."""
+    """Time the attention layers beside nn.Conv2d, and weigh their memory."""
     _check_files(output, figure, force=force)
     if read is not None:
         document = read_document(read)
