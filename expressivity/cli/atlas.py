@@ -19,6 +19,7 @@ from expressivity.cli.layers import layer_of_model
 from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
 from expressivity.files import check_picture, check_targets, written_together
+from expressivity.listing import Listing
 from expressivity.plots import plot_evidence
 
 EXAMPLES = """
@@ -26,7 +27,7 @@ EXAMPLES = """
 
 expressivity atlas
 
-expressivity atlas --family alibi --figure alibi.png
+expressivity atlas --family linear-bias --figure alibi.png
 
 expressivity atlas my_models:build --weights model.pt --layer stem --size 8x8
 --html atlas.html
@@ -129,14 +130,14 @@ def _claim(found: Sequence[Evidence]) -> Claim:
     return Claim(f"the evidence agrees with the verdict in {len(found)} families", True)
 
 
-def _table(found: Sequence[Evidence]) -> Table:
-    table = Table(
+def _table(found: Sequence[Evidence]) -> Listing:
+    table = Listing(
         caption="error: relative, float64; no setting of the parameters errs less than "
         "the bound, which attacks do not pass; --family NAME explains",
         caption_justify="left",
     )
     for column in ("family", "verdict", "measured"):
-        table.add_column(column, no_wrap=True)
+        table.add_column(column)
     table.add_column("heads")
     for evidence in found:
         family = evidence.family
@@ -147,9 +148,9 @@ def _table(found: Sequence[Evidence]) -> Table:
 
 def _conditions(found: Sequence[Evidence]) -> Table:
     """Return under which conditions the verdicts hold, and of whose layer."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = Listing.grid(padding=(0, 2))
+    for _ in range(2):
+        table.add_column(overflow="fold")
     table.add_row("conditions and sources:", "")
     for evidence in found:
         family = evidence.family

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from expressivity.bench import (
     Document,
@@ -20,6 +19,7 @@ from expressivity.cli.layers import dtype_of
 from expressivity.cli.options import AsJson, Force
 from expressivity.errors import ArgumentError
 from expressivity.files import check_picture, check_targets, written_together
+from expressivity.listing import Listing
 from expressivity.plots import plot_growth
 
 EXAMPLES = """
@@ -116,8 +116,8 @@ def _environment(document: Document) -> str:
     )
 
 
-def _target_table(document: Document) -> Table:
-    table = Table(title="targets", title_justify="left")
+def _target_table(document: Document) -> Listing:
+    table = Listing(title="targets", title_justify="left")
     table.add_column("what")
     for column in ("measured", "target", ""):
         table.add_column(column, justify="right")
@@ -129,9 +129,9 @@ def _target_table(document: Document) -> Table:
     return table
 
 
-def _case_table(document: Document, suite: str) -> Table:
+def _case_table(document: Document, suite: str) -> Listing:
     rows = [m for m in document.measurements if m.suite == suite]
-    table = Table(title=suite, title_justify="left")
+    table = Listing(title=suite, title_justify="left")
     for column in ("input", "evaluated as"):
         table.add_column(column)
     for column in ("ms", "quartiles", "× nn.Conv2d", "MiB"):

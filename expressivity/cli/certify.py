@@ -11,7 +11,6 @@ from typing import Annotated, cast
 
 import torch
 import typer
-from rich.table import Table
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention, explain
@@ -39,6 +38,7 @@ from expressivity.constructor.build import check_options
 from expressivity.errors import CertificateError
 from expressivity.files import check_targets, written_together
 from expressivity.geometry import Convolution
+from expressivity.listing import Listing
 from expressivity.surgery import Conversion
 
 EXAMPLES = """
@@ -270,8 +270,8 @@ def _claim(layers: Sequence[Certified]) -> Claim:
     return Claim(f"measured error ≤ certified bound in {len(certified)} layers", True)
 
 
-def _table(layers: Sequence[Certified], bound: float) -> Table:
-    table = Table(
+def _table(layers: Sequence[Certified], bound: float) -> Listing:
+    table = Listing(
         title=f"|attention(x) − conv(x)| for every x with ‖x‖∞ ≤ {bound:g}",
         title_justify="left",
         caption="certified: exact part and rounding; attained: what the worst input "
@@ -280,7 +280,7 @@ def _table(layers: Sequence[Certified], bound: float) -> Table:
     )
     table.add_column("layer", overflow="fold")
     for column in ("size", "α", "certified", "exact part", "attained", "measured"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(column, justify="right")
     for layer in layers:
         if layer.certificate is not None:
             table.add_row(

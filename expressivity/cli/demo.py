@@ -7,7 +7,6 @@ from typing import Annotated, cast
 
 import torch
 import typer
-from rich.table import Table
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.cli.claims import Claim, conclude, describe
@@ -25,6 +24,7 @@ from expressivity.digits import (
 )
 from expressivity.files import check_targets, make_folder, written_together
 from expressivity.geometry import Convolution
+from expressivity.listing import Listing
 from expressivity.plots import plot_attention_maps, plot_error_vs_alpha, plot_overview
 from expressivity.surgery import Conversion, LayerRecord, convert
 from expressivity.sweep import error_sweep
@@ -177,8 +177,8 @@ def _results(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _network_table(outcome: Outcome) -> Table:
-    table = Table(
+def _network_table(outcome: Outcome) -> Listing:
+    table = Listing(
         title=f"{outcome.images} test images of handwritten digits",
         title_justify="left",
     )
@@ -191,8 +191,8 @@ def _network_table(outcome: Outcome) -> Table:
     return table
 
 
-def _layer_table(model: DigitsCNN, outcome: Outcome) -> Table:
-    table = Table(
+def _layer_table(model: DigitsCNN, outcome: Outcome) -> Listing:
+    table = Listing(
         title="every convolution became one attention layer, a head per tap",
         title_justify="left",
         caption="errors are absolute, for inputs of the layer within ±1",

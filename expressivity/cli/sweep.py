@@ -11,7 +11,6 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.table import Table
 
 from expressivity.bounds.leak import check_positive
 from expressivity.cli.claims import Claim, conclude, describe
@@ -21,6 +20,7 @@ from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
 from expressivity.files import check_picture, written_together
 from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.listing import Listing
 from expressivity.plots import plot_error_vs_alpha
 from expressivity.sweep import (
     POINTS,
@@ -198,8 +198,8 @@ def _claim(conv: Convolution, pixels: Sequence[int], sweep: ErrorSweep) -> Claim
     )
 
 
-def _table(sweep: ErrorSweep) -> Table:
-    table = Table(
+def _table(sweep: ErrorSweep) -> Listing:
+    table = Listing(
         caption="largest absolute error over all outputs", caption_justify="left"
     )
     for column in ("α [1/px²]", "measured", "first order", "worst case"):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.table import Table
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -14,6 +13,7 @@ from expressivity.cli.console import track
 from expressivity.cli.weights import read_inputs
 from expressivity.comparison import Difference, measure_difference
 from expressivity.errors import ExpressivityError, InputError, UnsupportedModuleError
+from expressivity.listing import Listing
 from expressivity.surgery import Conversion
 
 SCALES = (0.1, 1.0, 10.0)
@@ -165,7 +165,7 @@ def compare(
     return agreements
 
 
-def agreement_table(agreements: Sequence[Agreement]) -> Table:
+def agreement_table(agreements: Sequence[Agreement]) -> Listing:
     """Lay agreements out for a terminal.
 
     Args:
@@ -174,7 +174,7 @@ def agreement_table(agreements: Sequence[Agreement]) -> Table:
     Returns:
         The table.
     """
-    table = Table(title="original against converted model", title_justify="left")
+    table = Listing(title="original against converted model", title_justify="left")
     table.add_column("inputs", overflow="fold")
     for column in ("count", "largest difference", "largest output", "relative"):
         table.add_column(column, justify="right")

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 from torch import nn
+
+from expressivity.listing import Listing
 
 
 @dataclass(frozen=True)
@@ -108,17 +109,19 @@ class Conversion:
         Returns:
             What :meth:`table` prints.
         """
-        table = Table(
+        table = Listing(
             title=f"{len(self.converted)} of {len(self.layers)} convolutions converted",
             title_justify="left",
         )
         table.add_column("layer", overflow="fold")
         table.add_column("status")
         for column in ("kernel", "heads", "α [1/px²]", "worst case"):
-            table.add_column(column, justify="right", no_wrap=True)
+            table.add_column(column, justify="right")
         for layer in self.layers:
             table.add_row(*_cells(layer))
-        notes = Table.grid(padding=(0, 2))
+        notes = Listing.grid(padding=(0, 2))
+        for _ in range(2):
+            notes.add_column(overflow="fold")
         for layer in self.layers:
             if layer.reason:
                 notes.add_row(_named(layer), Text(layer.reason))
