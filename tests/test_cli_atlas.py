@@ -119,3 +119,15 @@ def test_a_bad_option_is_bad_input(project: UserProject, options: str) -> None:
     assert BAD_OPTIONS[options] in result.stderr
     assert result.stdout == ""
     assert project.files() == set()
+
+
+def test_errors_say_whether_they_are_absolute_and_on_what(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = UserProject.create(tmp_path, monkeypatch)
+    family = FAMILIES["feed-forward-only"]
+    sample = family.fails()
+    bound = family.refute(sample.conv.double(), sample.size).input_bound
+    assert bound > 1
+    shown = project.run("atlas", "--family", family.name, "--steps", "2").stdout
+    assert f"inputs within ±{bound:.3g}; all errors absolute" in shown

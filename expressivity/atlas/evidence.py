@@ -39,7 +39,8 @@ class Attack:
     """What attacks on a witness come to.
 
     Attributes:
-        bound: No setting of the parameters errs less.
+        bound: No setting of the parameters errs less on the inputs of the witness.
+            Absolute, as are the errors below.
         reached: The least error so far after each step of an attack.
         control: The same with the missing condition restored; empty without one.
         violation: How far random layers are from the symmetry, relative.
@@ -116,6 +117,7 @@ class Evidence:
             "strength": _named(family, weights),
             "error": None if weights is None else weights.error,
             "bound": None if attack is None else attack.bound,
+            "input_bound": None if attack is None else attack.witness.input_bound,
             "attack": None if attack is None else attack.reached[-1],
             "control": attack.control[-1] if attack and attack.control else None,
             "witness": None if attack is None else attack.witness.kind,

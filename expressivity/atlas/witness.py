@@ -42,7 +42,7 @@ class Witness:
         query: The output position that counts, per axis, one for each input.
         targets: What the convolution computes there, (inputs, out_channels).
         bound: Every setting of the parameters errs by at least this, in some channel,
-            on some of the inputs.
+            on some of the inputs; absolute.
         kind: The kind of witness, in a word: ``"swap"``, ``"border"``, …
         symmetry: Why the family treats the inputs alike, in a sentence.
         layer: Makes a layer of the family, on these inputs, from a seed.
@@ -116,6 +116,11 @@ class Witness:
             inputs, query, targets, bound, kind, symmetry, layer, control, relation
         )
 
+    @property
+    def input_bound(self) -> float:
+        """The largest absolute value in the inputs, ‖x‖∞."""
+        return float(self.inputs.abs().max())
+
     def outputs(self, layer: nn.Module) -> Float[Tensor, "inputs out_channels"]:
         """Return what a layer computes where it counts.
 
@@ -163,8 +168,8 @@ class Witness:
             control: Whether to optimise the layer with the condition restored.
 
         Returns:
-            The smallest error that was reached: never below the bound, but for the
-            control.
+            The smallest error that was reached, absolute: never below the bound, but
+            for the control.
 
         Raises:
             ArgumentError: If a control is asked for and there is none.

@@ -65,7 +65,10 @@ def worst_case_error(
 def alpha_for(
     conv: Convolution, *, tolerance: float, size: Sequence[int] | None = None
 ) -> float:
-    """Return the smallest α that keeps the worst case within a tolerance.
+    """Return the smallest α whose stated worst case is within a tolerance.
+
+    Without a size that is an upper bound, 2 λ(α) Σ|W|: a smaller α may keep the
+    tolerance too, but the bound does not say so.
 
     Args:
         conv: The convolution.
@@ -74,7 +77,8 @@ def alpha_for(
             without it the α holds for every size.
 
     Returns:
-        α in 1/pixel², never below ``SMALLEST_ALPHA``.
+        α in 1/pixel², never below ``SMALLEST_ALPHA``; the smallest up to a millionth
+        for a size, and up to rounding without one.
 
     Raises:
         ArgumentError: If the tolerance is not positive and finite, or so small that

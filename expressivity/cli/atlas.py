@@ -132,8 +132,9 @@ def _claim(found: Sequence[Evidence]) -> Claim:
 
 def _table(found: Sequence[Evidence]) -> Listing:
     table = Listing(
-        caption="error: relative, float64; no setting of the parameters errs less than "
-        "the bound, which attacks do not pass; --family NAME explains",
+        caption="float64; error: of constructed weights, relative to the largest "
+        "output; error ≥: no setting of the parameters errs less on the inputs of the "
+        "witness, absolute; --family NAME explains, and says how large those are",
         caption_justify="left",
     )
     for column in ("family", "verdict", "measured"):
@@ -177,6 +178,7 @@ def _explained(evidence: Evidence) -> list[str]:
             "",
             f"{attack.witness.kind} witness against {attack.sample.conv}",
             f"  {attack.witness.symmetry}",
+            f"  inputs within ±{attack.witness.input_bound:.3g}; all errors absolute",
             f"  no setting errs less than {attack.bound:.4g}",
             f"  an attack of {steps} steps comes to {reached:.4g}",
         ]

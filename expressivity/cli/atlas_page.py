@@ -30,7 +30,8 @@ li { margin: .2rem 0; } @media print { h2 { break-before: page; } }
 weights and their error, <em>no</em> with a witness: inputs that the layer treats alike
 whatever its parameters are, so that every setting errs by at least the bound. An attack
 optimises the parameters and stays above it; the control is the same attack with the
-missing condition restored.</p>
+missing condition restored. The error of weights is relative to the largest output; that
+of a bound, an attack or a control is absolute, on the inputs of the witness.</p>
 <div class="wide"><table>
 <tr><th>family</th><th>verdict</th><th>heads</th><th>measured</th><th>source</th></tr>
 $rows
@@ -108,8 +109,9 @@ def _section(evidence: Evidence) -> str:
         parts.append(
             f"<p>Witness ({escape(attack.witness.kind)}) against "
             f"<code>{escape(str(attack.sample.conv))}</code>. "
-            f"{escape(attack.witness.symmetry)} No setting errs less than "
-            f"{attack.bound:.3g}; an attack comes to {attack.reached[-1]:.3g}"
+            f"{escape(attack.witness.symmetry)} On these inputs, within "
+            f"±{attack.witness.input_bound:.3g}, no setting errs less than "
+            f"{attack.bound:.3g}, absolute; an attack comes to {attack.reached[-1]:.3g}"
             f"{restored}.</p>"
         )
     parts.append(_items(evidence.remarks, "Remarks"))

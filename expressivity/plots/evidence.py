@@ -88,7 +88,7 @@ def _draw_attacks(axes: "Axes", attack: Attack) -> None:
     if attack.control:
         axes.plot(attack.control, color=GREEN, linestyle="--", label="control")
     axes.set_xlabel("steps of Adam", fontsize=SMALL_TEXT)
-    axes.set_ylabel("smallest error so far", fontsize=SMALL_TEXT)
+    axes.set_ylabel("smallest absolute error so far", fontsize=SMALL_TEXT)
     axes.set_title("attacks", fontsize=TEXT)
     axes.tick_params(labelsize=SMALL_TEXT)
     axes.legend(fontsize=SMALL_TEXT, frameon=False)

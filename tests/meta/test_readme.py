@@ -42,6 +42,16 @@ def test_every_line_of_the_atlas_runs() -> None:
     assert names["witness"].bound > 0
 
 
+def test_inputs_of_the_witnesses_are_as_large_as_is_said() -> None:
+    one, few = map(float, re.findall(r"within ±([\d.]+)", README))
+    large = {"mixer", "feed-forward-only"}
+    for name, family in ex.atlas.FAMILIES.items():
+        if family.refuter is not None:
+            sample = family.fails()
+            witness = family.refute(sample.conv.double(), sample.size)
+            assert witness.input_bound <= (few if name in large else one)
+
+
 @pytest.mark.parametrize("target", re.findall(r"^make (\w+)", README, re.MULTILINE))
 def test_make_knows_the_commands(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

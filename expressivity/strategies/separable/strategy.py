@@ -9,8 +9,9 @@ smoothed canvas G_α X, and together they are one convolution of it without padd
 Heads that share nothing form groups of one, each with a smoothing of its own, on
 whichever side of its projections costs less. Heads that leak less than half an ulp
 of their dtype are saturated: for them G_α is the identity at working precision, and
-they are a convolution and nothing else, whatever their α; their derivatives with
-respect to α and Δ are then taken for zero as well.
+they are a convolution and nothing else, whatever their α (kernels of one tap run as a
+product of matrices: the same up to rounding); their derivatives with respect to α and Δ
+are then taken for zero as well.
 """
 
 from collections import Counter
