@@ -18,7 +18,7 @@ from expressivity.precision import compute_dtype, without_autocast
 
 # One matrix over all axes beats one an axis while it has at most so many entries:
 # 7×7 and 14×14 → 7×7 pixels, not 14×14 (measured on the layers of ResNet-50).
-_JOINT_ENTRIES = 12_000
+JOINT_ENTRIES = 12_000
 
 
 @dataclass(frozen=True)
@@ -245,6 +245,23 @@ class _Banded(torch.autograd.Function):
         return None, along_x, *along_blocks
 
 
+def is_joint(shapes: Sequence[tuple[int, int]]) -> bool:
+    """Return whether one matrix over all axes takes the place of one an axis.
+
+    Args:
+        shapes: Rows and columns of the matrix of each axis.
+
+    Returns:
+        Whether there are several axes, and few entries.
+
+    Example:
+        >>> is_joint([(7, 7), (7, 7)]), is_joint([(14, 14), (14, 14)])
+        (True, False)
+    """
+    entries = prod([rows * columns for rows, columns in shapes])
+    return len(shapes) > 1 and entries <= JOINT_ENTRIES
+
+
 class Scratch:
     """Memory that one product after the other may put its steps in.
 
@@ -300,8 +317,7 @@ class AxisProduct:
             The product, in the order that costs least.
         """
         rows = tuple(matrix.rows for matrix in matrices)
-        entries = prod([matrix.rows * matrix.columns for matrix in matrices])
-        if len(matrices) > 1 and entries <= _JOINT_ENTRIES:
+        if is_joint([(matrix.rows, matrix.columns) for matrix in matrices]):
             joint = reduce(torch.kron, [matrix.dense() for matrix in matrices])
             return cls(((0, len(matrices), BandedMatrix.full(joint)),), rows)
         # The axis that shrinks most goes first, else the last: it lies in one piece.

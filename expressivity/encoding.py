@@ -169,6 +169,58 @@ def factor_scale(size: int) -> float:
     return 2.0 ** (_KEY_BITS - size.bit_length())
 
 
+def left_out(*, bits: int, levels: int) -> float:
+    """Return what :func:`absolute_factors` leaves out of a product, at most.
+
+    Args:
+        bits: Significant bits of a digit.
+        levels: Digits of each product that are kept.
+
+    Returns:
+        Parts of the product's size. Nothing where one digit holds all of float64.
+
+    Example:
+        >>> left_out(bits=8, levels=3) < 2**-21, left_out(bits=53, levels=1)
+        (True, 0.0)
+    """
+    if bits >= torch.finfo(torch.float64).bits - 11:
+        return 0.0
+    # Digit i of either is at most 2^−bits·i (1 + 2^−bits) of its number: those whose
+    # places add up to the levels or more are left out, and what follows the last digit.
+    return (levels + 1) * 2.0 ** (-bits * levels) * (1 + 2.0 ** (3 - bits))
+
+
+def factor_pairs(
+    keys: Sequence[range], *, bits: int, levels: int
+) -> list[tuple[int, int]]:
+    """Return which digits :func:`absolute_factors` multiplies.
+
+    Args:
+        keys: Key positions along each axis, in pixels.
+        bits: Significant bits of a digit.
+        levels: Digits of each product that are kept.
+
+    Returns:
+        Which digit of a query with which of a key, the leading ones first. Digits are
+        counted over all terms, those of one place after the other.
+    """
+    sizes = _sizes(keys)
+    # A whole number has no more digits than its bits fill.
+    filled = [min(levels, 1 + size.bit_length() // bits) for size in sizes]
+    return [
+        (term + (level - place) * len(sizes), term + place * len(sizes))
+        for level in range(levels)
+        for term, count in enumerate(filled)
+        for place in range(min(level + 1, count))
+    ]
+
+
+def _sizes(keys: Sequence[range]) -> list[int]:
+    """Return the largest of the keys' numbers: k of each axis, ‖k‖², one."""
+    reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
+    return [*reach, sum(extent * extent for extent in reach), 1]
+
+
 def absolute_factors(
     quadratic: Float[Tensor, "*batch queries"],
     linear: Float[Tensor, "*batch queries axes"],
@@ -208,22 +260,13 @@ def absolute_factors(
     """
     places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
     places = places.reshape(-1, len(keys)).to(linear.dtype)
-    reach = [max(abs(points[0]), abs(points[-1])) for points in keys]
-    sizes = [*reach, sum(extent * extent for extent in reach), 1]
-    scales = [factor_scale(size) for size in sizes]
+    scales = [factor_scale(size) for size in _sizes(keys)]
     squares = places.square().sum(-1)
     queries = [*linear.unbind(-1), quadratic, constant]
     tokens = [*places.unbind(-1), squares, torch.ones_like(squares)]
     asked = torch.stack([q / s for q, s in zip(queries, scales, strict=True)], -1)
     looked = torch.stack([k * s for k, s in zip(tokens, scales, strict=True)], -1)
-    # A whole number has no more digits than its bits fill.
-    filled = [min(levels, 1 + size.bit_length() // bits) for size in sizes]
-    chosen = [
-        (term + (level - place) * len(sizes), term + place * len(sizes))
-        for level in range(levels)
-        for term, count in enumerate(filled)
-        for place in range(min(level + 1, count))
-    ]
+    chosen = factor_pairs(keys, bits=bits, levels=levels)
     columns = [
         torch.cat(digits(numbers, bits=bits, count=levels), -1).unbind(-1)
         for numbers in (asked, looked)

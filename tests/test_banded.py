@@ -218,7 +218,7 @@ class TestAxisProduct:
         joint: bool,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(banded, "_JOINT_ENTRIES", 1e9 if joint else 0)
+        monkeypatch.setattr(banded, "JOINT_ENTRIES", 1e9 if joint else 0)
         rows, size = rows[:axes], (4, 3, 5)[:axes]
         matrices = [self.banded(r, s) for r, s in zip(rows, size, strict=True)]
         product = AxisProduct.of(matrices)
@@ -244,7 +244,7 @@ class TestAxisProduct:
     def test_derivatives_go_through_every_matrix(
         self, joint: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(banded, "_JOINT_ENTRIES", 1e9 if joint else 0)
+        monkeypatch.setattr(banded, "JOINT_ENTRIES", 1e9 if joint else 0)
 
         def function(canvas: Tensor, *blocks: Tensor) -> Tensor:
             matrices = [BandedMatrix(blocks[i : i + 2], (0, 1), 3) for i in (0, 2)]

@@ -16,8 +16,8 @@ from torch import nn
 
 import expressivity as ex
 from expressivity.certificate import rounding
-from expressivity.certificate.arithmetic import reduced_precision
 from expressivity.certificate.attention_error import LARGEST
+from expressivity.certificate.settings import reduced_precision
 from expressivity.errors import (
     ArgumentError,
     CertificateError,
@@ -337,13 +337,17 @@ class TestRefusals:
             changed(matmul, **dict.fromkeys(kinds, False)),
             changed(cudnn, enabled=False),
         ):
-            assert reduced_precision(torch.device("cuda")) is None
+            assert reduced_precision(torch.device("cuda"), torch.float32, 2) is None
             owner, setting = name.split(".")
             with changed({"matmul": matmul, "cudnn": cudnn}[owner], **{setting: True}):
-                assert name in str(reduced_precision(torch.device("cuda")))
+                assert name in str(
+                    reduced_precision(torch.device("cuda"), torch.float32, 2)
+                )
 
     def test_a_device_that_nothing_is_known_of(self) -> None:
-        assert "nothing is known" in str(reduced_precision(torch.device("meta")))
+        assert "nothing is known" in str(
+            reduced_precision(torch.device("meta"), torch.float32, 2)
+        )
 
     def test_a_strategy_that_nothing_is_known_of(
         self, monkeypatch: pytest.MonkeyPatch

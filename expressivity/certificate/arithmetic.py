@@ -10,7 +10,7 @@
 * The exponential is within 64 ulps; in fused kernels for half precision, which
   approximate it, within 2^−11.
 
-Where a setting of torch breaks this, ``reduced_precision`` says so.
+``settings`` knows what breaks this, as far as it can be recognised.
 """
 
 import math
@@ -19,7 +19,7 @@ from typing import Self
 
 import torch
 
-from expressivity.precision import autocast_is_on, compute_dtype
+from expressivity.precision import compute_dtype
 
 EXP_ULPS = 64
 EXP_OF_HALF = 2.0**-11  # of fused kernels for half precision, relative
@@ -83,64 +83,3 @@ class Arithmetic:
         return math.expm1(
             casts * math.log1p(self.stored) + terms * math.log1p(self.computed)
         )
-
-
-def reduced_precision(device: torch.device) -> str | None:
-    """Return which setting of torch computes in less than the model assumes.
-
-    Args:
-        device: Where the layer runs.
-
-    Returns:
-        The setting and how to change it; ``None`` if there is none.
-    """
-    if autocast_is_on(device):
-        return "autocast is on: certify outside of it"
-    if device.type not in ("cpu", "cuda"):
-        return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
-    for name, setting in _settings(device).items():
-        if getattr(setting, "fp32_precision", "ieee") not in ("ieee", "none"):
-            return (
-                "float32 may be rounded to fewer bits on the way: set "
-                f"{name}.fp32_precision = 'ieee'"
-            )
-    if not hasattr(torch.backends, "fp32_precision") and (
-        torch.get_float32_matmul_precision() != "highest"
-    ):
-        return (
-            "float32 products may be rounded to fewer bits: call "
-            "torch.set_float32_matmul_precision('highest')"
-        )
-    return _reduced_by_cuda() if device.type == "cuda" else None
-
-
-def _settings(device: torch.device) -> dict[str, object]:
-    """Return where torch says how many bits of float32 are used."""
-    library = "mkldnn" if device.type == "cpu" else "cuda"
-    backend = getattr(torch.backends, library)
-    prefix = f"torch.backends.{library}"
-    return {
-        "torch.backends": torch.backends,
-        prefix: backend,
-        f"{prefix}.matmul": getattr(backend, "matmul", None),
-        f"{prefix}.conv": getattr(backend, "conv", None),
-    }
-
-
-def _reduced_by_cuda() -> str | None:
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if matmul.allow_tf32:
-        return "float32 products may be rounded to TF32: disallow that"
-    for kind in ("fp16", "bf16"):
-        name = f"allow_{kind}_reduced_precision_reduction"
-        if getattr(matmul, name):
-            return (
-                "products may be accumulated in fewer bits than float32 has: set "
-                f"torch.backends.cuda.matmul.{name} = False"
-            )
-    if cudnn.enabled:
-        return (
-            "cuDNN may convolve by Winograd's scheme, or in TF32: set "
-            "torch.backends.cudnn.enabled = False"
-        )
-    return None

@@ -14,9 +14,15 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds.leak import check_positive
+from expressivity.certificate import spot_check
 from expressivity.certificate.arithmetic import ASSUMPTIONS
 from expressivity.certificate.document import FORMAT, PARTS, choose, parse, read
-from expressivity.certificate.rounding import convolution_rounding, layer_rounding
+from expressivity.certificate.ranges import lost_below_range, require_finite
+from expressivity.certificate.rounding import (
+    attention_sizes,
+    convolution_rounding,
+    layer_rounding,
+)
 from expressivity.certificate.subject import fingerprint, in_words, require_rigour
 from expressivity.certificate.worst_input import WorstInput
 from expressivity.constructor.compare import bias_difference, deviation
@@ -43,7 +49,6 @@ _STATEMENTS = (
     "size",
     "dtype",
     "strategy",
-    "assumptions",
     "made_by",
 )
 
@@ -274,6 +279,11 @@ class Certificate:
                 raise CertificateError(
                     f"{name} is stated as {stated!r}, it is {found!r}: certify again"
                 )
+        if not _same_assumptions(self.assumptions, again.assumptions):
+            raise CertificateError(
+                f"assumptions are stated as {self.assumptions!r}, they are "
+                f"{again.assumptions!r}: certify again"
+            )
         for name in PARTS:
             stated, found = getattr(self, name), getattr(again, name)
             smaller = stated.shape != found.shape or bool((found > stated * _UP).any())
@@ -373,15 +383,21 @@ def _certified(
         x = x.expand(1, attention.in_channels, *sample)
         strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
-    return Certificate(
+    below = _below_range(attention, conv, sample if size else canvas.size, bound)
+    exact = (norms * bound + offset.abs()) * _UP + below
+    require_finite("the exact part", exact)
+    evaluated = spot_check.fits(attention, tuple(sample), strategy)
+    certificate = Certificate(
         layer=in_words(attention),
         convolution=str(conv),
         input_bound=bound,
         size=None if size is None else tuple(size),
         dtype=str(conv.weight.dtype).removeprefix("torch."),
         strategy=strategy,
-        exact_part=(norms * bound + offset.abs()) * _UP,
-        layer_rounding=layer_rounding(attention, canvas, strategy, bound),
+        exact_part=exact,
+        layer_rounding=layer_rounding(
+            attention, canvas, strategy, bound, smaller_too=size is None
+        ),
         convolution_rounding=convolution_rounding(conv, bound),
         worst=WorstInput.of(
             difference,
@@ -390,12 +406,58 @@ def _certified(
             offset=offset,
             groups=attention.groups,
             bound=bound,
+            below=below,
         ),
-        assumptions=ASSUMPTIONS,
+        assumptions=(*ASSUMPTIONS, *(() if evaluated else (spot_check.NOT_EVALUATED,))),
         fingerprint=fingerprint(attention, conv),
         made_by=f"expressivity {__version__}",
         _subject=(attention, conv),
     )
+    if evaluated:
+        _evaluate(certificate, attention, conv)
+    return certificate
+
+
+def _below_range(
+    attention: RelativeSelfAttention,
+    conv: Convolution,
+    size: Sequence[int],
+    bound: float,
+) -> Tensor:
+    """Return what the exact part may lose below the range of float64, per channel."""
+    heads, weight = attention.heads(), conv.weight.detach().double().cpu()
+    tokens = math.prod(Grid.of(attention.geometry, size).canvas_size)
+    terms = len(heads.alpha) * tokens * weight.shape[1]
+    sizes = attention_sizes(heads) + weight.flatten(1).abs().sum(1)
+    return lost_below_range(terms, sizes, bound)
+
+
+def _evaluate(
+    certificate: Certificate, attention: RelativeSelfAttention, conv: Convolution
+) -> None:
+    """Refuse a certificate that its worst input exceeds on this machine."""
+    inputs = spot_check.inputs_for(
+        attention, certificate.worst_input, every_size=certificate.size is None
+    )
+    for x in inputs:
+        spot_check.require_bound(
+            attention,
+            conv,
+            x,
+            certificate.strategy,
+            layer=certificate.layer_rounding,
+            convolution=certificate.convolution_rounding,
+            both=certificate.bound,
+        )
+
+
+def _same_assumptions(stated: Sequence[str], found: Sequence[str]) -> bool:
+    """Compare assumptions, but for what depends on the memory of a machine."""
+    mine, others = (
+        [each for each in assumptions if each != spot_check.NOT_EVALUATED]
+        for assumptions in (stated, found)
+    )
+    return mine == others
 
 
 def _alike(stated: Tensor, found: Tensor) -> bool:

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.certificate.arithmetic import reduced_precision
+from expressivity.certificate.ranges import require_readable
+from expressivity.certificate.settings import reduced_precision
 from expressivity.constructor.plain_layer import require_plain_tensors
 from expressivity.errors import CertificateError
 from expressivity.geometry import Convolution
@@ -58,7 +59,10 @@ def require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None:
         )
     if not all(bool(p.isfinite().all()) for p in parameters):
         raise CertificateError("all parameters need to be finite, got NaN or infinity")
-    reason = reduced_precision(parameters[0].device)
+    require_readable(parameters)
+    reason = reduced_precision(
+        parameters[0].device, conv.weight.dtype, attention.geometry.axes
+    )
     if reason is not None:
         raise CertificateError(reason)
 

@@ -43,6 +43,7 @@ class WorstInput:
         offset: Tensor,
         groups: int,
         bound: float,
+        below: Tensor,
     ) -> Self:
         """Read the signs of the worst row.
 
@@ -53,6 +54,7 @@ class WorstInput:
             offset: The difference of the biases, (out_channels,).
             groups: Number of channel groups.
             bound: Largest ‖x‖_∞.
+            below: What computing in float64 may lose below its range, (out_channels,).
 
         Returns:
             The input for the worst output channel.
@@ -66,7 +68,7 @@ class WorstInput:
         every = ["0" * len(words[0])] * (inner * groups)
         every[group * inner : (group + 1) * inner] = words
         reached = float(worst.below[channel]) * bound + abs(float(offset[channel]))
-        attained = reached * (1 - 2.0**-48)
+        attained = max(0.0, reached * (1 - 2.0**-48) - float(below[channel]))
         return cls(tuple(size), row.pixels, tuple(every), channel, place, attained)
 
     def reached(

@@ -21,7 +21,9 @@ from torch.utils.checkpoint import checkpoint
 from expressivity.encoding import (
     absolute_factors,
     digits,
+    factor_pairs,
     factor_scale,
+    left_out,
     positions,
 )
 from expressivity.grid import Grid, tokens_at
@@ -38,6 +40,32 @@ _ALIGNED = 8
 _WIDEST = 128
 # Where there is no such kernel, so many scores are held per number of input and output.
 _SCORES = 8
+
+
+def factors_of(grid: Grid, dtype: torch.dtype) -> int:
+    """Return how many products of digits a positional score is the sum of.
+
+    Args:
+        grid: Canvas and queries.
+        dtype: Dtype of the input.
+
+    Returns:
+        Their number.
+    """
+    pairs = factor_pairs(_keys(grid), bits=_BITS[dtype], levels=_LEVELS[dtype])
+    return len(pairs)
+
+
+def left_out_of_scores(dtype: torch.dtype) -> float:
+    """Return what a positional score misses of the products that it is the sum of.
+
+    Args:
+        dtype: Dtype of the input.
+
+    Returns:
+        Parts of their sizes; digits beyond the last, rounding aside.
+    """
+    return left_out(bits=_BITS[dtype], levels=_LEVELS[dtype])
 
 
 @dataclass(frozen=True)
@@ -87,12 +115,10 @@ class Fused:
             One line.
         """
         dtype = _dtype(x)
-        query, _ = _positional_factors(heads, grid, 0, None, dtype)
         rows = _queries_at_once(grid, x)
         held = "no score is held" if rows is None else f"{rows} queries at a time"
-        return [
-            f"positions in {query.shape[-1]} factors of {_BITS[dtype]} bits, {held}"
-        ]
+        count = factors_of(grid, dtype)
+        return [f"positions in {count} factors of {_BITS[dtype]} bits, {held}"]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
@@ -176,8 +202,8 @@ def _positional_factors(
     """
     device = heads.alpha.device
     wide = torch.float32 if device.type == "mps" else torch.float64
-    middle = [tokens // 2 for tokens in grid.canvas_size]
-    keys = [range(-m, n - m) for m, n in zip(middle, grid.canvas_size, strict=True)]
+    keys = _keys(grid)
+    middle = [-points[0] for points in keys]
     asked = (
         positions(range(q.start - m, q.stop - m, q.step), device)
         for q, m in zip(grid.queries, middle, strict=True)
@@ -200,6 +226,11 @@ def _positional_factors(
         quadratic, linear, constant, keys, bits=_BITS[dtype], levels=_LEVELS[dtype]
     )
     return query.to(dtype), key.to(dtype)
+
+
+def _keys(grid: Grid) -> list[range]:
+    """Return the positions of the keys along each axis, from the middle."""
+    return [range(-(n // 2), n - n // 2) for n in grid.canvas_size]
 
 
 def _largest_factor(heads: Heads, grid: Grid) -> float:

@@ -1,7 +1,7 @@
 """Which heads can share a smoothing and a kernel, by the values of α and Δ."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +65,22 @@ def are_saturated(leaks: Sequence[float], dtype: torch.dtype) -> list[bool]:
     """
     rounding = rounding_level(dtype)
     return [leak <= rounding for leak in leaks]
+
+
+def largest_crowd(centers: Sequence[tuple[float, ...]]) -> int:
+    """Return how many heads one lattice point holds at most, on any grid.
+
+    Args:
+        centers: Attention centers, in pixels.
+
+    Returns:
+        The most heads whose centers are the same after rounding.
+
+    Example:
+        >>> largest_crowd([(0.0,), (0.2,), (1.0,)])
+        2
+    """
+    return max(Counter(tuple(map(round, center)) for center in centers).values())
 
 
 def groups_of(

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.banded import AxisProduct
+from expressivity.banded import AxisProduct, is_joint
 from expressivity.bounds import mass_beyond, radius_for
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype, rounding_level
@@ -125,6 +125,20 @@ class Step:
             for band in self.bands
             if band is not None
         )
+
+    def is_joint(self, grid: Grid) -> bool:
+        """Return whether the smoothing is one matrix over all axes.
+
+        Args:
+            grid: Canvas and queries.
+
+        Returns:
+            Whether it is; never for saturated heads, which are not smoothed.
+        """
+        if self.group.saturated:
+            return False
+        columns = [axis.tokens for axis in _axes(grid)]
+        return is_joint(list(zip(map(len, self.targets), columns, strict=True)))
 
     def describe(self, dtype: torch.dtype) -> str:
         """Say in words what the group does.

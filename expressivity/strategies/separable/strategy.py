@@ -25,7 +25,8 @@ from expressivity.banded import Scratch
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype
 from expressivity.strategies.base import Heads, are_recorded
-from expressivity.strategies.placement import values_of
+from expressivity.strategies.memo import Memo
+from expressivity.strategies.placement import Values, values_of
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
 from expressivity.strategies.separable.part import Part
 from expressivity.strategies.separable.plan import Step
@@ -135,18 +136,50 @@ def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
         return False
 
 
+def plans(heads: Heads, grid: Grid) -> list[list[Step]]:
+    """Return every plan that a layer may follow on a grid when it runs eagerly.
+
+    Heads are grouped, or they are apart: where derivatives with respect to α or Δ are
+    recorded, or where α and Δ are not known. No smoothing is formed.
+
+    Args:
+        heads: Parameters of the heads.
+        grid: Canvas and queries.
+
+    Returns:
+        One plan or two, each a step a group.
+    """
+    values = values_of(heads.alpha, heads.centers, Memo())
+    if values is None:
+        return [_unknown(heads, grid)]
+    return [
+        _planned(values, heads, grid, apart=apart, keep=False)
+        for apart in (False, True)
+    ]
+
+
+def _unknown(heads: Heads, grid: Grid) -> list[Step]:
+    """Plan for heads whose α and Δ are not known."""
+    return [Step.of(g, grid, heads.alpha, keep=False) for g in groups_alone(heads)]
+
+
+def _planned(
+    values: Values, heads: Heads, grid: Grid, *, apart: bool, keep: bool
+) -> list[Step]:
+    """Plan for heads whose α and Δ are known."""
+    groups = groups_of(values, values.leaks(), grid, heads.dtype, apart=apart)
+    return [Step.of(g, grid, heads.alpha, keep=keep) for g in groups]
+
+
 def _parts(heads: Heads, grid: Grid) -> list[Part]:
     """Return what every group of heads does on a grid, and with which projections."""
     alpha, memo = heads.alpha, heads.memo
     values = values_of(alpha, heads.centers, memo)
     if values is None:
-        steps = [Step.of(g, grid, alpha, keep=False) for g in groups_alone(heads)]
-        return [Part.of(step, heads) for step in steps]
+        return [Part.of(step, heads) for step in _unknown(heads, grid)]
 
     def plan(*, apart: bool) -> list[Step]:
-        leaks = values.leaks()
-        groups = groups_of(values, leaks, grid, heads.dtype, apart=apart)
-        return [Step.of(g, grid, alpha, keep=not apart) for g in groups]
+        return _planned(values, heads, grid, apart=apart, keep=not apart)
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in plan(apart=False)]
