@@ -131,6 +131,8 @@ def require_readable(parameters: Iterable[Tensor]) -> None:
 def _holds_subnormals(parameter: Tensor) -> bool:
     """Whether some exponent is the smallest, and the digits are not zero."""
     dtype = parameter.dtype
+    if dtype == torch.float16:  # read as float32, in which its numbers are normal
+        return False
     integers = {2: torch.int16, 4: torch.int32, 8: torch.int64}[dtype.itemsize]
     bits = parameter.detach().contiguous().view(integers)
     normal = torch.tensor(torch.finfo(dtype).smallest_normal, dtype=dtype, device="cpu")
