@@ -20,7 +20,8 @@ def table() -> str:
     """Return the table, as Markdown.
 
     Raises:
-        RuntimeError: If some evidence does not agree with its verdict.
+        RuntimeError: If some evidence does not agree with its verdict, or a control
+            says nothing.
     """
     lines = [
         "| family | verdict | conditions | heads | measured | source |",
@@ -28,7 +29,7 @@ def table() -> str:
     ]
     for family in FAMILIES.values():
         evidence = gather(family)
-        if not evidence.holds:
+        if not evidence.holds or evidence.remarks:
             raise RuntimeError(f"the evidence does not agree with {family.name}")
         cells = (
             family.title,

@@ -13,6 +13,10 @@ from expressivity.geometry import Convolution
 _IMAGES = 4
 _PARTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # of a family's strength
 STEPS = 120
+# Of a yes: the relative error that is rounding; of a no: of the symmetry.
+LARGEST_ERROR, LARGEST_VIOLATION = 1e-9, 1e-9
+BELOW = 0.8  # of the bound: a control that gets no further says nothing
+_PATIENCE = (1, 4)  # times the steps, until the control gets that far
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Attack:
         violation: How far random layers are from the symmetry, relative.
         witness: The witness.
         sample: The convolution, and the size of the inputs.
+        remark: Why the control says nothing; empty if it does, or if there is none.
     """
 
     bound: float
@@ -54,6 +59,7 @@ class Attack:
     violation: float
     witness: Witness
     sample: Sample
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ class Evidence:
         family: The family.
         weights: For what it can do; ``None`` where there are no weights.
         attack: For what it cannot do; ``None`` where there is no witness.
-        remarks: Why a given convolution was not the one that was used.
+        remarks: Why a given convolution was not the one that was used, and what the
+            evidence leaves open.
     """
 
     family: Family
@@ -74,13 +81,16 @@ class Evidence:
 
     @property
     def holds(self) -> bool:
-        """Whether what was measured agrees with the verdict."""
+        """Whether what was measured agrees with the verdict.
+
+        A control that does not get below the bound is no evidence against it: then the
+        attack says less, which is a remark.
+        """
         can = self.weights is None or self.weights.error <= LARGEST_ERROR
         attack = self.attack
         cannot = attack is None or (
             attack.reached[-1] >= attack.bound * (1 - LARGEST_VIOLATION)
             and attack.violation <= LARGEST_VIOLATION
-            and (not attack.control or attack.control[-1] < BELOW * attack.bound)
         )
         return can and cannot and not (self.weights is None and attack is None)
 
@@ -133,11 +143,6 @@ def _named(family: Family, weights: Weights | None) -> dict[str, float]:
     return {family.strength.name: weights.strength}
 
 
-# Of a yes: the relative error that is rounding; of a no: of the symmetry.
-LARGEST_ERROR, LARGEST_VIOLATION = 1e-9, 1e-9
-BELOW = 0.8  # of the bound: a control that gets no further says nothing
-
-
 def gather(
     family: Family,
     sample: Sample | None = None,
@@ -170,6 +175,7 @@ def gather(
     if family.refuter is not None:
         failed = _chosen(sample, family.fails, family.refute, remarks)
         attack = attacked(family, failed, steps=steps, seed=seed)
+        remarks += [attack.remark] if attack.remark else []
     return Evidence(family, weights, attack, tuple(remarks))
 
 
@@ -232,8 +238,9 @@ def measure(
     )
     with torch.no_grad():
         wanted = conv(x)
-        gap = (layer(x) - wanted).abs().max()
-    return Weights(strength, float(gap / wanted.abs().max()), sample)
+        gap = float((layer(x) - wanted).abs().max())
+    # A convolution of zeros has outputs of no size.
+    return Weights(strength, gap / (float(wanted.abs().max()) or 1.0), sample)
 
 
 def attacked(
@@ -241,24 +248,56 @@ def attacked(
 ) -> Attack:
     """Attack the witness of a family, and its control.
 
+    Both get the same number of steps: more of them if the control needs more.
+
     Args:
         family: A family with a witness.
         sample: The convolution and the input size.
-        steps: Steps of each attack.
+        steps: Steps of each attack, at first.
         seed: Decides where they start.
 
     Returns:
         What they come to.
     """
     witness = family.refute(in_float64(sample.conv), sample.size)
-    control: tuple[float, ...] = ()
-    if witness.control is not None:
-        control = witness.trace(steps, seed=seed, control=True)
+    control, remark = _controlled(witness, steps, seed)
     return Attack(
         witness.bound,
-        witness.trace(steps, seed=seed),
+        witness.trace(max(steps, len(control) - 1), seed=seed),
         control,
         max(witness.violation(s) for s in range(seed, seed + 5)),
         witness,
         sample,
+        remark,
+    )
+
+
+def _controlled(
+    witness: Witness, steps: int, seed: int
+) -> tuple[tuple[float, ...], str]:
+    """Attack with the condition restored, until that gets below the bound.
+
+    Args:
+        witness: The witness.
+        steps: Steps of Adam, at first.
+        seed: Decides where it starts.
+
+    Returns:
+        The trace, and why it says nothing. The trace is empty if the witness has no
+        control, or none for this convolution.
+    """
+    if witness.control is None:
+        return (), ""
+    trace: tuple[float, ...] = ()
+    for times in _PATIENCE:
+        try:
+            trace = witness.trace(times * steps, seed=seed, control=True)
+        except ArgumentError as error:
+            return (), f"the attack has no control: {error}"
+        if trace[-1] < BELOW * witness.bound:
+            return trace, ""
+    share = trace[-1] / witness.bound
+    return trace, (
+        f"the control came to {share:.2g} of the bound in {len(trace) - 1} steps, so "
+        "that the attack says little: take more steps"
     )
