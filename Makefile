@@ -83,7 +83,7 @@ $(ZOO)/.installed: pyproject.toml tests/model_zoo/requirements.txt
 	touch $@
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,proofs]'
 	touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import expressivity as ex
 from benchmarks.readme import ROOT, write_section
+from benchmarks.usage import take_no_arguments
 from expressivity.digits import DigitsCNN, load_digit_images, train
 
 ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
@@ -85,6 +86,7 @@ def table(conv: nn.Conv2d, x: Tensor) -> str:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     torch.set_num_threads(1)
     layers = trained_layers()
     print(f"wrote {write_section('certified', table(*layers[-1])).relative_to(ROOT)}")

@@ -12,6 +12,7 @@ import torch
 
 import expressivity as ex
 from benchmarks.readme import ROOT, write_section
+from benchmarks.usage import take_no_arguments
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import Evidence, gather
 
@@ -61,6 +62,7 @@ def draw_heads() -> Path:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     torch.set_num_threads(1)
     for written in (write_section("atlas", table()), draw_heads()):
         print(f"wrote {written.relative_to(ROOT)}")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.readme import ROOT, write_section
+from benchmarks.usage import take_no_arguments
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
@@ -63,5 +64,6 @@ def main() -> Iterator[Path]:
 
 
 if __name__ == "__main__":
+    take_no_arguments(__doc__)
     for path in main():
         print(f"wrote {path.relative_to(ROOT)}")

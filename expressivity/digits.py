@@ -59,7 +59,7 @@ def load_digit_images(*, test_fraction: float = 0.25, seed: int = 0) -> DigitIma
     except ImportError as error:
         raise MissingDependencyError(
             "the digits come with scikit-learn, which is not installed: "
-            "pip install 'expressivity[demo]'"
+            "pip install scikit-learn"
         ) from error
     pixels, digits = load_digits(return_X_y=True)
     kept = int(len(digits) * test_fraction)

@@ -4,11 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
+try:
+    from rich.console import Console
 
-from proofs.catalogue import STATEMENTS
-from proofs.document import FORMATS, write
-from proofs.document.terminal import show_derivation, show_table
+    from proofs.catalogue import STATEMENTS
+    from proofs.document import FORMATS, write
+    from proofs.document.terminal import show_derivation, show_table
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: the proofs need {error.name}, which is not installed: type "
+        "make proofs, or pip install '.[proofs]', in a clone of the repository"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

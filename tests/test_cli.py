@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from expressivity.cli.claims import Claim
 from expressivity.cli.console import to_json
 from expressivity.cli.options import parse_size
 from expressivity.errors import ArgumentError
+from expressivity.version import __version__
 
 COMMANDS = ("demo", "convert", "sweep", "bench")
 
@@ -39,7 +39,7 @@ def spawn(*arguments: str, folder: Path) -> subprocess.Popen:
 def test_version() -> None:
     result = run("--version")
     assert result.exit_code == 0
-    assert result.stdout == f"expressivity {version('expressivity')}\n"
+    assert result.stdout == f"expressivity {__version__}\n"
 
 
 def test_help_names_every_command_and_the_exit_statuses() -> None:

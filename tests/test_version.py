@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 CERTIFIED = """
 from importlib.metadata import PackageNotFoundError, version
 try:
-    raise SystemExit(f"installed as {version('expressivity')}: nothing is tested")
+    raise SystemExit(f"{version('attention-expressivity')} is installed: no test")
 except PackageNotFoundError:
     pass
 import torch, expressivity as ex

@@ -38,7 +38,7 @@ def new_figure(width: float, height: float) -> "Figure":
     except ImportError as error:
         raise MissingDependencyError(
             "pictures are drawn by matplotlib, which is not installed: "
-            "pip install 'expressivity[plot]'"
+            "pip install matplotlib"
         ) from error
     layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
