@@ -29,7 +29,7 @@ from expressivity.plots import plot_growth
 CPU = torch.device("cpu")
 TINY = Setting(
     seconds=0.0,
-    limit=0.05,
+    limit=0.001,
     image=32,
     layers=1,
     growth=(4, 8),

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 from expressivity.bench import SETTINGS, Document, read_document, suites
 from expressivity.bench.contenders import DENSE, HARD
 from expressivity.bench.document import BASELINE
+from expressivity.bench.resnet import Bottleneck, head, stem
 from expressivity.cli import app
 from tests.test_bench import MADE_UP, TINY
 
@@ -30,6 +32,7 @@ def test_measures_and_writes_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SETTINGS, "tiny", TINY)
+    monkeypatch.setattr(suites, "resnet50", thin_network)
     output, figure = tmp_path / "run.json", tmp_path / "growth.png"
     result = bench("--setting", "tiny", "--output", output, "--figure", figure)
     assert result.exit_code == 0, result.output
@@ -39,6 +42,12 @@ def test_measures_and_writes_what_it_shows(
     again = bench("--read", output, "--json")
     assert json.loads(again.stdout) == json.loads(output.read_text())
     assert_is_complete(read_document(output))
+
+
+def thin_network() -> nn.Sequential:
+    """Return a network with the blocks of ResNet-50, which takes seconds to convert."""
+    blocks = Bottleneck(4, 2, 8), Bottleneck(8, 2, 8), Bottleneck(8, 4, 16, stride=2)
+    return nn.Sequential(stem(4), *blocks, head(16, 10))
 
 
 def assert_is_complete(document: Document) -> None:
