@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -142,6 +143,24 @@ def reference(layer: nn.Module, x: Tensor) -> Tensor:
         return torch.stack(images) if images else definition(x)
 
 
+@cache
+def built(name: str) -> nn.Module:
+    """Return the layer of a name; every mode runs a copy."""
+    case, build = LAYERS[name]
+    return build(case)
+
+
+@cache
+def defined_output(name: str, batch: int) -> Tensor:
+    return reference(built(name), LAYERS[name][0].input(batch))
+
+
+@cache
+def defined_gradients(name: str, batch: int) -> dict[str, Tensor]:
+    definition = laws.with_strategy(built(name), "dense")
+    return BY_NAME["recorded"].gradients(definition, LAYERS[name][0].input(batch))
+
+
 def assert_close(found: Tensor, wanted: Tensor, scale: float) -> None:
     atol = laws.ROUNDING * (1 + scale)
     torch.testing.assert_close(found, wanted, rtol=0, atol=atol)
@@ -150,28 +169,26 @@ def assert_close(found: Tensor, wanted: Tensor, scale: float) -> None:
 @over_modes
 @over_layers
 def test_outputs_are_the_definitions(name: str, strategy: str, mode: Mode) -> None:
-    case, build = LAYERS[name]
-    layer = build(case)
-    runs = laws.with_strategy(layer, strategy)
+    case, _ = LAYERS[name]
+    runs = laws.with_strategy(built(name), strategy)
     for batch in BATCHES:
+        x = case.input(batch)
         if strategy == "fused" and mode.name == "jvp":
             with pytest.raises(ex.StrategyError, match="forward-mode"):
-                mode.output(runs, case.input(batch))
+                mode.output(runs, x)
             continue
-        x = case.input(batch)
-        wanted = reference(layer, x)
+        wanted = defined_output(name, batch)
         assert_close(mode.output(runs, x), wanted, float(wanted.abs().sum()) ** 0.5)
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode.has_a_graph], ids=str)
 @over_layers
 def test_gradients_are_the_definitions(name: str, strategy: str, mode: Mode) -> None:
-    case, build = LAYERS[name]
-    layer = build(case)
+    case, _ = LAYERS[name]
     for batch in (1, 2):
-        x = case.input(batch)
-        wanted = BY_NAME["recorded"].gradients(laws.with_strategy(layer, "dense"), x)
-        found = mode.gradients(laws.with_strategy(layer, strategy), x)
+        wanted = defined_gradients(name, batch)
+        runs = laws.with_strategy(built(name), strategy)
+        found = mode.gradients(runs, case.input(batch))
         assert found.keys() <= wanted.keys()
         scale = max(float(gradient.abs().max()) for gradient in wanted.values())
         for key, gradient in found.items():
