@@ -32,7 +32,7 @@ NOT_EVALUATED = (
 )
 # Some libraries compute otherwise from two images on, others from 16 on.
 _MOST_IMAGES = 16
-_CHEAP = 2**28  # multiplications
+_CHEAP = 2**26  # multiplications
 # Float64 has its own rounding, which is smaller by far.
 _MARGIN = 1 + 2.0**-20
 
