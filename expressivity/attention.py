@@ -15,13 +15,14 @@ from typing import Self, cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from expressivity.convolution_attributes import ConvolutionAttributes
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.grid import Grid
 from expressivity.precision import autocast_is_on, compute_dtype
+from expressivity.recording import called_as_a_whole, is_jit_traced
 from expressivity.strategies import (
     ContentTerms,
     Explanation,
@@ -54,11 +55,19 @@ class RelativeSelfAttention(ConvolutionAttributes):
     so heads further out would attend to other pixels. ``.half()`` and ``.bfloat16()``
     leave them as they are.
 
-    ``torch.compile`` traces the layer again when ``alpha`` or ``centers`` have changed
-    (on a GPU, writing through ``.data`` is not seen). A program of ``torch.export``
-    keeps their values, whatever is loaded into it later. Positions that are trained
-    are inputs of the graph instead, and every head is evaluated alone: freeze them
-    (``requires_grad_(False)``) before compiling for inference.
+    Whatever is kept from call to call follows the parameters. On a CPU their numbers
+    are compared on each call, so that every change is noticed, whoever wrote it. On a
+    GPU a write through ``.data`` is noticed only after a forward pass that records
+    gradients of that parameter, or after :meth:`train` or ``eval``; until then the
+    answer may be that of the numbers before. A CUDA graph keeps what it captured.
+
+    ``torch.compile`` traces the layer again when ``alpha`` or ``centers`` have changed.
+    A program of ``torch.export`` keeps their values, whatever is loaded into it later.
+    Positions that are trained are inputs of the graph instead, and every head is
+    evaluated alone: freeze them (``requires_grad_(False)``) before compiling for
+    inference. Programs of ``torch.jit.trace`` and ``make_fx`` follow all parameters,
+    every head alone, on inputs of the traced size. For ``torch.fx`` the layer is a
+    single call.
 
     Attributes:
         geometry: Canvas and query grid.
@@ -363,13 +372,17 @@ class RelativeSelfAttention(ConvolutionAttributes):
                 a head with a table finds no token from some query.
             StrategyError: If the strategy cannot run on it.
         """
+        if isinstance(x, fx.Proxy):
+            return cast("Tensor", called_as_a_whole(self, x))
         batch = self._batched(x)
         heads = self.heads()
         grid = self._grid(heads, batch.shape[2:])
+        if is_jit_traced():  # the program is for this size: it refuses others
+            batch = torch.cat([batch, batch.new_empty(0, self.in_channels, *grid.size)])
         output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
         if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
-        return output if batch is x else output.squeeze(0)
+        return output if x.dim() == batch.dim() else output.squeeze(0)
 
     def scores(
         self, *size: int, x: Tensor | None = None
@@ -508,6 +521,19 @@ class RelativeSelfAttention(ConvolutionAttributes):
         super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
         self._place()
         return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation, and forget what was computed.
+
+        Args:
+            mode: Whether to train.
+
+        Returns:
+            The layer itself.
+        """
+        self._memo.clear()
+        self._placement.forget()
+        return super().train(mode)
 
     def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
         """Add or replace a parameter.

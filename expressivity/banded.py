@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.precision import compute_dtype, without_autocast
+from expressivity.recording import is_traced
 
 # One matrix over all axes beats one an axis while it has at most so many entries:
 # 7×7 and 14×14 → 7×7 pixels, not 14×14 (measured on the layers of ResNet-50).
@@ -155,7 +156,7 @@ class BandedMatrix:
             return _times(block, window, out)
         recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
         # Tracers take no function with derivatives of its own.
-        traced = torch.compiler.is_compiling()
+        traced = is_traced()
         if torch.is_grad_enabled() and recorded and not traced:
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product

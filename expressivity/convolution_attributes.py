@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from expressivity.errors import ConvolutionAttributeError
 from expressivity.geometry import ConvGeometry
+from expressivity.recording import is_traced
 from expressivity.strategies import Heads
 
 # Pixels around the target in which the attention of a head is counted. A head that
@@ -168,7 +169,7 @@ def _placement(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
     """
     if heads.table is not None:
         return "its heads attend by tables: use conv_from_attention", False
-    if torch.compiler.is_compiling():
+    if is_traced():
         return None, False
     sources, content = [heads.alpha, heads.centers], heads.content
     if content is not None:

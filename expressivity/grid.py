@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry import ConvGeometry
+from expressivity.recording import is_jit_traced
 
 _KEPT = 1024
 
@@ -56,6 +57,8 @@ class Grid:
         """
         if torch.compiler.is_compiling():
             return _laid(geometry, tuple(size), any_size=True)
+        if is_jit_traced():  # sizes are tensors
+            return _laid(geometry, tuple(map(int, size)))
         return _kept(geometry, tuple(size))
 
     def fixed(self) -> "Grid":

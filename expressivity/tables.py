@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from expressivity.errors import ArgumentError, InputError
+from expressivity.recording import is_traced
 
 _KEPT = 1024
 
@@ -204,7 +205,7 @@ class Table:
             InputError: If all that a query sees of a table is −∞.
         """
         stretches = self.window.stretches(queries, canvas_size)
-        if torch.compiler.is_compiling():
+        if is_traced():
             return
         counts = (~self.scores.detach().isneginf()).float()
         for axis, size in zip(stretches, self.window.size, strict=True):

@@ -231,7 +231,8 @@ class TestLayer:
             """A value that can be watched."""
 
         layer = warm_layer(BASE, 1.0)
-        large = weakref.ref(layer._memo.get("large", [layer.alpha], Large))
+        with torch.no_grad():
+            large = weakref.ref(layer._memo.get("large", [layer.alpha], Large))
         assert large() is not None
         layer.float()
         assert large() is None

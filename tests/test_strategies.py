@@ -145,7 +145,7 @@ class TestDense:
         grid = Grid.of(attention.geometry, BASE.size)
         needed = dense.bytes_needed(attention.heads(), grid, x)
         for free, allowed in ((needed, True), (needed - 1, False)):
-            monkeypatch.setattr(dense, "_free_bytes", lambda _, free=free: free)
+            monkeypatch.setattr(dense, "free_bytes", lambda _, free=free: free)
             assert (ex.explain(attention, x).chosen == "dense") is allowed
 
 
@@ -195,7 +195,7 @@ class TestChoice:
     def test_every_reason_is_given_when_nothing_can_run(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(dense, "_free_bytes", lambda _: 0)
+        monkeypatch.setattr(dense, "free_bytes", lambda _: 0)
         monkeypatch.setattr(fused.Fused, "why_not", lambda *_: "no kernel")
         attention = with_content(BASE)
         explanation = ex.explain(attention, BASE.input())

@@ -1,6 +1,6 @@
 """What every strategy is given, and what it must offer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Protocol
@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from expressivity.errors import ArgumentError
 from expressivity.grid import Grid
@@ -159,17 +158,3 @@ def add_bias(
         return output
     ones = (1,) * (output.dim() - 2)
     return output + bias.to(output.dtype).reshape(-1, *ones)
-
-
-def are_recorded(tensors: Sequence[Tensor]) -> bool:
-    """Return whether derivatives with respect to some tensors are asked for.
-
-    Args:
-        tensors: Any tensors.
-
-    Returns:
-        Whether autograd records one of them, or carries its tangent.
-    """
-    return (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) or any(
-        forward_ad.unpack_dual(t).tangent is not None for t in tensors
-    )

@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,8 +18,10 @@ from expressivity.encoding import (
     relative_encoding,
 )
 from expressivity.grid import Grid, tokens_at
+from expressivity.memory import free_bytes
 from expressivity.precision import compute_dtype, without_autocast
-from expressivity.strategies.base import Heads, add_bias, are_recorded
+from expressivity.recording import are_recorded
+from expressivity.strategies.base import Heads, add_bias
 
 GIB = 2**30
 
@@ -46,7 +47,7 @@ class Dense:
         if torch.compiler.is_compiling():  # free memory is no property of a graph
             return None
         needed = bytes_needed(heads, grid, x)
-        free = _free_bytes(x.device)
+        free = free_bytes(x.device)
         if needed <= free:
             return None
         return (
@@ -191,13 +192,3 @@ def _displacements(
         for points in (queries, [range(tokens) for tokens in size])
     )
     return (keys - asked[:, None]).float()
-
-
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )
-        return int(free + cached)
-    return int(psutil.virtual_memory().available)

@@ -28,6 +28,7 @@ from expressivity.encoding import (
 )
 from expressivity.grid import Grid, tokens_at
 from expressivity.precision import autocast_is_on, compute_dtype, without_autocast
+from expressivity.recording import is_traced
 from expressivity.strategies.base import Heads, add_bias
 
 # Significant bits of a factor, and how many factors stand for a number. A GPU may round
@@ -94,7 +95,7 @@ class Fused:
         if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
             return "fused attention kernels have no forward-mode derivatives"
         dtype = _dtype(x)
-        if dtype == torch.float16 and not torch.compiler.is_compiling():
+        if dtype == torch.float16 and not is_traced():
             largest, limit = _largest_factor(heads, grid), torch.finfo(dtype).max
             if not largest <= limit:
                 return (

@@ -25,7 +25,7 @@ from expressivity.convolutions import convolve
 from expressivity.errors import StrategyError
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype, without_autocast
-from expressivity.strategies.base import Heads, are_recorded
+from expressivity.strategies.base import Heads
 from expressivity.tables import Stretch, Table, Window
 
 Entries = tuple[range, ...]
@@ -118,7 +118,7 @@ def _stretches(table: Table, grid: Grid) -> tuple[tuple[Stretch, ...], ...]:
 def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], Tensor]:
     """Return what composes Σ_h p_h(δ) W_h over some entries of the window.
 
-    With ``keep`` the result is kept, where no derivative goes through it.
+    With ``keep`` the result is kept.
     """
     sources = (heads.alpha, heads.centers, table.scores, *heads.projections)
     dtype = compute_dtype(heads.dtype)
@@ -134,10 +134,14 @@ def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], T
         shaped: Tensor = kernel.unflatten(-1, tuple(map(len, entries)))
         return shaped
 
-    if not keep or torch.compiler.is_compiling() or are_recorded(sources):
+    if not keep:
         return partial(compose, matrices())
     return lambda entries: heads.memo.get(
-        "kernel", sources, lambda: compose(matrices(), entries), given=entries
+        "kernel",
+        sources,
+        lambda: compose(matrices(), entries),
+        given=entries,
+        differentiable=True,
     )
 
 

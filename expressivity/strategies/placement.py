@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from expressivity.bounds import head_leaks
-from expressivity.strategies.memo import Memo
+from expressivity.recording import is_followed
+from expressivity.strategies.memo import Memo, is_at_hand
 from expressivity.strategies.opaque import (
     OpaqueBase,
     make_opaque,
@@ -83,6 +84,10 @@ class Placement(OpaqueBase):  # type: ignore[misc]
             return None
         return values_of(self.alpha, self.centers, self._memo)
 
+    def forget(self) -> None:
+        """Read the parameters again before the next answer."""
+        self._memo.clear()
+
     def ask(self, question: Callable[..., Answer], *about: object) -> Answer | None:
         """Answer a question about the numbers, for a tracer to bake the answer in.
 
@@ -112,7 +117,7 @@ def values_of(alpha: Tensor, centers: Tensor, memo: Memo) -> Values | None:
         The values; ``None`` where there are none (meta, vmap) or some are not finite
         or far off every canvas.
     """
-    if alpha.is_cpu:
+    if is_at_hand(alpha):
         return _fetched(alpha, centers)
     return memo.get("values", (alpha, centers), lambda: _fetched(alpha, centers))
 
@@ -135,6 +140,8 @@ def placement_of(
     if find is None:
         return None
     if not torch.compiler.is_dynamo_compiling():
+        if is_followed() and not torch.compiler.is_compiling():
+            return None
         placement = find()
         held = (placement.alpha, placement.centers)
         return placement if all(map(stands_for, (alpha, centers), held)) else None

@@ -12,7 +12,8 @@ from torch import Tensor
 from expressivity.banded import AxisProduct, Scratch
 from expressivity.convolutions import convolve
 from expressivity.grid import Grid
-from expressivity.strategies.base import Heads, add_bias, are_recorded
+from expressivity.recording import is_traced
+from expressivity.strategies.base import Heads, add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 
@@ -141,9 +142,7 @@ def _matrices(heads: Heads) -> Tensor:
     def compose() -> Tensor:
         return heads.matrices().movedim(0, -1).flatten(0, 1).contiguous()
 
-    if are_recorded(heads.projections):
-        return compose()
-    return heads.memo.get("matrices", heads.projections, compose)
+    return heads.memo.get("matrices", heads.projections, compose, differentiable=True)
 
 
 def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) -> int:
@@ -220,7 +219,7 @@ def _convolved(
 
 def _suits_a_product(tokens: Tensor) -> bool:
     """Whether a product of matrices is no slower than the convolution that it is."""
-    if torch.compiler.is_compiling():  # a graph is for any number of tokens
+    if is_traced():  # a graph is for any number of tokens
         return False
     # On a CPU it is up to twice as fast for one image, or for large ones; many small
     # ones together are better convolved.

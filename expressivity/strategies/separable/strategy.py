@@ -17,14 +17,14 @@ are then taken for zero as well.
 from collections import Counter
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.banded import Scratch
 from expressivity.grid import Grid
 from expressivity.precision import compute_dtype
-from expressivity.strategies.base import Heads, are_recorded
+from expressivity.recording import are_recorded, is_traced
+from expressivity.strategies.base import Heads
 from expressivity.strategies.memo import Memo
 from expressivity.strategies.placement import Values, values_of
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
@@ -88,7 +88,7 @@ class Separable:
         Returns:
             The attention output, bias included.
         """
-        if torch.compiler.is_compiling():
+        if is_traced():
             grid, steps = traced_steps(heads, grid)
             parts = [Part.of(step, heads) for step in steps]
         else:
@@ -128,7 +128,7 @@ def _with_zero_derivatives(heads: Heads) -> Tensor | None:
 def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
     """Whether buffers may be overwritten: no autograd, tracing or vmap."""
     involved = (tokens, heads.alpha, heads.centers, *heads.projections)
-    if torch.compiler.is_compiling() or are_recorded(involved):
+    if is_traced() or are_recorded(involved):
         return False
     try:
         return all(tensor.data_ptr() for tensor in involved)
@@ -181,14 +181,15 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
     def plan(*, apart: bool) -> list[Step]:
         return _planned(values, heads, grid, apart=apart, keep=not apart)
 
-    def compose() -> list[Part]:
-        return [Part.of(step, heads) for step in plan(apart=False)]
-
     given = (values, heads.dtype, alpha.device)
-    if not are_recorded((alpha, heads.centers, *heads.projections)):
-        return memo.get(("parts", grid), heads.projections, compose, given=given)
-    # Derivatives go through the projections: only the plan can be kept.
     apart = are_recorded((alpha, heads.centers))
     key = ("plan", grid, apart)
     steps = memo.get(key, (), lambda: plan(apart=apart), given=given)
-    return [Part.of(step, heads) for step in steps]
+
+    def compose() -> list[Part]:
+        return [Part.of(step, heads) for step in steps]
+
+    if len(heads.projections) == 1 and steps[0].group.lattice.is_everyone(len(alpha)):
+        return compose()  # a view of the projection: there is nothing to keep
+    key = ("parts", grid, apart)
+    return memo.get(key, heads.projections, compose, given=given, differentiable=True)

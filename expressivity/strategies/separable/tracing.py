@@ -12,7 +12,8 @@ import torch
 
 from expressivity.geometry import ConvGeometry
 from expressivity.grid import Grid
-from expressivity.strategies.base import Heads, are_recorded
+from expressivity.recording import are_recorded
+from expressivity.strategies.base import Heads
 from expressivity.strategies.placement import Values, placement_of
 from expressivity.strategies.separable.grouping import (
     Group,

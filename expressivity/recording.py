@@ -1,0 +1,85 @@
+"""Who records a computation: autograd, forward mode, and the tracers of graphs."""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx, nn
+from torch.autograd import forward_ad
+
+from expressivity.errors import InputError
+
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+_PROXIES = "torch.fx.experimental.proxy_tensor"
+
+
+def are_recorded(tensors: Sequence[Tensor]) -> bool:
+    """Return whether derivatives with respect to some tensors are asked for.
+
+    Args:
+        tensors: Any tensors.
+
+    Returns:
+        Whether autograd records one of them, or carries its tangent.
+    """
+    return (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) or any(
+        forward_ad.unpack_dual(t).tangent is not None for t in tensors
+    )
+
+
+def is_traced() -> bool:
+    """Return whether a graph is recorded, which will run with other parameters.
+
+    Returns:
+        Whether ``torch.compile``, ``torch.export``, ``torch.jit.trace`` or ``make_fx``
+        is at work.
+    """
+    return torch.compiler.is_compiling() or is_followed()
+
+
+def is_followed() -> bool:
+    """Return whether a tracer follows every operation on tensors, and nothing else.
+
+    Such a tracer takes any number that is read from a parameter for a constant, or has
+    no numbers at all.
+
+    Returns:
+        Whether ``torch.jit.trace``, ``make_fx`` or a mode of fake tensors is at work.
+    """
+    if is_jit_traced() or torch._C._get_dispatch_mode(_FAKE) is not None:
+        return True
+    proxies = sys.modules.get(_PROXIES)  # make_fx imports it
+    return proxies is not None and proxies.get_proxy_mode() is not None
+
+
+def is_jit_traced() -> bool:
+    """Return whether ``torch.jit.trace`` is at work: sizes are tensors then.
+
+    Returns:
+        Whether it is.
+    """
+    return bool(torch._C._is_tracing())
+
+
+def called_as_a_whole(module: nn.Module, x: fx.Proxy) -> fx.Proxy:
+    """Record one call of a module, as ``torch.fx`` does for the modules of torch.
+
+    Args:
+        module: The module that is called.
+        x: What stands for its input.
+
+    Returns:
+        What stands for its output.
+
+    Raises:
+        InputError: If the module is what is being traced.
+    """
+    path = x.tracer.path_of_module(module)  # type: ignore[attr-defined]
+    if not path:
+        raise InputError(
+            "torch.fx records an attention layer as a single call and needs a module "
+            f"around it, got the {type(module).__name__} itself: trace "
+            "nn.Sequential(layer)"
+        )
+    node: fx.Proxy = x.tracer.create_proxy("call_module", path, (x,), {})
+    return node
