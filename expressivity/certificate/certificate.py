@@ -17,12 +17,8 @@ from expressivity.bounds.leak import check_positive
 from expressivity.certificate import spot_check
 from expressivity.certificate.arithmetic import ASSUMPTIONS
 from expressivity.certificate.document import FORMAT, PARTS, choose, parse, read
-from expressivity.certificate.ranges import lost_below_range, require_finite
-from expressivity.certificate.rounding import (
-    attention_sizes,
-    convolution_rounding,
-    layer_rounding,
-)
+from expressivity.certificate.ranges import below_float64, require_finite
+from expressivity.certificate.rounding import convolution_rounding, layer_rounding
 from expressivity.certificate.subject import fingerprint, in_words, require_rigour
 from expressivity.certificate.worst_input import WorstInput
 from expressivity.constructor.compare import bias_difference, deviation
@@ -383,7 +379,7 @@ def _certified(
         x = x.expand(1, attention.in_channels, *sample)
         strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
-    below = _below_range(attention, conv, sample if size else canvas.size, bound)
+    below = below_float64(attention.heads(), conv.weight, canvas, bound)
     exact = (norms * bound + offset.abs()) * _UP + below
     require_finite("the exact part", exact)
     evaluated = spot_check.fits(attention, tuple(sample), strategy)
@@ -414,41 +410,17 @@ def _certified(
         _subject=(attention, conv),
     )
     if evaluated:
-        _evaluate(certificate, attention, conv)
-    return certificate
-
-
-def _below_range(
-    attention: RelativeSelfAttention,
-    conv: Convolution,
-    size: Sequence[int],
-    bound: float,
-) -> Tensor:
-    """Return what the exact part may lose below the range of float64, per channel."""
-    heads, weight = attention.heads(), conv.weight.detach().double().cpu()
-    tokens = math.prod(Grid.of(attention.geometry, size).canvas_size)
-    terms = len(heads.alpha) * tokens * weight.shape[1]
-    sizes = attention_sizes(heads) + weight.flatten(1).abs().sum(1)
-    return lost_below_range(terms, sizes, bound)
-
-
-def _evaluate(
-    certificate: Certificate, attention: RelativeSelfAttention, conv: Convolution
-) -> None:
-    """Refuse a certificate that its worst input exceeds on this machine."""
-    inputs = spot_check.inputs_for(
-        attention, certificate.worst_input, every_size=certificate.size is None
-    )
-    for x in inputs:
-        spot_check.require_bound(
+        spot_check.require_bounds(
             attention,
             conv,
-            x,
-            certificate.strategy,
+            certificate.worst_input,
+            strategy,
+            every_size=size is None,
             layer=certificate.layer_rounding,
             convolution=certificate.convolution_rounding,
             both=certificate.bound,
         )
+    return certificate
 
 
 def _same_assumptions(stated: Sequence[str], found: Sequence[str]) -> bool:

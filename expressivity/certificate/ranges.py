@@ -9,10 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.certificate.attention_error import Axis
 from expressivity.errors import CertificateError
+from expressivity.grid import Grid
 from expressivity.strategies import Heads
 
 # Sums are rounded on the way up.
@@ -141,21 +143,42 @@ def _holds_subnormals(parameter: Tensor) -> bool:
     return bool(((size > 0) & (size < first)).any())
 
 
-def lost_below_range(terms: int, sizes: Tensor, bound: float) -> Tensor:
-    """Return what computing an exact part in float64 loses below the range of that.
+def products(absolute: Sequence[Tensor]) -> Float[Tensor, "out_channels heads"]:
+    """Return what inputs within ±1 are multiplied by at most, by every head.
 
     Args:
-        terms: Products that are summed, at most.
-        sizes: Sums of the sizes of weights, a channel each.
+        absolute: Sizes of the projections that are stored, the outermost first.
+
+    Returns:
+        Σ |W_out| |W_val|.
+    """
+    inner = absolute[-1].sum(2)  # (groups, rows, heads)
+    if len(absolute) == 1:
+        return inner.flatten(0, 1)
+    return torch.einsum("godh,gdh->goh", absolute[0], inner).flatten(0, 1)
+
+
+def below_float64(
+    heads: Heads, weight: Tensor, grid: Grid, bound: float
+) -> Float[Tensor, " out_channels"]:
+    """Return what an exact part loses below the range of float64, at most.
+
+    Args:
+        heads: Parameters of the layer.
+        weight: The convolution's.
+        grid: The largest canvas.
         bound: Largest ‖x‖_∞.
 
     Returns:
-        One number per channel: a smallest normal number for each product, in case
-        those below it are flushed to zero.
+        Per output channel: a smallest normal number for each product that is summed, in
+        case those below it are flushed to zero.
     """
-    tiny = torch.finfo(torch.float64).tiny
+    taps = weight.detach().double().cpu().abs().flatten(1)
+    layer = products([w.detach().double().cpu().abs() for w in heads.projections])
+    sizes = layer.sum(1) + taps.sum(1)
+    terms = len(heads.alpha) * math.prod(grid.canvas_size) * weight.shape[1]
     each = terms * (1 + sizes) * max(1.0, bound)
-    return tiny * (1 + each)
+    return torch.finfo(torch.float64).tiny * (1 + each)
 
 
 def require_finite(what: str, numbers: Tensor) -> None:

@@ -22,6 +22,7 @@ from expressivity.attention import RelativeSelfAttention
 from expressivity.certificate.arithmetic import Arithmetic
 from expressivity.certificate.models import MODELS, Counts, Setting
 from expressivity.certificate.ranges import (
+    products,
     require_in_range,
     require_values,
     subnormal,
@@ -65,11 +66,11 @@ class Sizes:
         absolute = [w.detach().double().cpu().abs() for w in heads.projections]
         small = [subnormal(w, tiny) for w in absolute]
         flushed = [
-            _through([*absolute[:place], small[place], *absolute[place + 1 :]])
+            products([*absolute[:place], small[place], *absolute[place + 1 :]])
             for place in range(len(absolute))
             if bool(small[place].any())
         ]
-        of_inputs = _through(absolute)
+        of_inputs = products(absolute)
         entries = math.prod(heads.projections[-1].shape[2:]) if counts.composed else 0
         return cls(
             of_inputs,
@@ -192,24 +193,3 @@ def _rounded(
     below = tiny * gain + sizes.flushed * bound + arithmetic.stored_tiny * inputs
     below = below * (1 + growth) * (1 + float(losses.max()))
     return (summed * growth + lost + below) * (1 + 1e-9)
-
-
-def attention_sizes(heads: Heads) -> Float[Tensor, " out_channels"]:
-    """Return what inputs within ±1 are multiplied by at most, over all heads.
-
-    Args:
-        heads: Parameters of a layer.
-
-    Returns:
-        Σ_h |W_out| |W_val|, per output channel.
-    """
-    absolute = [w.detach().double().cpu().abs() for w in heads.projections]
-    return _through(absolute).sum(1)
-
-
-def _through(absolute: list[Tensor]) -> Tensor:
-    """Return Σ |W_out| |W_val| of every head, (out_channels, heads)."""
-    inner = absolute[-1].sum(2)  # (groups, rows, heads)
-    if len(absolute) == 1:
-        return inner.flatten(0, 1)
-    return torch.einsum("godh,gdh->goh", absolute[0], inner).flatten(0, 1)

@@ -9,7 +9,6 @@ Nothing of the layer changes: parameters are used as they are, nothing is kept, 
 random number is drawn, no hook runs.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from types import EllipsisType
@@ -62,20 +61,8 @@ def fits(
     return _numbers(heads, grid, x) * 8 <= LARGEST_BYTES
 
 
-def inputs_for(
-    attention: RelativeSelfAttention, worst: Tensor, *, every_size: bool
-) -> list[Tensor]:
-    """Return what is evaluated: the worst input, and its corner.
-
-    Args:
-        attention: The layer.
-        worst: The worst input, (1, in_channels, *size).
-        every_size: Whether other sizes are certified, too. Libraries have code of
-            their own for a single output pixel.
-
-    Returns:
-        One input, or two.
-    """
+def _corner(attention: RelativeSelfAttention, worst: Tensor) -> Tensor | None:
+    """Return as much of an input as yields one output, if the layer takes that."""
     geometry = attention.geometry
     fewest = [
         max(1, extent - before - after)
@@ -83,22 +70,21 @@ def inputs_for(
             geometry.extent, geometry.padding, strict=True
         )
     ]
-    if not every_size:
-        return [worst]
     try:
         Grid.of(geometry, fewest)
     except InputError:  # padding by reflection or around needs more pixels
-        return [worst]
+        return None
     corner: tuple[EllipsisType | slice, ...] = (..., *map(slice, fewest))
-    return [worst, worst[corner]]
+    return worst[corner]
 
 
-def require_bound(
+def require_bounds(
     attention: RelativeSelfAttention,
     conv: Convolution,
-    x: Tensor,
+    worst: Tensor,
     strategy: str,
     *,
+    every_size: bool,
     layer: Tensor,
     convolution: Tensor,
     both: Tensor,
@@ -108,8 +94,11 @@ def require_bound(
     Args:
         attention: The layer.
         conv: A plain convolution.
-        x: The worst input, (1, in_channels, *size), in the dtype of the layer.
+        worst: The worst input, (1, in_channels, *size), in the dtype of the layer.
         strategy: The strategy that evaluates the layer.
+        every_size: Whether other sizes are certified, too: then a corner of the input
+            is evaluated as well, since libraries have code of their own for a single
+            output pixel.
         layer: What rounding adds to the layer, at most, per output channel.
         convolution: What it adds to the convolution, at most.
         both: How far one is from the other, at most.
@@ -118,27 +107,45 @@ def require_bound(
         CertificateError: If one of the three is exceeded, or the strategy cannot
             evaluate the input here.
     """
+    corner = _corner(attention, worst) if every_size else None
     heads = replace(attention.heads(), memo=Memo(), placement=None)
-    grid, dtype = Grid.of(attention.geometry, x.shape[2:]), attention.dtype
-    with torch.no_grad():
-        x = x.to(heads.alpha.device)
-        many = x.expand(_images(heads, grid, strategy), *x.shape[1:]).contiguous()
-        try:
-            attended = _attended(heads, grid, many, strategy)
-        except StrategyError as error:
-            raise CertificateError(
-                f"the worst input cannot be evaluated by {strategy!r} here: {error}"
-            ) from error
-        convolved = _convolved(conv, many, lambda p: p)
-        _require("the layer and the convolution differ", attended, convolved, both)
-        if dtype == torch.float64:
-            return
-        wide = x.double()
-        exact = _attended(_double(heads), grid, wide, "separable")
-        _require("the layer and the layer in float64 differ", attended, exact, layer)
-        exact = _convolved(conv, wide, lambda p: p.double())
-        said = "the convolution and the convolution in float64 differ"
-        _require(said, convolved, exact, convolution)
+    for some in (worst, corner):
+        if some is None:
+            continue
+        x = some.to(heads.alpha.device)
+        images = _images(heads, Grid.of(attention.geometry, x.shape[2:]), strategy)
+        many = x.expand(images, *x.shape[1:]).contiguous()
+        with torch.no_grad():
+            try:
+                attended, convolved = _computed(heads, attention, conv, many, strategy)
+            except StrategyError as error:
+                raise CertificateError(
+                    f"the worst input cannot be evaluated by {strategy!r} here: {error}"
+                ) from error
+            said = "the layer and the convolution differ"
+            _require(said, attended, convolved, both)
+            if x.dtype == torch.float64:
+                continue
+            exact = _computed(_double(heads), attention, conv, x.double(), "separable")
+            said = "the layer and the layer in float64 differ"
+            _require(said, attended, exact[0], layer)
+            said = "the convolution and the convolution in float64 differ"
+            _require(said, convolved, exact[1], convolution)
+
+
+def _computed(
+    heads: Heads,
+    attention: RelativeSelfAttention,
+    conv: Convolution,
+    x: Tensor,
+    strategy: str,
+) -> tuple[Tensor, Tensor]:
+    """Return what both compute, in the dtype of the input, without any hooks."""
+    grid = Grid.of(attention.geometry, x.shape[2:])
+    chosen = select(strategy, heads, grid, x)
+    bias = None if conv.bias is None else conv.bias.to(x.dtype)
+    convolved = conv._conv_forward(x, conv.weight.to(x.dtype), bias)
+    return chosen.attend(heads, grid, x).to(x.dtype), convolved
 
 
 def _require(said: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
@@ -152,21 +159,6 @@ def _require(said: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
             f"{channel}, at most {float(bound[channel]):.3g} can be certified: this "
             "processor, a library or a setting does not compute as certificates assume"
         )
-
-
-def _attended(heads: Heads, grid: Grid, x: Tensor, strategy: str) -> Tensor:
-    """Return what the layer computes, in the dtype of its input."""
-    output = select(strategy, heads, grid, x).attend(heads, grid, x)
-    return output.to(x.dtype)
-
-
-def _convolved(
-    conv: Convolution, x: Tensor, cast: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Return what the convolution computes, without its hooks."""
-    bias = None if conv.bias is None else cast(conv.bias)
-    output: Tensor = conv._conv_forward(x, cast(conv.weight), bias)
-    return output
 
 
 def _double(heads: Heads) -> Heads:
