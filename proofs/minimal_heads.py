@@ -27,6 +27,7 @@ from proofs.engine import (
 
 n, T, C = symbols("n T C", integer=True, positive=True)
 rho, R, more = symbols("rho R k", integer=True, nonnegative=True)
+several = symbols("rho", integer=True, positive=True)
 h, l, r, d = symbols("h l r Delta", integer=True)
 f, b, y = symbols("f B z_2", real=True)
 g, spare, eta = symbols("g e eta", nonnegative=True)
@@ -96,8 +97,8 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     kernel = Sum(factor(r, d) * basis(r), (r, 1, rho))
     leading = kernel.subs(rho, R)
     raised = first(d) + tau
-    few = raised * (basis(1) - Sum(basis(r) / c, (r, 2, rho))) + Sum(
-        (raised + c * factor(r, d)) * (basis(r) / c), (r, 2, rho)
+    few = raised * (basis(1) - Sum(basis(r) / c, (r, 2, several))) + Sum(
+        (raised + c * factor(r, d)) * (basis(r) / c), (r, 2, several)
     )
     channels = (l, 1, C)
     found = Sum(Sum(a(h, d) * M(h, l), (h, 1, rho)) * z(l), channels)
@@ -250,7 +251,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(
                     few,
                     first(d) * basis(1)
-                    + Sum(factor(r, d) * basis(r), (r, 2, rho))
+                    + Sum(factor(r, d) * basis(r), (r, 2, several))
                     + tau * basis(1),
                 ),
                 shown=r"p \Big(B_1 - \frac{1}{c} \sum_{r=2}^{\rho} B_r\Big) + "

@@ -31,7 +31,8 @@ from proofs.engine import (
 
 alpha, e = symbols("alpha varepsilon", positive=True)
 n, a, b = symbols("n a b", integer=True, positive=True)
-i, j, k, l, m, t, u, v, w = symbols("i j k l m t u v w", integer=True)
+i, l, m, t, u, v, w = symbols("i l m t u v w", integer=True)
+j, k = symbols("j k", integer=True, nonnegative=True)
 place, X, y = symbols("t X y", real=True)
 lift = symbols("c", nonnegative=True)  # 1 + cos ω
 x, c, N, R, S, P, Q = (Function(name, real=True) for name in "xcNRSPQ")

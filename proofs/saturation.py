@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from sympy import Expr, Integer, Rational, diff, exp, log, symbols
+from sympy import Expr, Integer, Rational, S, diff, exp, log, symbols
 
 from proofs.engine import (
     Below,
     Control,
     Equal,
+    Every,
     Formula,
     Nonnegative,
     Statement,
@@ -69,6 +70,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
     }
     near = 2 * d * e  # the weight of all neighbours
     soon = near.subs(e, exp(-earliest))
+    ratio = (1 + u) / (1 - u)
     parting = diff(latest - earliest, u)
     paper = exp(Integer(-46))
     return Statement(
@@ -154,7 +156,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "The three strengths lie close together: their gap tends to zero with "
                 "$u$,",
-                Tends(latest - earliest, u, 0, 0),
+                Every([
+                    Equal(exp(latest - earliest), ratio),
+                    Tends(log(ratio), u, S.Zero, S.Zero),
+                ]),
                 shown=r"\lim_{u \to 0} \ln((1 + u)/(1 - u)) = 0",
             ),
             Step(

@@ -3,7 +3,25 @@
 from dataclasses import dataclass
 
 from mpmath import iv
-from sympy import Dummy, E, Expr, Float, NumberSymbol, Rational, lambdify, latex, pi
+from sympy import (
+    Add,
+    Dummy,
+    E,
+    Expr,
+    Float,
+    Mul,
+    Number,
+    NumberSymbol,
+    Pow,
+    Rational,
+    cos,
+    exp,
+    lambdify,
+    latex,
+    log,
+    pi,
+    preorder_traversal,
+)
 from sympy.core.function import AppliedUndef
 
 from proofs.engine.verdict import Verdict
@@ -32,6 +50,8 @@ class Below:
         sides = self.left, self.right
         if any(side.free_symbols or side.atoms(AppliedUndef) for side in sides):
             return Verdict.open("these are no constants")
+        if not all(side.is_real and _is_enclosable(side) for side in sides):
+            return Verdict.open("these are no real numbers that intervals can enclose")
         before, iv.dps = iv.dps, _DIGITS
         try:
             low, high = map(_enclosed, sides)
@@ -52,6 +72,11 @@ class Below:
             LaTeX.
         """
         return f"{latex(self.left)} < {latex(self.right)}"
+
+
+def _is_enclosable(constant: Expr) -> bool:
+    known = (Add, Mul, Pow, exp, log, cos, Number, NumberSymbol)
+    return all(isinstance(part, known) for part in preorder_traversal(constant))
 
 
 def _enclosed(constant: Expr) -> "iv.mpf":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sympy import Expr, latex, simplify
 from sympy.matrices import MatrixBase
 
+from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.sums import difference_is_zero, normal
 from proofs.engine.verdict import Verdict
 from proofs.engine.witness import counter_example
@@ -41,21 +42,27 @@ class Equal:
         Returns:
             Proved if they agree; refuted if some numbers tell the two apart.
         """
-        if isinstance(self.left, MatrixBase):
+        if isinstance(self.left, MatrixBase) or isinstance(self.right, MatrixBase):
             return self._entries()
-        gap = self.left - self.right
-        if gap == 0 or difference_is_zero(self.left, self.right):
+        try:
+            left, right = sound(self.left), sound(self.right)
+        except UnsoundError as error:
+            return Verdict.open(str(error))
+        gap = left - right
+        if gap == 0 or difference_is_zero(left, right):
             return Verdict.proof("one normal form")
         # Before the slow search for a simpler form.
         if found := counter_example(gap, _is_not_zero):
             return Verdict.refutation(found)
-        if simplify(normal(gap)) == 0:
+        # What simplifies sums takes all factors to commute.
+        if gap.is_commutative and simplify(normal(gap)) == 0:
             return Verdict.proof("simplified to zero")
         return Verdict.open(f"the difference is {normal(gap)}")
 
     def _entries(self) -> Verdict:
-        if self.left.shape != self.right.shape:
-            return Verdict.refutation(f"{self.left.shape} and {self.right.shape}")
+        shapes = [getattr(side, "shape", ()) for side in (self.left, self.right)]
+        if shapes[0] != shapes[1]:
+            return Verdict.refutation(f"{shapes[0]} and {shapes[1]}")
         verdicts = [
             Equal(*pair).decide() for pair in zip(self.left, self.right, strict=True)
         ]

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sympy import Dummy, Expr, S, Symbol, fraction, latex, together
+from sympy import Expr, Integer, S, Symbol, fraction, latex, together
 
 from proofs.engine.equality import Equal
+from proofs.engine.ranges import UnsoundError, check_assumptions, integer_from, sound
 from proofs.engine.sums import difference_is_zero, normal, peeled
 from proofs.engine.verdict import Verdict
 
@@ -35,31 +36,43 @@ class ByInduction:
         Returns:
             Proved if both steps are; refuted if a small n tells the two apart.
         """
-        first = Equal(*(self._at(side, self.start) for side in (self.left, self.right)))
-        if not first.decide().proved:
-            return self._refuted() or Verdict.open(f"the case n = {self.start} is open")
-        beyond = self.start + Dummy(integer=True, nonnegative=True)
-        divisor = fraction(together(self.multiplier))[1].subs(self.variable, beyond)
-        if not divisor.is_nonzero:
-            return Verdict.open("the multiplier may have a pole")
-        gap = self.left - self.right
+        start = Integer(self.start)
+        past = integer_from(S.Zero, self.variable.name)
         try:
-            grown = peeled(self.left, self.variable) - peeled(self.right, self.variable)
-        except ValueError as error:
-            return self._refuted() or Verdict.open(str(error))
-        # With the hypothesis that the gap is zero at n, it is zero at n + 1.
-        if difference_is_zero(grown, self.multiplier * gap):
-            return Verdict.proof("induction: first case and step")
-        return self._refuted() or Verdict.open(f"the step leaves {normal(grown - gap)}")
-
-    def _at(self, side: Expr, value: int) -> Expr:
-        return side.subs(self.variable, value).doit()
-
-    def _refuted(self) -> Verdict | None:
-        for value in _SMALL:
-            case = Equal(
-                *(self._at(s, self.start + value) for s in (self.left, self.right))
+            check_assumptions(self.variable, integer_from(start), f"from {start} on")
+            left, right, multiplier = (
+                sound(part, {self.variable: start + past})
+                for part in (self.left, self.right, S(self.multiplier))
             )
+        except UnsoundError as error:
+            return Verdict.open(str(error))
+        return self._decided(left, right, multiplier, past)
+
+    def _decided(
+        self, left: Expr, right: Expr, multiplier: Expr, past: Symbol
+    ) -> Verdict:
+        """Decide by induction on how far n is past the first one."""
+        cases = [Equal(_at(left, past, n), _at(right, past, n)) for n in _SMALL]
+        if not cases[0].decide().proved:
+            return self._refuted(cases) or Verdict.open(
+                f"the case n = {self.start} is open"
+            )
+        if not fraction(together(multiplier))[1].is_nonzero:
+            return Verdict.open("the multiplier may have a pole")
+        gap = left - right
+        try:
+            grown = peeled(left, past) - peeled(right, past)
+        except ValueError as error:
+            return self._refuted(cases) or Verdict.open(str(error))
+        # With the hypothesis that the gap is zero at n, it is zero at n + 1.
+        if difference_is_zero(grown, multiplier * gap):
+            return Verdict.proof("induction: first case and step")
+        return self._refuted(cases) or Verdict.open(
+            f"the step leaves {normal(grown - gap)}"
+        )
+
+    def _refuted(self, cases: list[Equal]) -> Verdict | None:
+        for value, case in enumerate(cases):
             verdict = case.decide()
             if verdict.refuted:
                 return Verdict.refutation(
@@ -75,3 +88,7 @@ class ByInduction:
         """
         where = rf"{latex(self.variable)} \ge {self.start}"
         return rf"{latex(self.left)} = {latex(self.right)} \quad ({where})"
+
+
+def _at(side: Expr, past: Symbol, value: int) -> Expr:
+    return side.subs(past, value).doit()

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from sympy import Add, Basic, Expr, Limit, Symbol, latex, limit, oo
+from sympy import Add, Basic, Expr, Limit, Symbol, latex, limit, oo, sympify
 
 from proofs.engine.equality import Equal
+from proofs.engine.leading_terms import UnknownLimitError, limit_with_parameters
+from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.verdict import Verdict
 
 
@@ -25,14 +27,14 @@ class Tends:
     value: Expr
 
     def decide(self) -> Verdict:
-        """Compute the limit (Gruntz).
+        """Compute the limit: by leading terms if there are parameters, else Gruntz.
 
         Returns:
             Proved if it is the value; refuted if it is another.
         """
         try:
             found = self._from_all_sides()
-        except NotImplementedError as error:
+        except (NotImplementedError, UnknownLimitError, UnsoundError) as error:
             return Verdict.open(str(error))
         if found.has(Limit):
             return Verdict.open(f"no limit found: {found}")
@@ -50,14 +52,24 @@ class Tends:
 
     def _from_all_sides(self) -> Expr:
         """Return the limit, taken where the variable can be; open if it has two."""
-        positive = self.to == 0 and self.variable.is_nonnegative
-        sides = "-" if self.to is oo else "+" if positive or self.to is -oo else "+-"
+        to = sympify(self.to)
+        positive = to == 0 and self.variable.is_nonnegative
+        sides = "-" if to is oo else "+" if positive or to is -oo else "+-"
+        if self.variable.is_nonnegative and not (positive or to.is_extended_positive):
+            raise UnsoundError(f"{self.variable} does not come close to {to}")
+        if self.variable.is_nonpositive and not to.is_extended_nonpositive:
+            raise UnsoundError(f"{self.variable} does not come close to {to}")
         found, *others = (
-            limit(self.expression, self.variable, self.to, side) for side in sides
+            self._from(sound(self.expression), to, side) for side in sides
         )
         if any(other != found for other in others):
             raise NotImplementedError("the two sides have different limits")
         return found
+
+    def _from(self, expression: Expr, to: Expr, side: str) -> Expr:
+        if expression.free_symbols <= {self.variable}:
+            return limit(expression, self.variable, to, side)
+        return limit_with_parameters(expression, self.variable, to, side)
 
     def latex(self) -> str:
         """Return a limit and its value.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sympy import Dummy, Expr, ceiling, floor, latex, solve
 
 from proofs.engine.equality import Equal
+from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.signs import Nonnegative, Positive
 from proofs.engine.verdict import Verdict
 
@@ -39,12 +40,16 @@ class Rounded:
             Proved if sympy's assumptions show the brackets; refuted if some numbers
             tell the two sides apart.
         """
-        rounded = self.left.atoms(floor, ceiling)
+        try:
+            left, right = sound(self.left), sound(self.right)
+        except UnsoundError as error:
+            return Verdict.open(str(error))
+        rounded = left.atoms(floor, ceiling)
         if len(rounded) != 1:
             return Equal(self.left, self.right).decide()
         (found,) = rounded
         unknown = Dummy(integer=True)
-        solutions = solve(self.left.xreplace({found: unknown}) - self.right, unknown)
+        solutions = solve(left.xreplace({found: unknown}) - right, unknown)
         if len(solutions) == 1 and _is_rounded(found, solutions[0]):
             return Verdict.proof("a whole number between the bounds of the rounding")
         verdict = Equal(self.left, self.right).decide()

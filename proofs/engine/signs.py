@@ -22,6 +22,7 @@ from sympy import (
 from sympy.polys.polyerrors import BasePolynomialError
 
 from proofs.engine.equality import Equal
+from proofs.engine.ranges import UnsoundError, check_assumptions, sound
 from proofs.engine.verdict import Verdict
 from proofs.engine.witness import counter_example
 
@@ -107,6 +108,16 @@ class PositiveBetween:
         Returns:
             Proved if there is none between the ends and the sign is right.
         """
+        if not self.low < self.high:
+            return Verdict.open("there is nothing between the ends")
+        try:
+            check_assumptions(
+                self.variable,
+                _between(self.low, self.high),
+                f"{self.low} to {self.high}",
+            )
+        except UnsoundError as error:
+            return Verdict.open(str(error))
         try:
             polynomial = Poly(self.polynomial, self.variable, domain="QQ")
         except BasePolynomialError as error:
@@ -131,7 +142,18 @@ class PositiveBetween:
         return rf"{latex(self.polynomial)} > 0 \quad ({where})"
 
 
+def _between(low: Expr, high: Expr) -> Symbol:
+    """Return a number of which no more is known than that it lies between two."""
+    if low.is_nonnegative:
+        return Dummy(positive=True)
+    return Dummy(negative=True) if high.is_nonpositive else Dummy(real=True)
+
+
 def _decide_sign(expression: Expr, form: Expr | None, *, strict: bool) -> Verdict:
+    try:
+        expression, form = sound(expression), form if form is None else sound(form)
+    except UnsoundError as error:
+        return Verdict.open(str(error))
     if form is not None:
         rewritten = Equal(expression, form).decide()
         if not rewritten.proved:

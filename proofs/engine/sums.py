@@ -93,7 +93,11 @@ def _pulled_out(term: Expr, limit: Limit) -> Expr:
     """Take factors that do not depend on the index of a sum out of it."""
     index, low, high = limit
     limits, kernel, constants = [], [], []
-    for factor in Mul.make_args(term):
+    commuting, others = term.args_cnc()
+    left, middle, right = _apart(others, index)
+    if middle:
+        kernel.append(Mul(*middle))
+    for factor in commuting:
         base, exponent = factor.as_base_exp()
         if index not in factor.free_symbols:
             constants.append(factor)
@@ -105,8 +109,20 @@ def _pulled_out(term: Expr, limit: Limit) -> Expr:
         else:
             kernel.append(factor)
     if not kernel:
-        return _expanded(Mul(*constants) * (high - low + 1))
-    return _expanded(Mul(*constants)) * _ordered(Mul(*kernel), [*limits, limit])
+        return _expanded(Mul(*constants, *left) * (high - low + 1))
+    whole = _ordered(Mul(*kernel), [*limits, limit])
+    return _expanded(Mul(*constants)) * Mul(*left, whole, *right)
+
+
+def _apart(
+    factors: list[Expr], index: Symbol
+) -> tuple[list[Expr], list[Expr], list[Expr]]:
+    """Split a product that does not commute at its first and last use of an index."""
+    places = [n for n, part in enumerate(factors) if index in part.free_symbols]
+    if not places:
+        return factors, [], []
+    first, last = places[0], places[-1] + 1
+    return factors[:first], factors[first:last], factors[last:]
 
 
 def _renamed(sum_: Sum) -> Sum:
