@@ -16,7 +16,7 @@ help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
-	$(BIN)/expressivity demo --output demo-output
+	$(BIN)/expressivity demo --output demo-output --force
 
 figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebooks again
 	cp demo-output/overview.png docs/overview.png

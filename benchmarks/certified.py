@@ -10,12 +10,14 @@ every query against every key. Measured is the error on the worst input that the
 certificate carries, and on the test images.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 import expressivity as ex
-from benchmarks.readme import ROOT, write_section
-from benchmarks.usage import take_no_arguments
+from benchmarks.readme import publish, write_section
 from expressivity.digits import DigitsCNN, load_digit_images, train
 
 ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
@@ -85,12 +87,16 @@ def table(conv: nn.Conv2d, x: Tensor) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    take_no_arguments(__doc__)
+def main() -> Iterator[Path]:
+    """Write the table and yield the name of the file; print the difference."""
     torch.set_num_threads(1)
     layers = trained_layers()
-    print(f"wrote {write_section('certified', table(*layers[-1])).relative_to(ROOT)}")
+    yield write_section("certified", table(*layers[-1]))
     print(
         f"{len(layers)} trained convolutions in nn.MultiheadAttention, float32: "
         f"relative difference at most {stock_difference(layers):.1e}"
     )
+
+
+if __name__ == "__main__":
+    publish(__doc__, main)

@@ -6,15 +6,16 @@ Gathers the evidence for every family live, as ``expressivity atlas`` does. The 
 is of a 7×7 stem from 3 to 64 channels, with torch's random weights.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 import expressivity as ex
-from benchmarks.readme import ROOT, write_section
-from benchmarks.usage import take_no_arguments
+from benchmarks.readme import ROOT, publish, write_section
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import Evidence, gather
+from expressivity.files import written_together
 
 
 def table() -> str:
@@ -57,12 +58,17 @@ def draw_heads() -> Path:
     torch.manual_seed(0)
     stem = torch.nn.Conv2d(3, 64, 7, stride=2, padding=3)
     path = ROOT / "docs" / "heads.png"
-    ex.plot_head_curve(ex.head_curve(stem)).savefig(path)
+    with written_together([path], force=True) as [draft]:
+        ex.plot_head_curve(ex.head_curve(stem)).savefig(draft)
     return path
 
 
-if __name__ == "__main__":
-    take_no_arguments(__doc__)
+def main() -> Iterator[Path]:
+    """Write both files and yield their names."""
     torch.set_num_threads(1)
-    for written in (write_section("atlas", table()), draw_heads()):
-        print(f"wrote {written.relative_to(ROOT)}")
+    yield write_section("atlas", table())
+    yield draw_heads()
+
+
+if __name__ == "__main__":
+    publish(__doc__, main)

@@ -11,11 +11,11 @@ the same folder, of a GPU or another dtype, are shown by
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.readme import ROOT, write_section
-from benchmarks.usage import take_no_arguments
+from benchmarks.readme import ROOT, publish, write_section
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
+from expressivity.files import written_together
 from expressivity.plots import plot_growth
 
 RESULTS = ROOT / "benchmarks" / "results" / "cpu-float32.json"
@@ -59,11 +59,10 @@ def main() -> Iterator[Path]:
     """Write both files and yield their names."""
     document = read_document(RESULTS)
     yield write_section("benchmark", table(document))
-    plot_growth(document).savefig(PICTURE)
+    with written_together([PICTURE], force=True) as [draft]:
+        plot_growth(document).savefig(draft)
     yield PICTURE
 
 
 if __name__ == "__main__":
-    take_no_arguments(__doc__)
-    for path in main():
-        print(f"wrote {path.relative_to(ROOT)}")
+    publish(__doc__, main)

@@ -1,9 +1,28 @@
 """Sections of the README that are generated, between markers."""
 
+import argparse
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from expressivity.files import written_together
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+
+
+def publish(described: str | None, write: Callable[[], Iterable[Path]]) -> None:
+    """Write what a module writes, unless its command line asks for something else.
+
+    Args:
+        described: The docstring of the module.
+        write: Writes files and returns their names.
+    """
+    parser = argparse.ArgumentParser(
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
+    for path in write():
+        print(f"wrote {path.relative_to(ROOT)}")
 
 
 def write_section(name: str, inside: str) -> Path:
@@ -18,5 +37,6 @@ def write_section(name: str, inside: str) -> Path:
         raise ValueError(f"the README needs {begin} and {end}, once each")
     before, rest = text.split(begin)
     _, after = rest.split(end)
-    README.write_text(f"{before}{begin}\n{inside}\n{end}{after}", encoding="utf-8")
+    with written_together([README], force=True) as [draft]:
+        draft.write_text(f"{before}{begin}\n{inside}\n{end}{after}", encoding="utf-8")
     return README

@@ -1,16 +1,19 @@
 """Files that appear whole, all of them together, or not at all.
 
-New files are drafted in a temporary folder beside their targets and moved into
-place when all of them are complete. Whatever happens before that leaves the old
-files as they were and nothing behind.
+A writer reserves its targets before it works: for each of them it makes a hidden folder
+beside the target, which no second writer can make. New files are drafted there and
+moved into place when all of them are complete. Whatever happens before that leaves the
+old files as they were and nothing behind.
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from expressivity.errors import ArgumentError, FileError
 
@@ -19,122 +22,239 @@ PICTURES = (".png", ".pdf", ".svg")
 _PREFIX = ".expressivity-"
 
 
-def make_folder(folder: Path) -> None:
-    """Create a folder and its parents where they are missing.
+def check_input(path: Path) -> None:
+    """Refuse what is no file to read from, without waiting for a writer.
 
     Args:
-        folder: The folder.
+        path: The file.
 
     Raises:
-        FileError: If it cannot be created, or is a file.
+        FileError: If it is missing, cannot be reached, or is a folder, a pipe, a device
+            or a socket.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(
-            f"the folder {folder} cannot be created: {_why(error)}"
-        ) from error
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path} cannot be read: {_why(error)}") from error
+    if not stat.S_ISREG(mode):
+        kind = "Is a directory" if stat.S_ISDIR(mode) else "it is a pipe or a device"
+        raise FileError(f"{path} cannot be read: {kind}, and a regular file is needed")
 
 
-def check_targets(targets: Sequence[Path], *, force: bool) -> None:
-    """Refuse paths that could not be written, before any work is done for them.
-
-    Args:
-        targets: Files of one folder.
-        force: Whether existing files may be replaced.
-
-    Raises:
-        FileError: If the folder is missing or not writable, a target is no regular
-            file, or exists and ``force`` is not given.
-    """
-    for target in targets:
-        if target.exists() and not target.is_file():
-            raise FileError(f"{target} is no regular file: choose another output")
-        if not force and (target.exists() or target.is_symlink()):
-            raise FileError(
-                f"{target} exists: choose another output, or pass --force to replace it"
-            )
-    with _scratch(targets[0].parent):
-        pass
-
-
-def check_picture(option: str, target: Path, *, force: bool) -> None:
-    """Refuse a picture that could not be written.
+def check_picture(option: str, target: Path) -> None:
+    """Refuse a picture whose name does not say a format.
 
     Args:
         option: The option that names it, for the message.
         target: The file to write.
-        force: Whether an existing file may be replaced.
 
     Raises:
         ArgumentError: If its name does not say a format.
-        FileError: As :func:`check_targets`.
     """
     if target.suffix not in PICTURES:
         raise ArgumentError(
             f"{option} needs a name that ends in one of {', '.join(PICTURES)}, got "
             f"{str(target)!r}"
         )
-    check_targets([target], force=force)
 
 
 @contextmanager
-def written_together(targets: Sequence[Path], *, force: bool) -> Iterator[list[Path]]:
-    """Give paths to write drafts to, and move all drafts into place at the end.
+def folder_for_files(folder: Path) -> Iterator[None]:
+    """Create a folder where it is missing, and remove it if it stays empty.
 
     Args:
-        targets: Files of one folder.
+        folder: The folder; its parents are treated alike.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        FileError: If it cannot be created, or is a file.
+    """
+    made: list[Path] = []
+    try:
+        try:
+            folder = folder.absolute()
+            made = [f for f in (folder, *folder.parents) if not f.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            raise FileError(
+                f"the folder {folder} cannot be created: {_why(error)}"
+            ) from error
+        yield
+    finally:
+        for empty in made:  # from the innermost outward
+            with suppress(OSError):
+                empty.rmdir()
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Targets that one writer has for itself.
+
+    Attributes:
+        targets: Where the files go; absolute, whatever becomes of the current folder.
+        drafts: Where they are written first; the same names.
+        force: Whether existing files may be replaced.
+    """
+
+    targets: tuple[Path, ...]
+    drafts: tuple[Path, ...]
+    force: bool
+
+    @contextmanager
+    def written(self) -> Iterator[Sequence[Path]]:
+        """Give paths to write drafts to, and move all drafts into place at the end.
+
+        Yields:
+            One path a target, with the same name, to be written by the caller.
+
+        Raises:
+            FileError: If writing fails, or a target has appeared meanwhile. Then, and
+                for any error of the caller's, all targets are as they were before.
+        """
+        try:
+            yield self.drafts
+            for draft in self.drafts:
+                # Some writers make files that only their owner can read.
+                draft.chmod(_mode_of_new_files(draft.parent))
+                _flush(draft)
+            self._move_all()
+        except FileError:
+            raise
+        except OSError as error:
+            folders = ", ".join(sorted({str(t.parent) for t in self.targets}))
+            raise FileError(f"writing in {folders} failed: {_why(error)}") from error
+
+    def _move_all(self) -> None:
+        """Move every draft to its target; undo the moves made if one fails."""
+        with ExitStack() as undo:
+            for draft, target in zip(self.drafts, self.targets, strict=True):
+                if not self.force:
+                    # Another program may have made it since: then this fails.
+                    _create(target)
+                    undo.callback(target.unlink, missing_ok=True)
+                elif target.exists():
+                    spare = draft.with_name(f"{_PREFIX}old")
+                    old = Path(shutil.copy2(target, spare))
+                    undo.callback(os.replace, old, target)
+                else:
+                    undo.callback(target.unlink, missing_ok=True)
+                draft.replace(target)
+            undo.pop_all()
+
+
+@contextmanager
+def reserved(targets: Sequence[Path], *, force: bool) -> Iterator[Reservation]:
+    """Keep targets for one writer, from before its work to the end of it.
+
+    Args:
+        targets: Files to write; none is no target.
+        force: Whether existing files may be replaced.
+
+    Yields:
+        The reservation.
+
+    Raises:
+        FileError: If a folder is missing or not writable; if a target is no regular
+            file, is given twice, is being written by another process, or exists and
+            ``force`` is not given.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     target = Path(folder, "note.txt")
+        ...     with reserved([target], force=False) as reservation:
+        ...         with reservation.written() as [draft]:
+        ...             _ = draft.write_text("whole")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['note.txt']
+    """
+    with ExitStack() as claims:
+        whole, drafts = [], []
+        for target in targets:
+            try:
+                path = target.absolute()
+                _check_target(path, target, force=force)
+            except FileError:
+                raise
+            except (OSError, ValueError) as error:
+                raise FileError(f"{target} cannot be written: {_why(error)}") from error
+            if path in whole:
+                raise FileError(f"{target} is given twice: choose two outputs")
+            folder = claims.enter_context(_claimed(path, target))
+            whole.append(path)
+            drafts.append(folder / path.name)
+        yield Reservation(tuple(whole), tuple(drafts), force)
+
+
+@contextmanager
+def written_together(
+    targets: Sequence[Path], *, force: bool
+) -> Iterator[Sequence[Path]]:
+    """Reserve targets and write them at once.
+
+    Args:
+        targets: Files to write.
         force: Whether existing files may be replaced.
 
     Yields:
         One path a target, with the same name, to be written by the caller.
 
     Raises:
-        FileError: As :func:`check_targets`, or if writing fails. Then, and for any
-            error of the caller's, all targets are as they were before.
-
-    Example:
-        >>> with TemporaryDirectory() as folder:
-        ...     target = Path(folder, "note.txt")
-        ...     with written_together([target], force=False) as [draft]:
-        ...         _ = draft.write_text("whole")
-        ...     target.read_text()
-        'whole'
+        FileError: As :func:`reserved` and :meth:`Reservation.written`.
     """
-    check_targets(targets, force=force)
-    folder = targets[0].parent
-    with _scratch(folder) as scratch:
-        drafts = [scratch / target.name for target in targets]
-        try:
-            yield drafts
-            mode = _mode_of_new_files(scratch)
-            for draft in drafts:
-                # Some writers make files that only their owner can read.
-                draft.chmod(mode)
-                _flush(draft)
-            _move_all(drafts, targets, spare=scratch)
-        except FileError:
-            raise
-        except OSError as error:
-            raise FileError(f"writing in {folder} failed: {_why(error)}") from error
+    with (
+        reserved(targets, force=force) as reservation,
+        reservation.written() as drafts,
+    ):
+        yield drafts
+
+
+def _check_target(path: Path, shown: Path, *, force: bool) -> None:
+    if path.exists() and not path.is_file():
+        raise FileError(f"{shown} is no regular file: choose another output")
+    if not force and (path.exists() or path.is_symlink()):
+        raise FileError(
+            f"{shown} exists: choose another output, or pass --force to replace it"
+        )
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Make a temporary folder inside another: on the same file system."""
+def _claimed(target: Path, shown: Path) -> Iterator[Path]:
+    """Make the folder of a target's drafts: only one process can."""
+    digest = sha256(os.fsencode(target.name)).hexdigest()[:16]
+    folder = target.parent / f"{_PREFIX}{digest}"
     try:
-        scratch = TemporaryDirectory(prefix=_PREFIX, dir=folder)
+        folder.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise FileError(
+            f"{shown} is being written by another process: wait for it, or "
+            f"remove {folder} if that was killed"
+        ) from error
     except OSError as error:
         raise FileError(
-            f"the folder {folder} needs to exist and be writable: {_why(error)}"
+            f"the folder {shown.parent} needs to exist and be writable: {_why(error)}"
         ) from error
-    with scratch as name:
-        yield Path(name)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _mode_of_new_files(scratch: Path) -> int:
+def _create(target: Path) -> None:
+    """Make an empty file, which fails if there is one."""
+    try:
+        target.touch(exist_ok=False)
+    except FileExistsError as error:
+        raise FileError(
+            f"{target} exists: it was made by another process meanwhile"
+        ) from error
+
+
+def _mode_of_new_files(folder: Path) -> int:
     """Return the permissions that the user's umask gives to a file."""
-    probe = scratch / f"{_PREFIX}mode"
+    probe = folder / f"{_PREFIX}mode"
     probe.touch()
     return probe.stat().st_mode
 
@@ -145,18 +265,5 @@ def _flush(draft: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _move_all(drafts: Sequence[Path], targets: Sequence[Path], spare: Path) -> None:
-    """Move every draft to its target; undo the moves made if one fails."""
-    with ExitStack() as undo:
-        for draft, target in zip(drafts, targets, strict=True):
-            if target.exists():
-                old = Path(shutil.copy2(target, spare / f"{target.name}.old"))
-                undo.callback(os.replace, old, target)
-            else:
-                undo.callback(target.unlink, missing_ok=True)
-            draft.replace(target)
-        undo.pop_all()
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -165,8 +165,9 @@ def test_a_model_that_reads_the_weight(project: UserProject) -> None:
     result = project.convert("--json", factory="reads_the_weight")
     report = json.loads(result.stdout)
     assert (result.exit_code, report["holds"]) == (0, True)
-    assert len(report["remarks"]) == 1
-    assert "ReadsTheWeight.penalty asks whether" in report["remarks"][0]
+    asks, runs = report["remarks"]
+    assert "ReadsTheWeight.penalty asks whether" in asks
+    assert "1 of 1 converted layers run as convolutions" in runs
     text = project.convert("--force", factory="reads_the_weight").stdout
     assert "ReadsTheWeight.penalty asks whether" in text
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from expressivity.errors import FileError
-from expressivity.files import check_targets, make_folder, written_together
+from expressivity.files import (
+    check_input,
+    folder_for_files,
+    reserved,
+    written_together,
+)
 
 
 @pytest.fixture
@@ -26,6 +31,11 @@ def fail_half_way(targets: list[Path], error: BaseException) -> None:
     with written_together(targets, force=True) as drafts:
         drafts[0].write_text("half")
         raise error
+
+
+def reserve(targets: list[Path], *, force: bool) -> None:
+    with reserved(targets, force=force):
+        pass
 
 
 def texts(targets: list[Path]) -> list[str | None]:
@@ -105,39 +115,132 @@ def test_a_draft_that_was_not_written_is_an_error(targets: list[Path]) -> None:
 def test_existing_files_are_refused_unless_forced(targets: list[Path]) -> None:
     targets[1].write_text("precious")
     with pytest.raises(FileError, match=r"report\.json exists.*--force"):
-        check_targets(targets, force=False)
+        reserve(targets, force=False)
     with pytest.raises(FileError, match=r"report\.json exists.*--force"):
         write(targets, force=False)
     assert texts(targets) == [None, "precious"]
-    check_targets(targets, force=True)
+    reserve(targets, force=True)
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(targets: list[Path]) -> None:
-    check_targets(targets, force=False)
-    targets[0].write_text("precious")
-    with pytest.raises(FileError, match="exists"):
-        write(targets, force=False)
-    assert texts(targets) == ["precious", None]
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    targets: list[Path], which: int
+) -> None:
+    def write_late() -> None:
+        with reserved(targets, force=False) as files, files.written() as drafts:
+            for draft in drafts:
+                draft.write_text("new")
+            targets[which].write_text("precious")
+
+    with pytest.raises(FileError, match="exists: it was made by another process"):
+        write_late()
+    expected: list[str | None] = [None, None]
+    expected[which] = "precious"
+    assert texts(targets) == expected
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_second_writer_is_refused_before_its_work(
+    targets: list[Path], force: bool
+) -> None:
+    with reserved(targets, force=force) as files:
+        for overlapping in (targets, targets[:1], targets[1:]):
+            with pytest.raises(FileError, match="is being written by another process"):
+                reserve(overlapping, force=force)
+        reserve([targets[0].with_name("other")], force=force)
+        with files.written() as drafts:
+            for draft in drafts:
+                draft.write_text("first")
+    assert texts(targets) == ["first", "first"]
+    assert sorted(targets[0].parent.iterdir()) == sorted(targets)
+
+
+def test_one_file_is_no_two_targets(targets: list[Path]) -> None:
+    with pytest.raises(FileError, match="is given twice: choose two outputs"):
+        reserve([targets[0], targets[0]], force=True)
+    assert not any(targets[0].parent.iterdir())
+
+
+def test_another_current_folder_does_not_move_the_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with reserved([Path("note.txt")], force=False) as files:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        with files.written() as [draft]:
+            draft.write_text("whole")
+    assert (tmp_path / "note.txt").read_text() == "whole"
+
+
+def test_files_of_several_folders_are_written_together(tmp_path: Path) -> None:
+    targets = [tmp_path / "a" / "file", tmp_path / "b" / "file"]
+    for target in targets:
+        target.parent.mkdir()
+    write(targets, force=False)
+    assert texts(targets) == ["new", "new"]
+
+
+def test_nothing_reserves_nothing() -> None:
+    with reserved([], force=False) as files, files.written() as drafts:
+        assert drafts == ()
+
+
+def test_a_name_may_be_as_long_as_the_system_takes(tmp_path: Path) -> None:
+    write([tmp_path / ("n" * 255)], force=False)
+    with pytest.raises(FileError, match="cannot be written: File name too long"):
+        reserve([tmp_path / ("n" * 256)], force=False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, reason in {
+        tmp_path / "pipe": "it is a pipe or a device, and a regular file is needed",
+        Path("/dev/zero"): "it is a pipe or a device",
+        tmp_path: "Is a directory",
+        tmp_path / "missing": "No such file",
+        tmp_path / ("n" * 300): "File name too long",
+        tmp_path / "n\0": "null",
+    }.items():
+        with pytest.raises(FileError, match=f"cannot be read: .*{reason}"):
+            check_input(path)
+
+
+def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), folder_for_files(tmp_path / "a" / "b"):
+        raise RuntimeError
+    assert not any(tmp_path.iterdir())
+    with folder_for_files(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "file").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["file"]
+    (tmp_path / "old").mkdir()
+    with folder_for_files(tmp_path / "old"):
+        pass
+    assert (tmp_path / "old").is_dir()
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_folder_is_no_target(tmp_path: Path, force: bool) -> None:
     with pytest.raises(FileError, match="is no regular file"):
-        check_targets([tmp_path], force=force)
+        reserve([tmp_path], force=force)
 
 
 def test_the_folder_of_the_targets_has_to_exist(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="missing needs to exist and be writable"):
-        check_targets([tmp_path / "missing" / "file"], force=False)
+        reserve([tmp_path / "missing" / "file"], force=False)
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(FileError, match="file needs to exist and be writable"):
-        check_targets([file / "target"], force=False)
-    with pytest.raises(FileError, match="file cannot be created"):
-        make_folder(file)
+        reserve([file / "target"], force=False)
+    with (
+        pytest.raises(FileError, match="file cannot be created"),
+        folder_for_files(file),
+    ):
+        pass
 
 
 @pytest.mark.skipif(
@@ -147,7 +250,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(FileError, match="needs to exist and be writable: Permission"):
-        check_targets([tmp_path / "target"], force=False)
+        reserve([tmp_path / "target"], force=False)
 
 
 def test_no_permission_is_refused_before_any_work(
@@ -156,9 +259,9 @@ def test_no_permission_is_refused_before_any_work(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("expressivity.files.TemporaryDirectory", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(FileError, match="be writable: Permission denied"):
-        check_targets(targets, force=False)
+        reserve(targets, force=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no umask")
@@ -171,9 +274,3 @@ def test_permissions_are_those_of_any_new_file(
     (tmp_path / "any").touch()
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
-
-
-def test_make_folder_makes_parents_and_accepts_existing_ones(tmp_path: Path) -> None:
-    make_folder(tmp_path / "a" / "b")
-    make_folder(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b").is_dir()

@@ -3,18 +3,21 @@
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import torch
 
 from expressivity.errors import FileError
+from expressivity.files import check_input
 from expressivity.version import __version__
 
 BASELINE = "nn.Conv2d"
 _VERSION = 1
+_LARGEST_FILE, _LARGEST_INTEGER = 2**26, 2**63
+_ENVIRONMENT = ("processor", "threads", "torch")  # what a document is shown with
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Document:
             The document.
 
         Raises:
-            FileError: If it is none of this version.
+            FileError: If it is none of this version, or holds what was not measured.
         """
         fields = dict(content)
         try:
@@ -114,12 +117,54 @@ class Document:
                     f"{written}: run the benchmark again"
                 )
             rows = tuple(Measurement(**row) for row in fields.pop("measurements"))
-            return cls(**fields, measurements=rows)
-        except (KeyError, TypeError) as error:
+            document = cls(**fields, measurements=rows)
+            document._check()
+        except (KeyError, TypeError, ValueError) as error:
             raise FileError(
                 f"a document of `expressivity bench` is needed, got something else "
                 f"({error}): run the benchmark again"
             ) from error
+        return document
+
+    def _check(self) -> None:
+        """Refuse fields of other kinds, and numbers that no run gives.
+
+        Raises:
+            TypeError: If a field is of another kind.
+            ValueError: If a number is missing or out of range.
+        """
+        _check_fields(self, exempt={"measurements"})
+        if missing := [key for key in _ENVIRONMENT if key not in self.environment]:
+            raise ValueError(f"its environment lacks {', '.join(missing)}")
+        for name, fact in self.facts.items():
+            if type(fact) not in (int, float):
+                raise TypeError(f"the fact {name} is no number")
+            _check_range(name, fact)
+        for row in self.measurements:
+            _check_fields(row)
+            if 0 in (row.seconds, row.ratio, row.times_in_network):
+                raise ValueError(f"a time of {row.contender} is zero")
+
+
+def _check_fields(
+    described: Document | Measurement, exempt: Set[str] = frozenset()
+) -> None:
+    for name, hint in get_type_hints(type(described)).items():
+        if name in exempt:
+            continue
+        value = getattr(described, name)
+        kind = dict if name in ("environment", "facts") else hint
+        if type(value) is int and isinstance(1.0, kind):
+            value = float(min(value, _LARGEST_INTEGER))
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise TypeError(f"{name} is a {type(value).__name__}")
+        if isinstance(value, (int, float)):
+            _check_range(name, value)
+
+
+def _check_range(name: str, value: float) -> None:
+    if not 0 <= value < _LARGEST_INTEGER:
+        raise ValueError(f"{name} is {value:g}")
 
 
 def read_document(path: Path) -> Document:
@@ -134,12 +179,17 @@ def read_document(path: Path) -> Document:
     Raises:
         FileError: If it is missing, damaged or something else.
     """
+    check_input(path)
+    if path.stat().st_size > _LARGEST_FILE:
+        raise FileError(f"{path} cannot be read: it has over {_LARGEST_FILE >> 20} MiB")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise FileError(f"{path} needs to hold a benchmark document, got a list")
+        raise FileError(
+            f"{path} needs to hold a benchmark document, got a {type(content).__name__}"
+        )
     return Document.from_dict(content)
 
 

@@ -206,6 +206,6 @@ def _faster(one: Measurement | None, other: Measurement | None) -> float | None:
 
 
 def _smaller(one: Measurement | None, other: Measurement | None) -> float | None:
-    if one is None or other is None or one.bytes is None or other.bytes is None:
+    if one is None or other is None or not one.bytes or other.bytes is None:
         return None
     return other.bytes / one.bytes

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from expressivity.cli.status import reporting_errors
+from expressivity.cli.status import CommandLine
 from expressivity.version import __version__
 
 COMMANDS = {
@@ -39,12 +39,14 @@ class _Command(TyperCommand):
         """
         module = import_module(f"expressivity.cli.{self.name}")
         alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
-        command = reporting_errors(getattr(module, f"{self.name}_command"))
+        concluding = import_module("expressivity.cli.claims").concluding
+        command = concluding(getattr(module, f"{self.name}_command"))
         alone.command(self.name, epilog=module.EXAMPLES)(command)
         return cast("TyperCommand", get_command(alone))
 
 
 app = typer.Typer(
+    cls=CommandLine,
     rich_markup_mode="rich",
     no_args_is_help=True,
     add_completion=False,

@@ -1,8 +1,6 @@
 """``expressivity atlas``: what every family of layers can and cannot express."""
 
-import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +11,12 @@ from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import STEPS, Evidence, gather
 from expressivity.atlas.family import Sample
 from expressivity.cli.atlas_page import page, weights_in_words
-from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import track
 from expressivity.cli.layers import layer_of_model
-from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
+from expressivity.cli.options import LARGEST, AsJson, Force, Seed, Weights, parse_size
 from expressivity.errors import ArgumentError
-from expressivity.files import check_picture, check_targets, written_together
+from expressivity.files import check_picture, reserved
 from expressivity.listing import Listing
 from expressivity.plots import plot_evidence
 
@@ -65,11 +63,13 @@ def atlas_command(
         Path | None,
         typer.Option(metavar="FILE", help="Write one page with everything on it."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of every attack.")] = STEPS,
+    steps: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="Steps of every attack.")
+    ] = STEPS,
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
-) -> None:
+) -> Conclusion:
     """Show what every family of layers can and cannot express, with evidence."""
     if family is not None and family not in FAMILIES:
         raise ArgumentError(
@@ -78,29 +78,25 @@ def atlas_command(
     if figure is not None:
         if family is None:
             raise ArgumentError("--figure needs --family: there is one for each")
-        check_picture("--figure", figure, force=force)
-    if html is not None:
-        check_targets([html], force=force)
-    with redirect_stdout(sys.stderr):
+        check_picture("--figure", figure)
+    pixels = parse_size("--size", size)
+    chosen = list(FAMILIES.values()) if family is None else [FAMILIES[family]]
+    targets = [path for path in (figure, html) if path is not None]
+    with reserved(targets, force=force) as files:
         sample = None
         if factory is not None:
-            pixels = parse_size("--size", size)
             sample = Sample(layer_of_model(factory, weights, layer), pixels)
-        chosen = list(FAMILIES.values()) if family is None else [FAMILIES[family]]
-        curve = html is not None or family is not None
         found = [
-            gather(one, sample, steps=steps, seed=seed, curve=curve)
+            gather(one, sample, steps=steps, seed=seed, curve=bool(targets or family))
             for one in track(chosen, "gathering evidence")
         ]
-    if figure is not None:
-        drawing = plot_evidence(found[0])
-        with written_together([figure], force=force) as [draft]:
-            drawing.savefig(draft)
-    if html is not None:
-        with written_together([html], force=force) as [draft]:
-            draft.write_text(page(found), encoding="utf-8")
+        with files.written() as drafts:
+            if figure is not None:
+                plot_evidence(found[0]).savefig(drafts[0])
+            if html is not None:
+                drafts[-1].write_text(page(found), encoding="utf-8")
     claim = _claim(found)
-    conclude(
+    return Conclusion(
         [claim],
         {
             **describe("atlas", [claim]),
@@ -110,15 +106,17 @@ def atlas_command(
             "steps": steps,
             "seed": seed,
             "families": [evidence.to_dict() for evidence in found],
-            "files": [path for path in (figure, html) if path is not None],
+            "files": targets,
         },
-        *(
-            [_table(found), _conditions(found)]
-            if family is None
-            else _explained(found[0])
-        ),
-        claim.line(),
-        *(f"wrote {path}" for path in (figure, html) if path is not None),
+        [
+            *(
+                [_table(found), _conditions(found)]
+                if family is None
+                else _explained(found[0])
+            ),
+            claim.line(),
+            *(f"wrote {path}" for path in targets),
+        ],
         as_json=as_json,
     )
 

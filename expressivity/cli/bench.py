@@ -10,15 +10,15 @@ from expressivity.bench import (
     Measurement,
     read_document,
     run_suites,
-    targets,
 )
+from expressivity.bench import targets as bench_targets
 from expressivity.bench.suites import CONTENT, NINE_HEADS
-from expressivity.cli.claims import Claim, conclude
+from expressivity.cli.claims import Claim, Conclusion
 from expressivity.cli.console import to_json, track
 from expressivity.cli.layers import dtype_of
 from expressivity.cli.options import AsJson, Force
 from expressivity.errors import ArgumentError
-from expressivity.files import check_picture, check_targets, written_together
+from expressivity.files import check_picture, reserved
 from expressivity.listing import Listing
 from expressivity.plots import plot_growth
 
@@ -63,49 +63,50 @@ def bench_command(
     ] = False,
     force: Force = False,
     as_json: AsJson = False,
-) -> None:
-    """Time the attention layers beside nn.Conv2d, and weigh their memory."""
-    _check_files(output, figure, force=force)
-    if read is not None:
-        document = read_document(read)
-    else:
-        document = run_suites(
-            setting,
-            device=device,
-            dtype=dtype_of(dtype),
-            progress=lambda names: track(names, "measuring"),
-        )
-    if output is not None:
-        with written_together([output], force=force) as [draft]:
-            draft.write_text(to_json(document.to_dict()), encoding="utf-8")
-    if figure is not None:
-        drawing = plot_growth(document)
-        with written_together([figure], force=force) as [draft]:
-            drawing.savefig(draft)
+) -> Conclusion:
+    """Time the attention layers beside nn.Conv2d, and see what memory they hold."""
+    targets = _targets(output, figure)
+    with reserved(targets, force=force) as files:
+        if read is not None:
+            document = read_document(read)
+        else:
+            document = run_suites(
+                setting,
+                device=device,
+                dtype=dtype_of(dtype),
+                progress=lambda names: track(names, "measuring"),
+            )
+        with files.written() as drafts:
+            if output is not None:
+                drafts[0].write_text(to_json(document.to_dict()), encoding="utf-8")
+            if figure is not None:
+                plot_growth(document).savefig(drafts[-1])
     claims = [
         Claim(f"{t.statement}: {t.figure()} {t.bound()}", t.is_met is not False)
-        for t in targets(document)
+        for t in bench_targets(document)
     ]
-    conclude(
+    return Conclusion(
         claims if strict else [],
         document.to_dict(),
-        _environment(document),
-        _target_table(document),
-        *(_case_table(document, suite) for suite in (NINE_HEADS, CONTENT)),
-        *(f"wrote {path}" for path in (output, figure) if path is not None),
+        [
+            _environment(document),
+            _target_table(document),
+            *(_case_table(document, suite) for suite in (NINE_HEADS, CONTENT)),
+            *(f"wrote {path}" for path in targets),
+        ],
         as_json=as_json,
     )
 
 
-def _check_files(output: Path | None, figure: Path | None, *, force: bool) -> None:
-    if output is not None:
-        if output.suffix != ".json":
-            raise ArgumentError(
-                f"--output needs a name that ends in .json, got {str(output)!r}"
-            )
-        check_targets([output], force=force)
+def _targets(output: Path | None, figure: Path | None) -> list[Path]:
+    """Return the files to write: the numbers, then the figure."""
+    if output is not None and output.suffix != ".json":
+        raise ArgumentError(
+            f"--output needs a name that ends in .json, got {str(output)!r}"
+        )
     if figure is not None:
-        check_picture("--figure", figure, force=force)
+        check_picture("--figure", figure)
+    return [path for path in (output, figure) if path is not None]
 
 
 def _environment(document: Document) -> str:
@@ -122,7 +123,7 @@ def _target_table(document: Document) -> Listing:
     for column in ("measured", "target", ""):
         table.add_column(column, justify="right")
     verdicts = {True: "met", False: "missed", None: "-"}
-    for target in targets(document):
+    for target in bench_targets(document):
         table.add_row(
             target.statement, target.figure(), target.bound(), verdicts[target.is_met]
         )

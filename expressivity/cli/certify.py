@@ -1,9 +1,8 @@
 """``expressivity certify``: a bound for every layer that holds for every input."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bounds.leak import check_positive
 from expressivity.certificate import Certificate, certify
-from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import to_json, track
 from expressivity.cli.conversion import ConversionOptions, converted, dtype_of_model
 from expressivity.cli.factory import build_model
@@ -33,10 +32,10 @@ from expressivity.cli.options import (
     parse_size,
 )
 from expressivity.cli.verification import InputSet, check_model_runs, input_sets
-from expressivity.cli.weights import load_weights
+from expressivity.cli.weights import fill, load_weights, read_weights
 from expressivity.constructor.build import check_options
 from expressivity.errors import CertificateError
-from expressivity.files import check_targets, written_together
+from expressivity.files import reserved
 from expressivity.geometry import Convolution
 from expressivity.listing import Listing
 from expressivity.surgery import Conversion
@@ -140,16 +139,16 @@ def certify_command(
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
-) -> None:
+) -> Conclusion:
     """Certify every layer of a model: a bound that holds for every input."""
-    if output is not None:
-        check_targets([output], force=force)
     check_positive("--input-bound", input_bound)
     check_options(alpha, tolerance, head_dim, strategy)
     shape = None if input_shape is None else parse_size("--input", input_shape)
     options = ConversionOptions(alpha, tolerance, head_dim, where or None, strategy)
-    # Standard output belongs to the results, whatever the model prints.
-    with redirect_stdout(sys.stderr):
+    targets = [] if output is None else [output]
+    with reserved(targets, force=force) as files:
+        # Read before the model's code runs, which may go to another folder.
+        tuned = None if attention is None else read_weights(attention)
         model = build_model(factory)
         if weights is not None:
             load_weights(model, weights)
@@ -159,33 +158,35 @@ def certify_command(
             sets = input_sets(shape, dtype_of_model(model), seed, None)[:1]
             sizes, batch = _sizes_seen(model, sets), sets[0].batches[0]
         conversion = converted(model, options, batch)
-        if attention is not None:
-            load_weights(conversion.model, attention)
+        if attention is not None and tuned is not None:
+            fill(conversion.model, tuned, attention)
         layers = _certified(model, conversion, sizes, input_bound, seed)
-    claim = _claim(layers)
-    document = {
-        **describe("certify", [claim]),
-        "factory": factory,
-        "weights": weights,
-        "attention": attention,
-        "options": asdict(options),
-        "input": shape,
-        "input_bound": input_bound,
-        "seed": seed,
-        "layers": [layer.to_dict() for layer in layers],
-        "files": [] if output is None else [output],
-    }
-    if output is not None:
-        with written_together([output], force=force) as [draft]:
-            draft.write_text(to_json(document), encoding="utf-8")
-    conclude(
+        claim = _claim(layers)
+        document = {
+            **describe("certify", [claim]),
+            "factory": factory,
+            "weights": weights,
+            "attention": attention,
+            "options": asdict(options),
+            "input": shape,
+            "input_bound": input_bound,
+            "seed": seed,
+            "layers": [layer.to_dict() for layer in layers],
+            "files": targets,
+        }
+        with files.written() as drafts:
+            for draft in drafts:
+                draft.write_text(to_json(document), encoding="utf-8")
+    return Conclusion(
         [claim],
         document,
-        _table(layers, input_bound),
-        *(f"{layer.name}: {layer.reason}" for layer in layers if layer.reason),
-        *(f"{layer.name}: kept, {layer.reason}" for layer in conversion.kept),
-        claim.line(),
-        *([] if output is None else [f"wrote {output}"]),
+        [
+            _table(layers, input_bound),
+            *(f"{layer.name}: {layer.reason}" for layer in layers if layer.reason),
+            *(f"{layer.name}: kept, {layer.reason}" for layer in conversion.kept),
+            claim.line(),
+            *(f"wrote {path}" for path in targets),
+        ],
         as_json=as_json,
     )
 

@@ -1,17 +1,25 @@
 """What a command claims, whether it holds, and how the command ends."""
 
+import os
 import platform
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
+from functools import wraps
+from typing import ParamSpec, TextIO
 
 import torch
 import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from expressivity.cli.console import show, show_json
+from expressivity.cli.console import show, to_json
 from expressivity.cli.status import DOES_NOT_HOLD
+from expressivity.errors import FileError
 from expressivity.version import __version__
+
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(frozen=True)
@@ -60,26 +68,71 @@ def describe(command: str, claims: Sequence[Claim]) -> dict[str, object]:
     }
 
 
-def conclude(
-    claims: Sequence[Claim],
-    document: Mapping[str, object],
-    *blocks: RenderableType,
-    as_json: bool,
-) -> None:
-    """Print the results of a command and end it with the status of its claims.
+@dataclass(frozen=True)
+class Conclusion:
+    """What a command ends with.
 
-    Args:
+    Attributes:
         claims: What was claimed.
         document: The results as JSON.
-        *blocks: The same results for a reader.
+        blocks: The same results for a reader.
         as_json: Which of the two to print.
-
-    Raises:
-        Exit: With status 1 if a claim does not hold.
     """
-    if as_json:
-        show_json(document)
-    else:
-        show(*blocks)
-    if not all(claim.holds for claim in claims):
-        raise typer.Exit(DOES_NOT_HOLD)
+
+    claims: Sequence[Claim]
+    document: Mapping[str, object]
+    blocks: Sequence[RenderableType]
+    as_json: bool
+
+    def print(self, stream: TextIO) -> None:
+        """Print the results.
+
+        Args:
+            stream: Where to. If its reader has seen enough, the rest is left out: that
+                changes nothing about the claims.
+
+        Raises:
+            FileError: If there is no space for them.
+        """
+        try:
+            if self.as_json:
+                stream.write(to_json(self.document))
+            else:
+                show(stream, *self.blocks)
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            raise FileError(
+                f"standard output cannot be written: {error.strerror}; what the "
+                "options name as output is whole"
+            ) from error
+
+
+def concluding(command: Callable[Arguments, Conclusion]) -> Callable[Arguments, None]:
+    """Let a command print its results and end with the status of its claims.
+
+    Args:
+        command: Whatever it prints goes to standard error: standard output belongs to
+            the results.
+
+    Returns:
+        The command with the same arguments. It exits with status 1 if a claim does not
+        hold.
+    """
+
+    @wraps(command)
+    def concluded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        stream = sys.stdout
+        if stream is None:
+            raise FileError(
+                "standard output needs to be open, got a closed one: redirect it to "
+                "/dev/null"
+            )
+        with redirect_stdout(sys.stderr):
+            conclusion = command(*args, **kwargs)
+            conclusion.print(stream)
+        if not all(claim.holds for claim in conclusion.claims):
+            raise typer.Exit(DOES_NOT_HOLD)
+
+    return concluded

@@ -1,25 +1,69 @@
 """What the user sees: results on standard output, all else on standard error."""
 
+import errno
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
-import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import track as rich_track
+from rich.segment import Segment
 from rich.text import Text
 
 Item = TypeVar("Item")
 
+# A terminal obeys the first two ranges; the others turn the direction of writing.
+_CONTROL = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
-def results() -> Console:
-    """Return the console for results.
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller what it means that nobody reads on."""
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+class _Harmless:
+    """A block whose text cannot give orders to a terminal."""
+
+    def __init__(self, block: RenderableType) -> None:
+        self.block = block
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> RenderResult:
+        for segment in console.render(self.block, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+def printable(text: str) -> str:
+    r"""Replace what a terminal would obey instead of showing it.
+
+    Args:
+        text: Names from files and models, messages of other people's code.
 
     Returns:
-        A console on standard output.
+        The same text, each control character but the end of a line replaced by its
+        picture.
+
+    Example:
+        >>> printable("layer\x1b[2J")
+        'layer␛[2J'
     """
-    return Console(highlight=False)
+    return _CONTROL.sub(_picture, text)
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "␡" if code == 0x7F else "�"
 
 
 def messages() -> Console:
@@ -28,7 +72,7 @@ def messages() -> Console:
     Returns:
         A console on standard error.
     """
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
 
 
 def report_error(message: str) -> None:
@@ -37,7 +81,8 @@ def report_error(message: str) -> None:
     Args:
         message: What was required, what came, what to do.
     """
-    text = Text.assemble(("error: ", "bold red"), message)
+    line = printable(" ".join(filter(None, map(str.strip, message.splitlines()))))
+    text = Text.assemble(("error: ", "bold red"), line)
     messages().print(text, soft_wrap=True)
 
 
@@ -61,25 +106,20 @@ def track(items: Iterable[Item], description: str) -> Iterable[Item]:
     )
 
 
-def show(*blocks: RenderableType) -> None:
+def show(stream: TextIO, *blocks: RenderableType) -> None:
     """Print tables, or lines of text that are never wrapped.
 
     Args:
+        stream: Where to.
         *blocks: From top to bottom.
+
+    Raises:
+        BrokenPipeError: If nobody reads on.
     """
-    console = results()
+    console = _Console(file=stream, highlight=False)
     for block in blocks:
         text = isinstance(block, (str, Text))
-        console.print(block, soft_wrap=text, markup=False)
-
-
-def show_json(document: Mapping[str, object]) -> None:
-    """Print one JSON object.
-
-    Args:
-        document: As :func:`to_json` takes it.
-    """
-    typer.echo(to_json(document), nl=False)
+        console.print(_Harmless(block), soft_wrap=text, markup=False)
 
 
 def to_json(document: Mapping[str, object]) -> str:

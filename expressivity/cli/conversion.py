@@ -1,12 +1,15 @@
 """Convert a user's model as the command line asks for it."""
 
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from expressivity.bounds import saturation_alpha
 from expressivity.cli.console import messages
 from expressivity.errors import UnsupportedModuleError
+from expressivity.geometry import Convolution
 from expressivity.surgery import Conversion
 from expressivity.surgery import convert as convert_model
 
@@ -82,3 +85,34 @@ def converted(
             f"{reasons or 'none at all (calls of torch.nn.functional are not seen)'}"
         )
     return conversion
+
+
+def remarks_on_evaluation(
+    model: nn.Module, conversion: Conversion, strategy: str
+) -> list[str]:
+    """Say where a comparison with the original is one of convolutions.
+
+    Args:
+        model: The original.
+        conversion: What became of it.
+        strategy: How the attention is evaluated.
+
+    Returns:
+        One remark, or none if every layer computes attention.
+    """
+    if strategy not in ("auto", "separable"):
+        return []
+    one_hot = 0
+    for layer in conversion.converted:
+        conv = cast("Convolution", model.get_submodule(layer.name))
+        strongest = saturation_alpha(conv.weight.dtype, len(conv.kernel_size))
+        one_hot += layer.alpha is not None and layer.alpha >= strongest
+    if not one_hot:
+        return []
+    remark = (
+        f"{one_hot} of {len(conversion.converted)} converted layers run as "
+        "convolutions, since their heads are one-hot up to rounding: there the "
+        "comparison is one of convolutions. --strategy dense lets every query attend "
+        "to every key"
+    )
+    return [remark]

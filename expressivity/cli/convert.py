@@ -1,8 +1,6 @@
 """``expressivity convert``: convert a user's model, verify it, write it."""
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +11,14 @@ from safetensors.torch import save_model
 from torch import nn
 
 from expressivity.bounds.leak import check_positive
-from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import to_json
-from expressivity.cli.conversion import ConversionOptions, converted, dtype_of_model
+from expressivity.cli.conversion import (
+    ConversionOptions,
+    converted,
+    dtype_of_model,
+    remarks_on_evaluation,
+)
 from expressivity.cli.factory import build_model
 from expressivity.cli.options import (
     Alpha,
@@ -39,7 +42,7 @@ from expressivity.cli.verification import (
 from expressivity.cli.weights import load_weights
 from expressivity.constructor.build import check_options
 from expressivity.errors import ArgumentError, FileError
-from expressivity.files import check_targets, written_together
+from expressivity.files import Reservation, reserved
 from expressivity.version import __version__
 
 EXAMPLES = """
@@ -99,16 +102,14 @@ def convert_command(
     seed: Seed = 0,
     force: Force = False,
     as_json: AsJson = False,
-) -> None:
+) -> Conclusion:
     """Convert your own model, verify the result, and write it."""
     targets = _targets(output)
-    check_targets(targets, force=force)
     check_positive("max_difference", max_difference)
     check_options(alpha, tolerance, head_dim, strategy)
     shape = parse_size("--input", input_shape)
     options = ConversionOptions(alpha, tolerance, head_dim, where or None, strategy)
-    # Standard output belongs to the results, whatever the model prints.
-    with redirect_stdout(sys.stderr):
+    with reserved(targets, force=force) as files:
         model = build_model(factory)
         if weights is not None:
             load_weights(model, weights)
@@ -116,26 +117,28 @@ def convert_command(
         check_model_runs(model, sets)
         conversion = converted(model, options, sets[0].batches[0])
         agreements = compare(model, conversion.model, sets)
-    claim = _claim(agreements, max_difference)
-    if conversion.ruled_out:  # nothing is run to load the result
-        names = [layer.name for layer in conversion.converted]
-        options = replace(options, where=names)
-    loading = loading_lines(factory, options, output)
-    document = {
-        **describe("convert", [claim]),
-        "factory": factory,
-        "weights": weights,
-        "options": asdict(options),
-        "seed": seed,
-        "max_difference": max_difference,
-        "agreements": [agreement.to_dict() for agreement in agreements],
-        "layers": [layer.to_dict() for layer in conversion.layers],
-        "remarks": conversion.remarks,
-        "files": targets if claim.holds else [],
-        "load_back": loading if claim.holds else [],
-    }
+        claim = _claim(agreements, max_difference)
+        if conversion.ruled_out:  # nothing is run to load the result
+            names = [layer.name for layer in conversion.converted]
+            options = replace(options, where=names)
+        loading = loading_lines(factory, options, output)
+        remarks = remarks_on_evaluation(model, conversion, strategy)
+        document = {
+            **describe("convert", [claim]),
+            "factory": factory,
+            "weights": weights,
+            "options": asdict(options),
+            "seed": seed,
+            "max_difference": max_difference,
+            "agreements": [agreement.to_dict() for agreement in agreements],
+            "layers": [layer.to_dict() for layer in conversion.layers],
+            "remarks": [*conversion.remarks, *remarks],
+            "files": targets if claim.holds else [],
+            "load_back": loading if claim.holds else [],
+        }
+        if claim.holds:
+            _write(conversion.model, document, files)
     if claim.holds:
-        _write(conversion.model, document, targets, force=force)
         ending = [f"wrote {targets[0]} and {targets[1]}", "load it back:", ""]
         ending += [f"    {line}" for line in loading]
     else:
@@ -143,13 +146,16 @@ def convert_command(
             "nothing was written; a larger --alpha, a smaller --tolerance or a larger",
             "--max-difference would let it pass",
         ]
-    conclude(
+    return Conclusion(
         [claim],
         document,
-        conversion.renderable(),
-        agreement_table(agreements),
-        claim.line(),
-        *ending,
+        [
+            conversion.renderable(),
+            agreement_table(agreements),
+            *(f"remark: {remark}" for remark in remarks),
+            claim.line(),
+            *ending,
+        ],
         as_json=as_json,
     )
 
@@ -190,18 +196,12 @@ def _claim(agreements: Sequence[Agreement], max_difference: float) -> Claim:
     )
 
 
-def _write(
-    model: nn.Module,
-    report: Mapping[str, object],
-    targets: Sequence[Path],
-    *,
-    force: bool,
-) -> None:
+def _write(model: nn.Module, report: Mapping[str, object], files: Reservation) -> None:
     """Write the weights and the report: both, or neither."""
     metadata = {"format": "pt", "expressivity": __version__}
-    with written_together(targets, force=force) as (weights_draft, report_draft):
+    with files.written() as (weights_draft, report_draft):
         try:
             save_model(model, str(weights_draft), metadata)
         except (SafetensorError, RuntimeError, ValueError, AttributeError) as error:
-            raise FileError(f"{targets[0]} cannot be written: {error}") from error
+            raise FileError(f"{files.targets[0]} cannot be written: {error}") from error
         report_draft.write_text(to_json(report), encoding="utf-8")

@@ -9,9 +9,9 @@ import torch
 import typer
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import messages, to_json, track
-from expressivity.cli.options import Alpha, AsJson, Seed, Tolerance
+from expressivity.cli.options import LARGEST, Alpha, AsJson, Force, Seed, Tolerance
 from expressivity.cli.verification import layer_errors
 from expressivity.comparison import Difference, measure_difference
 from expressivity.constructor.build import check_options
@@ -22,7 +22,7 @@ from expressivity.digits import (
     load_digit_images,
     train,
 )
-from expressivity.files import check_targets, make_folder, written_together
+from expressivity.files import folder_for_files, reserved
 from expressivity.geometry import Convolution
 from expressivity.listing import Listing
 from expressivity.plots import plot_attention_maps, plot_error_vs_alpha, plot_overview
@@ -74,53 +74,59 @@ def demo_command(
         typer.Option(metavar="DIR", help="Folder for pictures and results."),
     ] = Path("demo-output"),
     seed: Seed = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes of the training.")] = 15,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="Passes of the training.")
+    ] = 15,
     alpha: Alpha = None,
     tolerance: Tolerance = None,
+    force: Force = False,
     as_json: AsJson = False,
-) -> None:
+) -> Conclusion:
     """Train a small CNN on digits, turn it into attention, compare and draw."""
     check_options(alpha, tolerance, None, "auto")
     targets = [output / name for name in FILES]
-    make_folder(output)
-    check_targets(targets, force=True)
-    # On images this small a second thread costs more time than it saves.
-    torch.set_num_threads(1)
-    images, model = load_digit_images(seed=seed), DigitsCNN(seed=seed)
-    train(
-        model,
-        images,
-        epochs=epochs,
-        seed=seed,
-        progress=lambda passes: track(passes, "training a CNN on digits"),
-    )
-    with messages().status("converting, comparing, drawing"):
-        # Saturated heads would be run as the convolution that they equal: here every
-        # query attends to every key.
-        conversion = convert(model, alpha=alpha, tolerance=tolerance, strategy="dense")
-        outcome = _compare(model, conversion, images)
-        exact = alpha is None and tolerance is None
-        claims = _claims(outcome, exact=exact, tolerance=tolerance)
-        document = {
-            **describe("demo", claims),
-            "seed": seed,
-            "epochs": epochs,
-            "alpha": alpha,
-            "tolerance": tolerance,
-            **_results(outcome),
-            "files": targets,
-        }
-        with written_together(targets, force=True) as drafts:
-            _draw(model, conversion, images, drafts[:-1])
-            drafts[-1].write_text(to_json(document), encoding="utf-8")
-    conclude(
+    with folder_for_files(output), reserved(targets, force=force) as files:
+        # On images this small a second thread costs more time than it saves.
+        torch.set_num_threads(1)
+        images, model = load_digit_images(seed=seed), DigitsCNN(seed=seed)
+        train(
+            model,
+            images,
+            epochs=epochs,
+            seed=seed,
+            progress=lambda passes: track(passes, "training a CNN on digits"),
+        )
+        with messages().status("converting, comparing, drawing"):
+            # Saturated heads would be run as the convolution that they equal: here
+            # every query attends to every key.
+            conversion = convert(
+                model, alpha=alpha, tolerance=tolerance, strategy="dense"
+            )
+            outcome = _compare(model, conversion, images)
+            exact = alpha is None and tolerance is None
+            claims = _claims(outcome, exact=exact, tolerance=tolerance)
+            document = {
+                **describe("demo", claims),
+                "seed": seed,
+                "epochs": epochs,
+                "alpha": alpha,
+                "tolerance": tolerance,
+                **_results(outcome),
+                "files": targets,
+            }
+            with files.written() as drafts:
+                _draw(model, conversion, images, drafts[:-1])
+                drafts[-1].write_text(to_json(document), encoding="utf-8")
+    return Conclusion(
         claims,
         document,
-        _network_table(outcome),
-        _layer_table(model, outcome),
-        *(claim.line() for claim in claims),
-        "wrote",
-        *(f"  {target}" for target in targets),
+        [
+            _network_table(outcome),
+            _layer_table(model, outcome),
+            *(claim.line() for claim in claims),
+            "wrote",
+            *(f"  {target}" for target in targets),
+        ],
         as_json=as_json,
     )
 

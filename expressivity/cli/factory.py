@@ -3,11 +3,13 @@
 import importlib
 import re
 import sys
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from expressivity.cli.process import may_be_handled
 from expressivity.errors import ArgumentError
 
 _FACTORY = re.compile(r"(?P<module>\w+(\.\w+)*):(?P<name>\w+(\.\w+)*)")
@@ -36,17 +38,26 @@ def build_model(factory: str) -> nn.Module:
         raise ArgumentError(
             f"FACTORY needs the form package.module:callable, got {factory!r}"
         )
-    folder = str(Path.cwd())
+    try:
+        folder = str(Path.cwd())
+    except OSError as error:
+        raise ArgumentError(
+            "the current folder needs to exist, as FACTORY is looked for there, but "
+            "was removed: change to another"
+        ) from error
     if folder not in sys.path:
         sys.path.insert(0, folder)
     # The code is the user's: whatever it raises, sys.exit() included, is to be
-    # reported as its failure.
+    # reported as its failure. It may change the folder, but for itself alone.
     try:
-        found: Any = importlib.import_module(parts["module"])
-        for attribute in parts["name"].split("."):
-            found = getattr(found, attribute)
-        model = found()
-    except (Exception, SystemExit) as error:
+        with chdir(folder):
+            found: Any = importlib.import_module(parts["module"])
+            for attribute in parts["name"].split("."):
+                found = getattr(found, attribute)
+            model = found()
+    except BaseException as error:
+        if not may_be_handled(error):
+            raise
         raise ArgumentError(
             f"FACTORY {factory!r} needs to be importable (from {folder}, or installed) "
             f"and to run without arguments: {type(error).__name__}: {error}"

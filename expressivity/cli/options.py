@@ -9,6 +9,8 @@ import typer
 from expressivity.errors import ArgumentError
 from expressivity.strategies import STRATEGIES
 
+LARGEST = 2**31 - 1  # of a whole number
+
 Weights = Annotated[
     Path | None,
     typer.Option(
@@ -34,8 +36,9 @@ Tolerance = Annotated[
 HeadDim = Annotated[
     int | None,
     typer.Option(
+        max=LARGEST,
         help="Dimension of the values of a head. By default the smallest that is "
-        "always exact."
+        "always exact.",
     ),
 ]
 Where = Annotated[

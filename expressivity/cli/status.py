@@ -1,47 +1,115 @@
-"""Exit statuses, and how errors turn into them."""
+"""Exit statuses, and how errors turn into them: one line for each, in one place."""
 
+import sys
+import traceback
 from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec
+from contextlib import suppress
+from functools import partial
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from expressivity.cli.console import messages, report_error
+from expressivity.cli.console import messages, printable, report_error
+from expressivity.cli.process import Stopped
 from expressivity.errors import ExpressivityError
+from expressivity.exhaustion import is_out_of_memory
 
-DOES_NOT_HOLD, BAD_INPUT, INTERRUPTED = 1, 2, 130
+DOES_NOT_HOLD, BAD_INPUT, CRASHED, INTERRUPTED = 1, 2, 70, 130
+_BY_SIGNAL = 128  # a shell adds the number of the signal
 
-# Torch raises a plain RuntimeError for it on a CPU.
-_NO_MEMORY = ("allocate memory", "Storage size calculation overflowed")
-
-Arguments = ParamSpec("Arguments")
+# Typer may bring its own copy of click: what is wrong with a command line, in either.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-def reporting_errors(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Let a command end with one line and a status instead of a traceback.
+class CommandLine(TyperGroup):
+    """A group of commands that ends with a status, and one line if that is an error."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401
+        """Run the command that the arguments name, and exit.
+
+        Args:
+            *args: As :meth:`typer.core.TyperGroup.main` takes them.
+            **kwargs: Likewise.
+        """
+        kwargs["standalone_mode"] = False
+        sys.exit(status_of(partial(super().main, *args, **kwargs)))
+
+
+def status_of(run: Callable[[], object]) -> int:
+    """Run something and return the exit status, whatever happens.
 
     Args:
-        command: May raise any error of this package, or be interrupted.
+        run: Returns a status, or anything else for success.
 
     Returns:
-        The command with the same arguments; it exits with status 2 or 130 instead.
+        The status. All but 0 and 1 come with a line on standard error; a defect of the
+        program comes with a traceback.
     """
+    try:
+        result = run()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BaseException as error:
+        status, report = _judged(error)
+    else:
+        status = result if isinstance(result, int) else 0
+        report = _interrupted if status == INTERRUPTED else _silent
+    with suppress(OSError):  # standard error may be gone as well
+        report()
+    return status
 
-    @wraps(command)
-    def reporting(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except ExpressivityError as error:
-            report_error(str(error))
-            raise typer.Exit(BAD_INPUT) from error
-        except (MemoryError, RuntimeError) as error:
-            enough = not any(words in str(error) for words in _NO_MEMORY)
-            if isinstance(error, RuntimeError) and enough:
-                raise
-            report_error(f"this needs more memory than there is: {error}")
-            raise typer.Exit(BAD_INPUT) from error
-        except KeyboardInterrupt as error:
-            messages().print("interrupted")
-            raise typer.Exit(INTERRUPTED) from error
 
-    return reporting
+def _judged(error: BaseException) -> tuple[int, Callable[[], None]]:
+    """Return the status of an error, and what says it."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED, _interrupted
+    if isinstance(error, Stopped):
+        return _BY_SIGNAL + error.number, partial(report_error, f"stopped by {error}")
+    # Nobody reads on; rich says that by leaving.
+    left = error.__context__ if isinstance(error, SystemExit) else error
+    if isinstance(left, BrokenPipeError):
+        return 0, _silent
+    line = _line(error)
+    if line is None:
+        return CRASHED, partial(_print_traceback, error)
+    if not line:
+        return BAD_INPUT, _silent
+    return BAD_INPUT, partial(report_error, line)
+
+
+def _line(error: BaseException) -> str | None:
+    """Return one line for what the user can mend; ``None`` for a defect.
+
+    It is empty where help was printed instead.
+    """
+    if isinstance(error, ExpressivityError):
+        return str(error)
+    if isinstance(error, _UsageError):
+        return _usage(error)
+    if is_out_of_memory(error):
+        return f"this needs more memory than there is: {error}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"the system refuses: {where}{error.strerror or error}"
+    if isinstance(error, SystemExit):
+        return f"the model's code ends the process: sys.exit({error.code!r})"
+    return None
+
+
+def _usage(error: Any) -> str:  # noqa: ANN401 - one of two classes of the same name
+    where = "expressivity" if error.ctx is None else error.ctx.command_path
+    message = error.format_message().rstrip(".")
+    return f"{message}: see {where} --help" if message else ""
+
+
+def _interrupted() -> None:
+    messages().print("interrupted")
+
+
+def _silent() -> None:
+    pass
+
+
+def _print_traceback(error: BaseException) -> None:
+    sys.stderr.write(printable("".join(traceback.format_exception(error))))

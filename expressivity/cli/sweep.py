@@ -1,9 +1,7 @@
 """``expressivity sweep``: the error of one convolution against α."""
 
 import math
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,12 +11,19 @@ import torch
 import typer
 
 from expressivity.bounds.leak import check_positive
-from expressivity.cli.claims import Claim, conclude, describe
+from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import track
 from expressivity.cli.layers import RandomConvolution, dtype_of, layer_of_model
-from expressivity.cli.options import AsJson, Force, Seed, Weights, parse_size
+from expressivity.cli.options import (
+    LARGEST,
+    AsJson,
+    Force,
+    Seed,
+    Weights,
+    parse_size,
+)
 from expressivity.errors import ArgumentError
-from expressivity.files import check_picture, written_together
+from expressivity.files import check_picture, reserved
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.listing import Listing
 from expressivity.plots import plot_error_vs_alpha
@@ -60,8 +65,8 @@ def sweep_command(
         str | None,
         typer.Option(metavar="NAME", help="Which convolution of the model."),
     ] = None,
-    in_channels: Annotated[int, _of_random(min=1)] = 3,
-    out_channels: Annotated[int, _of_random(min=1)] = 8,
+    in_channels: Annotated[int, _of_random(min=1, max=LARGEST)] = 3,
+    out_channels: Annotated[int, _of_random(min=1, max=LARGEST)] = 8,
     kernel_size: Annotated[str, _of_random(help="Such as 3 or 3x5.")] = "3",
     stride: Annotated[str, _of_random()] = "1",
     padding: Annotated[str, _of_random(help="Or 'same' or 'valid'.")] = "0",
@@ -69,7 +74,7 @@ def sweep_command(
         str, _of_random(help="Or reflect, replicate, circular.")
     ] = "zeros",
     dilation: Annotated[str, _of_random()] = "1",
-    groups: Annotated[int, _of_random(min=1)] = 1,
+    groups: Annotated[int, _of_random(min=1, max=LARGEST)] = 1,
     size: Annotated[
         str, typer.Option(help="Pixels of the input: 1, 2 or 3 numbers.")
     ] = "32x32",
@@ -80,7 +85,9 @@ def sweep_command(
             "float32 for a random convolution."
         ),
     ] = None,
-    points: Annotated[int, typer.Option(min=1, help="How many α.")] = POINTS,
+    points: Annotated[
+        int, typer.Option(min=1, max=LARGEST, help="How many α.")
+    ] = POINTS,
     alpha_min: Annotated[
         float, typer.Option(help="The smallest α, 1/pixel².")
     ] = SOFTEST,
@@ -95,10 +102,10 @@ def sweep_command(
     ] = None,
     force: Force = False,
     as_json: AsJson = False,
-) -> None:
+) -> Conclusion:
     """Measure, predict and bound the error of a conversion for every α."""
     if output is not None:
-        check_picture("--output", output, force=force)
+        check_picture("--output", output)
     pixels = parse_size("--size", size)
     if len(pixels) > 3:
         raise ArgumentError(f"--size needs 1, 2 or 3 numbers, got {size!r}")
@@ -112,8 +119,8 @@ def sweep_command(
         dilation,
         groups,
     )
-    # Standard output belongs to the results, whatever the model prints.
-    with redirect_stdout(sys.stderr):
+    targets = [] if output is None else [output]
+    with reserved(targets, force=force) as files:
         if factory is None:
             _refuse(context, ["weights", "layer"], "a FACTORY to take a model from")
             conv = random.build(len(pixels), seed)
@@ -128,10 +135,11 @@ def sweep_command(
             alphas,
             progress=lambda strengths: track(strengths, "sweeping α"),
         )
+        with files.written() as drafts:
+            for draft in drafts:
+                plot_error_vs_alpha(sweep).savefig(draft)
     claim = _claim(conv, pixels, sweep)
-    if output is not None:
-        _draw(sweep, output, force=force)
-    conclude(
+    return Conclusion(
         [claim],
         {
             **describe("sweep", [claim]),
@@ -142,13 +150,15 @@ def sweep_command(
             "size": pixels,
             "seed": seed,
             **sweep.to_dict(),
-            "files": [] if output is None else [output],
+            "files": targets,
         },
-        f"{conv} on {'×'.join(map(str, pixels))} pixels within ±1, {sweep.dtype}",
-        _table(sweep),
-        f"one rounding in {sweep.dtype}: {sweep.rounding_floor:.1e}",
-        claim.line(),
-        *([] if output is None else [f"wrote {output}"]),
+        [
+            f"{conv} on {'×'.join(map(str, pixels))} pixels within ±1, {sweep.dtype}",
+            _table(sweep),
+            f"one rounding in {sweep.dtype}: {sweep.rounding_floor:.1e}",
+            claim.line(),
+            *(f"wrote {path}" for path in targets),
+        ],
         as_json=as_json,
     )
 
@@ -208,9 +218,3 @@ def _table(sweep: ErrorSweep) -> Listing:
     for alpha, *errors in zip(*rows, strict=True):
         table.add_row(f"{alpha:.2f}", *(f"{error:.2e}" for error in errors))
     return table
-
-
-def _draw(sweep: ErrorSweep, output: Path, *, force: bool) -> None:
-    figure = plot_error_vs_alpha(sweep)
-    with written_together([output], force=force) as [draft]:
-        figure.savefig(draft)

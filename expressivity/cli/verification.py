@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from expressivity.cli.console import track
+from expressivity.cli.process import may_be_handled
 from expressivity.cli.weights import read_inputs
 from expressivity.comparison import Difference, measure_difference
 from expressivity.errors import ExpressivityError, InputError, UnsupportedModuleError
+from expressivity.exhaustion import is_out_of_memory
 from expressivity.listing import Listing
 from expressivity.surgery import Conversion
 
@@ -111,7 +113,9 @@ def check_model_runs(model: nn.Module, sets: Sequence[InputSet]) -> None:
             try:
                 with torch.no_grad():
                     leaves = pytree.tree_leaves(model(batch.clone()))
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if not may_be_handled(error):
+                    raise
                 raise InputError(
                     "the model needs to run on an input of shape "
                     f"{tuple(batch.shape)} (--input) and {batch.dtype}, but failed "
@@ -145,6 +149,7 @@ def compare(
 
     Raises:
         ExpressivityError: If a layer of the converted model refuses an input.
+        MemoryError: If the converted model needs more memory than there is.
         UnsupportedModuleError: If the converted model cannot run.
     """
     agreements = []
@@ -154,7 +159,15 @@ def compare(
             difference = measure_difference(model, converted, batches)
         except ExpressivityError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_out_of_memory(error):
+                raise MemoryError(
+                    "the converted model runs out of it where the original does not; "
+                    "take a smaller --input, a --strategy other than dense, or fewer "
+                    f"layers by --where ({_named(error)})"
+                ) from error
+            if not may_be_handled(error):
+                raise
             raise UnsupportedModuleError(
                 f"the converted model cannot run: {_named(error)}. The model may use "
                 "of a convolution what attention does not have: leave that one out by "

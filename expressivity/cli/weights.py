@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from expressivity.errors import FileError
+from expressivity.exhaustion import is_out_of_memory
+from expressivity.files import check_input
 
 _NESTED_UNDER = ("state_dict", "model")
-_LISTED = 3
+_LISTED, _LETTERS = 3, 100
 _HEAD = 9
+_SMALL = 2**24  # bytes: what a smaller file asks for beyond all memory is damage
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -46,29 +49,51 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
             f"{path} needs to hold a state dict (names and tensors), got a "
             f"{type(content).__name__}: save model.state_dict()"
         )
+    for name, value in content.items():
+        if isinstance(value, Tensor) and (reason := _unreadable(value)):
+            raise FileError(
+                f"{path} needs plain tensors with numbers, got {reason} for "
+                f"{_shortened(name)}: save it as a dense tensor"
+            )
     return content
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load the weights in a file into a model, every name exactly once.
 
-    Of tensors that the model shares between several names, one name is enough.
-
     Args:
         model: Changed in place.
         path: As for :func:`read_weights`.
 
     Raises:
-        FileError: As :func:`read_weights`, or if names are missing or unexpected or
-            tensors have another shape or kind of number.
+        FileError: As :func:`read_weights` and :func:`fill`.
     """
-    weights, kind = read_weights(path), type(model).__name__
+    fill(model, read_weights(path), path)
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model its weights, every name exactly once.
+
+    Of tensors that the model shares between several names, one name is enough.
+
+    Args:
+        model: Changed in place.
+        weights: Names and tensors.
+        path: Where they are from, for messages.
+
+    Raises:
+        FileError: If names are missing or unexpected or tensors have another shape or
+            kind of number.
+    """
+    kind = type(model).__name__
     faults = {"of another shape or kind": _misfits(model.state_dict(), weights)}
     if not any(faults.values()):
         try:
             # The mapping as it was saved: its metadata say which version it is of.
             result = model.load_state_dict(weights, strict=False)
-        except (RuntimeError, AttributeError) as error:
+        except Exception as error:  # the model may load in ways of its own
+            if is_out_of_memory(error):
+                raise
             raise FileError(
                 f"the weights in {path} cannot be loaded into {kind}: {error}"
             ) from error
@@ -82,7 +107,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         }
     if any(faults.values()):
         listed = "; ".join(
-            f"{len(names)} {fault} ({', '.join(names[:_LISTED])}"
+            f"{len(names)} {fault} ({', '.join(map(_shortened, names[:_LISTED]))}"
             f"{', …' if len(names) > _LISTED else ''})"
             for fault, names in faults.items()
             if names
@@ -111,6 +136,8 @@ def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tenso
     if not isinstance(content, Tensor):
         held = len(content) if isinstance(content, Mapping) else "none"
         raise FileError(f"{path} needs to hold one tensor of inputs, got {held}")
+    if reason := _unreadable(content):
+        raise FileError(f"{path} needs a plain tensor of inputs, got {reason}")
     if content.shape[1:] != torch.Size(like[1:]) or not content.numel():
         wanted = ", ".join(["n", *map(str, like[1:])])
         raise FileError(
@@ -129,6 +156,7 @@ def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tenso
 
 def _read(path: Path, load: Callable[[Path, bytes], object]) -> object:
     """Load a file; whatever goes wrong in it is the file's fault."""
+    check_input(path)
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -146,6 +174,8 @@ def _read(path: Path, load: Callable[[Path, bytes], object]) -> object:
             "code, and nothing was run. Save model.state_dict() and pass that"
         ) from error
     except Exception as error:
+        if is_out_of_memory(error) and path.stat().st_size > _SMALL:
+            raise
         first_sentence = re.split(r"\.\s|\n", str(error), maxsplit=1)[0]
         raise FileError(
             f"{path} is damaged or of a kind that is not read here "
@@ -177,6 +207,21 @@ def _misfits(own: Mapping[str, object], weights: Mapping[str, object]) -> list[s
         if not (isinstance(wanted, Tensor) and is_lazy(wanted))
         and _described(given) != _described(wanted)
     ]
+
+
+def _unreadable(value: Tensor) -> str:
+    """Name what keeps a tensor from being read number by number; else nothing."""
+    if value.is_nested:
+        return "a nested tensor"
+    if value.is_quantized:
+        return "a quantized tensor"
+    if value.layout != torch.strided:
+        return f"a tensor of layout {str(value.layout).removeprefix('torch.')}"
+    return "a tensor without storage (meta)" if value.is_meta else ""
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[:_LETTERS]}…"
 
 
 def _described(value: object) -> str:

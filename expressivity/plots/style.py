@@ -30,7 +30,7 @@ def new_figure(width: float, height: float) -> "Figure":
         The figure, 200 dots per inch.
 
     Raises:
-        MissingDependencyError: If matplotlib is not installed.
+        MissingDependencyError: If matplotlib is not installed, or cannot start.
     """
     try:
         from matplotlib.figure import Figure
@@ -39,6 +39,12 @@ def new_figure(width: float, height: float) -> "Figure":
         raise MissingDependencyError(
             "pictures are drawn by matplotlib, which is not installed: "
             "pip install matplotlib"
+        ) from error
+    except Exception as error:  # say its settings file is damaged
+        raise MissingDependencyError(
+            "pictures are drawn by matplotlib, which cannot start "
+            f"({type(error).__name__}: {error}): mend its matplotlibrc, or point "
+            "MATPLOTLIBRC and MPLCONFIGDIR elsewhere"
         ) from error
     layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)

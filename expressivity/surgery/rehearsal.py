@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.errors import InputError, UnsupportedModuleError
+from expressivity.exhaustion import is_out_of_memory
 from expressivity.surgery.class_questions import watch_class
 from expressivity.surgery.copying import independent_copy
 
@@ -67,6 +68,8 @@ def rehearse(
         with watch:
             _run(model, inputs)
     except Exception as error:
+        if is_out_of_memory(error):  # no fault of a layer
+            raise
         place = _place(error, model)
         missing = isinstance(error, AttributeError) and place in replaced
         if missing and isinstance(model.get_submodule(place), RelativeSelfAttention):

@@ -1,0 +1,104 @@
+"""The process of a command: its streams, the signals that end it, and its memory."""
+
+import io
+import os
+import signal
+import sys
+from types import FrameType
+
+import psutil
+
+from expressivity.exhaustion import is_out_of_memory
+
+_SIGNALS = ("SIGTERM", "SIGHUP", "SIGXCPU")
+
+
+class Stopped(BaseException):
+    """A signal asks the process to end: no error that code may handle."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def prepare() -> None:
+    """Set up a process that runs one command and nothing else."""
+    _open_missing_streams()
+    _keep_standard_output()
+    _catch_signals()
+    _limit_memory()
+
+
+def may_be_handled(error: BaseException) -> bool:
+    """Whether an error of a user's code is the failure of that code.
+
+    Args:
+        error: Whatever it raised.
+
+    Returns:
+        Not for what stops the process, and not for too little memory, which has a
+        message of its own.
+    """
+    return not (
+        isinstance(error, (KeyboardInterrupt, Stopped)) or is_out_of_memory(error)
+    )
+
+
+def _open_missing_streams() -> None:
+    """Keep files that are opened later from becoming a standard stream."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _keep_standard_output() -> None:
+    """Leave standard output to ``sys.stdout`` alone.
+
+    Whoever writes to descriptor 1 otherwise, be it a C library or a child process,
+    writes to standard error.
+    """
+    if not isinstance(sys.stdout, io.TextIOWrapper):  # closed
+        return
+    sys.stdout.flush()
+    own = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = io.TextIOWrapper(
+        own,
+        encoding=sys.stdout.encoding,
+        # A terminal without α shows a question mark rather than a traceback.
+        errors="replace",
+        line_buffering=sys.stdout.line_buffering,
+    )
+
+
+def _catch_signals() -> None:
+    """Let signals that end the process pass through its ``finally`` clauses."""
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)
+        # What runs under nohup is not to be ended by a hang-up.
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    for name in (*_SIGNALS, "SIGINT"):  # the first is enough; it tidies up
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def _limit_memory() -> None:
+    """Let the allocator fail before the system kills the process without a word."""
+    try:
+        import resource
+
+        rlimit = resource.RLIMIT_DATA
+        held = psutil.Process().memory_info().data
+    except (ImportError, AttributeError):  # not Linux
+        return
+    free = held + psutil.virtual_memory().available
+    soft, hard = resource.getrlimit(rlimit)
+    if soft == resource.RLIM_INFINITY or free < soft:
+        resource.setrlimit(rlimit, (free, hard))
