@@ -58,7 +58,8 @@ def is_jit_traced() -> bool:
     Returns:
         Whether it is.
     """
-    return bool(torch._C._is_tracing())
+    # torch.compile cannot follow the question.
+    return not torch.compiler.is_compiling() and bool(torch._C._is_tracing())
 
 
 def called_as_a_whole(module: nn.Module, x: fx.Proxy) -> fx.Proxy:
