@@ -1,6 +1,7 @@
 """A small attack on certificates; ``make attack`` is the long one."""
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import expressivity as ex
 from tests import attack
 from tests.attack import DTYPES, STRATEGIES, Target, random_target
 from tests.cases import BASE
+from tests.settings import USUAL, Settings
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -70,6 +72,45 @@ def test_a_rounding_part_that_is_too_small_is_exceeded() -> None:
     assert attack._rounding(target, certificate, x) <= 1
     small = replace(certificate, layer_rounding=certificate.layer_rounding / 100)
     assert attack._rounding(target, small, x) > 1
+
+
+def test_settings_are_drawn_applied_and_restored() -> None:
+    def state() -> list[object]:
+        return [
+            torch.get_num_threads(),
+            torch.backends.mkldnn.enabled,
+            torch.get_default_dtype(),
+            torch.are_deterministic_algorithms_enabled(),
+            (torch.tensor(1e-310, dtype=torch.float64) * 1).item() > 0,
+        ]
+
+    before, drawn = state(), set[str]()
+    for seed in range(60):
+        settings = Settings.draw(Random(seed))
+        with settings.applied():
+            assert torch.backends.mkldnn.enabled == settings.onednn
+            assert torch.get_num_threads() == settings.threads
+        assert state() == before
+        drawn |= {n for n, v in vars(settings).items() if v != vars(USUAL)[n]}
+    assert drawn == set(vars(USUAL))
+
+
+def test_a_refusal_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attack, "INPUTS", 30)
+    layers = iter(["refuse", "refuse", "attack"])
+
+    def attacked(*_: object) -> dict[str, float]:
+        if next(layers) == "refuse":
+            raise ex.CertificateError("autocast is on: certify outside of it")
+        return {"size": 0.5}
+
+    monkeypatch.setattr(attack, "attack", attacked)
+    assert attack.main(["--inputs", "30"]) == 0
+    printed = capsys.readouterr().out
+    assert "no certificate of 2 layers: autocast is on" in printed
+    assert "30 random inputs" in printed
 
 
 def test_the_command_reports(

@@ -336,7 +336,8 @@ def certify(
     Raises:
         CertificateError: Where no rigorous statement is possible: content terms,
             tables, numbers that are not finite or may leave the range of the dtype,
-            settings of torch that compute in less than the dtype's precision.
+            settings of torch that compute in less than the dtype's precision. Or
+            if the worst input, evaluated here and now, exceeds what is certified.
         ArgumentError: If the bound is not positive and finite, or the two do not have
             the same geometry and channels.
         InputError: If the size does not suit the layer.
