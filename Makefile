@@ -10,7 +10,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack zoo bench format clean
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -57,6 +57,9 @@ fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=
 
 attack: $(VENV)/.test  ## Search for inputs that exceed a certificate (INPUTS=100000)
 	$(BIN)/python -m tests.attack --inputs $(INPUTS)
+
+atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random convolutions
+	$(BIN)/python -m pytest -m atlas tests/test_cli_atlas_layers.py -n auto --maxprocesses 8
 
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
 	$(ZOO)/bin/python -m pytest -m zoo tests/test_model_zoo.py tests/test_trained_networks.py

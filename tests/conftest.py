@@ -48,6 +48,10 @@ def pytest_collection_modifyitems(
             config.option.markexpr != "mutants",
             "every edit of every formula takes minutes: make mutants",
         ),
+        "atlas": (
+            config.option.markexpr != "atlas",
+            "every family against twenty convolutions takes minutes: make atlas",
+        ),
         "zoo": (
             config.option.markexpr != "zoo",
             "hundreds of networks of other libraries take most of an hour: make zoo",

@@ -1,16 +1,21 @@
 """The evidence for a verdict, computed live: an error, or a bound that is attacked."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import psutil
 import torch
 
 from expressivity.atlas.family import Family, Sample, in_float64
 from expressivity.atlas.witness import Witness
+from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
-from expressivity.geometry import Convolution
+from expressivity.geometry import ConvGeometry, Convolution
 
 _IMAGES = 4
+_COPIES = 6  # of the probabilities of every head, at the most, in any family
+_BYTES, _GIB = 8, 2**30
 _PARTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # of a family's strength
 STEPS = 120
 # Of a yes: the relative error that is rounding; of a no: of the symmetry.
@@ -163,7 +168,12 @@ def gather(
 
     Returns:
         The evidence.
+
+    Raises:
+        InputError: If a layer for the sample would not fit in the memory that is free.
     """
+    if sample is not None:
+        _check_memory(sample)
     remarks: list[str] = []
     weights = attack = None
     if family.constructor is not None:
@@ -177,6 +187,34 @@ def gather(
         attack = attacked(family, failed, steps=steps, seed=seed)
         remarks += [attack.remark] if attack.remark else []
     return Evidence(family, weights, attack, tuple(remarks))
+
+
+def _check_memory(sample: Sample) -> None:
+    """Refuse a sample whose layers would not fit: they are evaluated densely.
+
+    The largest of them hold one probability for every head, image and pair of tokens;
+    those without heads hold one number for every pair of an input and an output.
+
+    Args:
+        sample: The convolution and the input size.
+
+    Raises:
+        InputError: With the GiB that they would take.
+    """
+    conv, size = plain_convolution(sample.conv), sample.size
+    geometry = ConvGeometry.from_conv(conv)
+    geometry.check_input(size)
+    tokens = math.prod(geometry.canvas_size(size))
+    taps = math.prod(geometry.kernel_size)
+    pairs = conv.in_channels * conv.out_channels * math.prod(size) ** 2
+    needed = _COPIES * _BYTES * max(_IMAGES * taps * tokens**2, pairs)
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"the layers of the atlas need up to {needed / _GIB:.3g} GiB for {conv} on "
+            f"{'×'.join(map(str, size))} pixels and {free / _GIB:.3g} GiB are free: "
+            "take a smaller kernel or size"
+        )
 
 
 def _curve(
