@@ -78,7 +78,13 @@ def test_a_second_run_replaces_its_files_and_ends_by_naming_them(
     (folder / "mine.txt").write_text("precious")
     for name in report["files"]:
         Path(name).write_text("old")
-    result = demo(folder)
+    refused = demo(folder)
+    assert refused.exit_code == 2
+    assert "overview.png exists: choose another output, or pass --force" in (
+        refused.stderr
+    )
+    assert all(Path(name).read_text() == "old" for name in report["files"])
+    result = demo(folder, "--force")
     assert result.exit_code == 0
     assert json.loads((folder / "results.json").read_text()) == report
     assert (folder / "mine.txt").read_text() == "precious"
