@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
 from operator import floordiv, sub
 from typing import Self
@@ -80,7 +79,7 @@ class Lattice:
         """
         return self._is_ordered and len(self.heads) == heads
 
-    @cached_property
+    @property
     def _is_ordered(self) -> bool:
         return self.heads == tuple(range(len(self.heads))) and self.taps == self.points
 
