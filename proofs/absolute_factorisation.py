@@ -246,9 +246,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         controls=(
             Control(
-                "Squares in one digit of 8 bits: the target 51 still beats 50.",
+                "Squares in one digit of 8 bits: the target 51 still beats 50."
+                r" In symbols: $s(51) > s(50)$.",
                 Positive(rounded_score(51) - rounded_score(50)),
-                shown=r"s(51) > s(50)",
             ),
             Control(
                 "The sign of the linear part.",

@@ -124,15 +124,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"\frac{1}{Z} - 1 + \nu\varepsilon = \nu\varepsilon\lambda - \mu "
                 r"\quad\text{and}\quad \frac{\varepsilon}{Z} - \varepsilon = "
                 r"-\varepsilon\lambda",
+                where={"Z": Z, r"\lambda": leaked, r"\mu": elsewhere},
             ),
             Step(
-                r"and $\mu$ in all elsewhere. Its $\ell_1$ norm is therefore exactly",
+                r"and $\mu$ in all elsewhere. Its $\ell_1$ norm is therefore exactly"
+                r" In symbols: $\nu\varepsilon\lambda + |\nu\varepsilon\lambda - \mu| "
+                r"+ \mu = 2\max(\nu\varepsilon\lambda, \mu)$.",
                 Equal(
                     nu * e * leak + Abs(nu * e * leak - off) + off,
                     2 * Max(nu * e * leak, off).rewrite(Abs),
                 ),
-                shown=r"\nu\varepsilon\lambda + |\nu\varepsilon\lambda - \mu| + \mu = "
-                r"2\max(\nu\varepsilon\lambda, \mu)",
             ),
             Step(
                 r"One axis. Where $n + m = j + 1$ with $j \ge 0$, the next pixel has "
@@ -204,14 +205,14 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"The series of a row agrees, at the target and at a neighbour, with "
-                r"$R = r\varepsilon^2$:",
+                r"$R = r\varepsilon^2$:"
+                r" $\frac{1}{1 + \nu\varepsilon + r\varepsilon^2} = 1 - "
+                r"\nu\varepsilon + O(\varepsilon^2), \qquad \frac{\varepsilon}{1 + "
+                r"\nu\varepsilon + r\varepsilon^2} = \varepsilon + O(\varepsilon^2)$.",
                 Equal(
                     row.applyfunc(lambda part: series(part, e, 0, 2).removeO()),
                     Matrix([1 + target, neighbour]),
                 ),
-                shown=r"\frac{1}{1 + \nu\varepsilon + r\varepsilon^2} = 1 - "
-                r"\nu\varepsilon + O(\varepsilon^2), \qquad \frac{\varepsilon}{1 + "
-                r"\nu\varepsilon + r\varepsilon^2} = \varepsilon + O(\varepsilon^2)",
             ),
             Step(
                 r"With $\varepsilon/(1 + \nu\varepsilon)$ as its factor, the Laplacian "
@@ -220,16 +221,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"Both lose to the others in proportion, so the norm of the rest is "
-                r"$2\mu$:",
+                r"$2\mu$:"
+                r" $\left|\frac{1}{Z} - \frac{1}{1 + \nu\varepsilon}\right| + \nu "
+                r"\left|\frac{\varepsilon}{Z} - \frac{\varepsilon}{1 + "
+                r"\nu\varepsilon}\right| + \frac{R}{Z} = \frac{2R}{Z}$.",
                 Equal(
                     Abs(1 / Z - truncated_row[0])
                     + nu * Abs(e / Z - truncated_row[1])
                     + elsewhere,
                     2 * elsewhere,
                 ),
-                shown=r"\left|\frac{1}{Z} - \frac{1}{1 + \nu\varepsilon}\right| + \nu "
-                r"\left|\frac{\varepsilon}{Z} - \frac{\varepsilon}{1 + \nu\varepsilon}"
-                r"\right| + \frac{R}{Z} = \frac{2R}{Z}",
             ),
             Step(
                 r"For one axis on the canvas $\mu \le \varepsilon^3\lambda$, $\lambda "

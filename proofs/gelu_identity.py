@@ -7,6 +7,7 @@ from sympy import (
     Expr,
     Function,
     KroneckerDelta,
+    Lambda,
     Max,
     Min,
     Rational,
@@ -126,6 +127,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"$\Phi$ at a number and at its negative add up to one.",
                 Equal(gelu / x + (gelu / x).subs(x, -x), 1),
                 shown=r"\Phi(x) + \Phi(-x) = 1",
+                where={r"\Phi": Lambda(x, gelu / x)},
             ),
             Step(
                 "So GELU is half of its argument and an even function.",
@@ -137,30 +139,32 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal((phi(x) - x / 2) - (phi(-x) + x / 2), _odd(phi(x)) - x),
                 shown=r"\left(\varphi(x) - \frac{x}{2}\right) - \left(\varphi(-x) - "
                 r"\frac{-x}{2}\right) = \varphi(x) - \varphi(-x) - x",
+                where={r"\varphi": phi},
             ),
             Step(
                 "... as it is for ReLU, for SiLU and for GELU's approximation, $x$ "
-                "times a number that moves to one minus itself with the sign of $x$.",
+                "times a number that moves to one minus itself with the sign of $x$."
+                r" In symbols: $\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = "
+                r"\max(x, 0), \quad \frac{x}{1 + e^{-x}}, \quad \frac{x}{2} \left(1 + "
+                r"\tanh\left(\sqrt{2/\pi}\,(x + 0.044715\, x^3)\right)\right)$.",
                 Every([Equal(_odd(a), x) for a in (relu, silu, gelu_tanh)]),
-                shown=r"\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = \max(x, 0), "
-                r"\quad \frac{x}{1 + e^{-x}}, \quad \frac{x}{2} \left(1 + \tanh\left("
-                r"\sqrt{2/\pi}\,(x + 0.044715\, x^3)\right)\right)",
             ),
             Step(
                 "Two hidden units for each of $n$ forms: the perceptron is the matrix "
                 "$UV$. With $N$ tokens $2N$ hidden units are enough for any matrix, "
-                "and twice its rank are.",
+                "and twice its rank are."
+                r" In symbols: $\sum_{l=1}^{n} U_{p,l}\, "
+                r"\Big(\mathrm{GELU}\big(\sum_j V_{l,j} X_j\big) - "
+                r"\mathrm{GELU}\big(-\sum_j V_{l,j} X_j\big)\Big) = \sum_{l=1}^{n} "
+                r"U_{p,l} \sum_{j=1}^{N} V_{l,j} X_j$.",
                 Equal(mixed, Sum(U(p, l) * tokens(V(l, j) * X(j)), (l, 1, n))),
-                shown=r"\sum_{l=1}^{n} U_{p,l}\, \Big(\mathrm{GELU}\big(\sum_j V_{l,j} "
-                r"X_j\big) - \mathrm{GELU}\big(-\sum_j V_{l,j} X_j\big)\Big) = "
-                r"\sum_{l=1}^{n} U_{p,l} \sum_{j=1}^{N} V_{l,j} X_j",
             ),
             Step(
                 "A skip connection adds the token itself: the perceptron then computes "
-                "$A - I$. Here token $p = a + 1$ of $a + b + 1$.",
+                "$A - I$. Here token $p = a + 1$ of $a + b + 1$."
+                r" In symbols: $X_p + \sum_{j} (A_{p,j} - [j = p])\, X_j = \sum_{j} "
+                r"A_{p,j} X_j$.",
                 Equal((X(before + 1) + skip).expand().doit(), whole),
-                shown=r"X_p + \sum_{j} (A_{p,j} - [j = p])\, X_j = "
-                r"\sum_{j} A_{p,j} X_j",
             ),
             Step(
                 "All channels share the matrix $A$, and a matrix $M$ of the channels "
@@ -188,16 +192,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "Kernels of their own for channels told apart by offsets: four hidden "
                 r"units make a tooth $\tau$. With ReLU it is $x$ where $|x| \le b$; "
-                "here $x = y - z$ and $b = y + z$ with $y, z \\ge 0$, ...",
+                "here $x = y - z$ and $b = y + z$ with $y, z \\ge 0$, ..."
+                r" ($\tau(x) = -(x + 4b)_+ + 2\,(x + 2b)_+ - 2\,(x - 2b)_+ + (x - "
+                r"4b)_+ = x$)",
                 Equal(tooth.subs({x: y - z, b: y + z}, simultaneous=True), y - z),
-                shown=r"\tau(x) = -(x + 4b)_+ + 2\,(x + 2b)_+ - 2\,(x - 2b)_+ + "
-                r"(x - 4b)_+ = x",
             ),
             Step(
                 r"... and zero where $|x| \ge 5b$, here $|x| = 5b + y$. Offsets that "
-                "are $6b$ apart let one channel pass and no other.",
+                "are $6b$ apart let one channel pass and no other."
+                r" In symbols: $\tau(5b + y) = \tau(-5b - y) = 0$.",
                 Every([Equal(tooth.subs(x, s * (5 * b + y)), 0) for s in (1, -1)]),
-                shown=r"\tau(5b + y) = \tau(-5b - y) = 0",
             ),
         ),
         controls=(
@@ -205,11 +209,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "One hidden unit for a form.",
                 Equal(gelu, x),
                 shown=r"\mathrm{GELU}(x) = x",
+                where={r"\mathrm{GELU}": Lambda(x, gelu)},
             ),
             Control(
                 "The sign.",
                 Equal(gelu + gelu.subs(x, -x), x),
                 shown=r"\mathrm{GELU}(x) + \mathrm{GELU}(-x) = x",
+                where={r"\mathrm{GELU}": Lambda(x, gelu)},
             ),
             Control(
                 "The square: it is even.",
@@ -221,10 +227,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Control(
                 r"ReLU with a slope of $1/(1 + t)$ on the left: it is $x$ times one "
-                "plus that slope.",
+                "plus that slope."
+                r" In symbols: $\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = "
+                r"\max(x, 0) + \frac{\min(x, 0)}{1 + t}$.",
                 Equal(_odd(leaky), x),
-                shown=r"\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = "
-                r"\max(x, 0) + \frac{\min(x, 0)}{1 + t}",
             ),
             Control(
                 "Two matrices, each shared by the channels, have the rank of one.",

@@ -146,10 +146,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "independent, and the result is zero only if all "
                 r"$W_\delta \cdot z$ are. So its rank is that of the unfolding, with a "
                 r"row $\operatorname{vec}(W_\delta)^T$ for each tap, that is $\rho$; a "
-                r"layer that computes the convolution has $H \ge \rho$.",
+                r"layer that computes the convolution has $H \ge \rho$."
+                r" In symbols: $\sum_{t=1}^{a+b+1} [t = a + 1] \sum_{l=1}^{n} "
+                r"W_{t,l}\, z_l = \sum_{l=1}^{n} W_{a+1,l}\, z_l$.",
                 Equal(read.doit(), Sum(W(before + 1, l) * z(l), (l, 1, n))),
-                shown=r"\sum_{t=1}^{a+b+1} [t = a + 1] \sum_{l=1}^{n} W_{t,l}\, z_l = "
-                r"\sum_{l=1}^{n} W_{a+1,l}\, z_l",
             ),
             Step(
                 "Realignment keeps the Frobenius norm: it sums the same entries in "
@@ -166,17 +166,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 r"The unfolding has $K^d$ rows, and $C_{in} C_{out} / g$ columns that "
                 r"need not vanish, so $\rho$ is at most the smaller number. Taps that "
-                "are different unit matrices attain it; here for some sizes.",
+                "are different unit matrices attain it; here for some sizes."
+                r" In symbols: $\operatorname{rank} I_{K^d \times C_{in} C_{out} / g} "
+                r"= \min(K^d,\, C_{in} C_{out} / g)$.",
                 Equal(Matrix([unit.rank() for unit in units]), Matrix(stated)),
-                shown=r"\operatorname{rank} I_{K^d \times C_{in} C_{out} / g} = "
-                r"\min(K^d,\, C_{in} C_{out} / g)",
             ),
             Step(
                 "For all sizes: the leading minor of as many rows is a polynomial in "
                 "the kernel, and one for those unit matrices. It is not the zero "
-                "polynomial, so almost every kernel has that rank.",
+                "polynomial, so almost every kernel has that rank."
+                r" In symbols: $\det I_n = 1$.",
                 Equal(Determinant(Identity(n)).doit(), 1),
-                shown=r"\det I_n = 1",
             ),
             Step(
                 r"That is $K^d$ if there are as many pairs of channels, $K^d + a$, ...",
@@ -189,18 +189,18 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"\min(K^d,\, 1) = 1",
             ),
             Step(
-                "Laplacian, Sobel, and both Sobel kernels as two outputs.",
+                "Laplacian, Sobel, and both Sobel kernels as two outputs."
+                r" In symbols: $\rho = 1,\quad \rho = 1,\quad \rho = 2$.",
                 Equal(Matrix([_span(o) for o in KERNELS.values()]), Matrix([1, 1, 2])),
-                shown=r"\rho = 1,\quad \rho = 1,\quad \rho = 2",
             ),
             Step(
                 "One-hot heads, as the paper's are in the limit of large strengths, "
                 r"read one pixel each. If every head misses tap $t$, by $e_h \ne 0$, "
                 "then the pixel of that tap changes nothing: a tap that is not zero "
                 "needs a head of its own, and a kernel without zero taps needs $K^d$ "
-                "heads.",
+                "heads."
+                r" In symbols: $\sum_{h=1}^{H} [t + e_h = t]\, M_h = 0$.",
                 Equal(Sum(KroneckerDelta(t + miss(h), t) * M(h), (h, 1, H)).doit(), 0),
-                shown=r"\sum_{h=1}^{H} [t + e_h = t]\, M_h = 0",
             ),
         ),
         controls=(
@@ -215,15 +215,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Control(
                 "The dimension counts the taps that are not zero, five for the "
-                "Laplacian.",
+                "Laplacian."
+                r" In symbols: $\rho = 5$.",
                 Equal(_span([LAPLACIAN]), Integer(5)),
-                shown=r"\rho = 5",
             ),
             Control(
                 "No query with different pixels: on a circle of two pixels the taps "
-                r"$1$ and $-1$ read the same, and three shifts span two dimensions.",
+                r"$1$ and $-1$ read the same, and three shifts span two dimensions."
+                r" In symbols: $\rho = 3$.",
                 Equal(_span(circle), Integer(3)),
-                shown=r"\rho = 3",
             ),
             Control(
                 "A head on the tap does not reach it.",

@@ -119,10 +119,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "The bound is attained: projections with ones on the diagonal compose "
                 r"to $\min(D, C, O)$ ones on the diagonal. Here the ranks for all "
-                "sizes up to 3.",
+                "sizes up to 3."
+                r" In symbols: $\operatorname{rank}(I_{C \times D}\, I_{D \times O}) "
+                r"= \min(D, C, O)$.",
                 Equal(Matrix(ranks), Matrix(stated)),
-                shown=r"\operatorname{rank}(I_{C \times D}\, I_{D \times O}) = "
-                r"\min(D, C, O)",
             ),
             Step(
                 r"Conversely a tap of rank at most $D$ fits in a head: "
@@ -143,9 +143,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "the head of that tap and no other. So the heads compute the "
                 r"convolution if and only if $M_\Delta = W_\Delta$ for every tap, "
                 r"that is, if and only if $\max_\Delta \operatorname{rank} W_\Delta "
-                r"\le D$. Here tap $a + 1$ of $a + b + 1$.",
+                r"\le D$. Here tap $a + 1$ of $a + b + 1$."
+                r" In symbols: $\sum_{k=1}^{a+b+1} [k = a + 1]\, M_k = M_{a+1}$.",
                 Equal(taps.doit(), M(before + 1)),
-                shown=r"\sum_{k=1}^{a+b+1} [k = a + 1]\, M_k = M_{a+1}",
             ),
             Step(
                 r"Any head that is as wide as its inputs or its outputs is wide "
@@ -161,20 +161,20 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "No smaller dimension fits every convolution: with more than $D$ "
                 "channels and outputs, $D + 1 + a$ and $D + 1 + b$, a head still "
                 "carries rank $D$, and a tap with ones on the diagonal has rank "
-                "$D + 1$ or more.",
+                "$D + 1$ or more."
+                r" In symbols: $\min(D,\, D + 1 + a,\, D + 1 + b) = D$.",
                 Equal(rank.subs({C: D + 1 + before, O: D + 1 + after}), D),
-                shown=r"\min(D,\, D + 1 + a,\, D + 1 + b) = D",
             ),
             Step(
                 "But few outputs are not necessary. The convolution that moves each "
                 "of three channels its own way has three outputs, taps of rank one and "
-                "a kernel of rank three: heads of dimension one compute it.",
+                "a kernel of rank three: heads of dimension one compute it."
+                r" In symbols: $\operatorname{rank} W_\Delta = 1, \qquad "
+                r"\operatorname{rank}\,(W_{-1}\; W_0\; W_1) = 3$.",
                 Equal(
                     Matrix([*(t.rank() for t in SHIFTS), Matrix([SHIFTS]).rank()]),
                     Matrix([1, 1, 1, 3]),
                 ),
-                shown=r"\operatorname{rank} W_\Delta = 1, \qquad "
-                r"\operatorname{rank}\,(W_{-1}\; W_0\; W_1) = 3",
             ),
             Step(
                 r"Squared lengths: $\|\sum_i y_i w_i\|^2 = \sum_{i,k} y_i y_k\, "
@@ -221,9 +221,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"A check of the first step: the minor of size $D + 1$ vanishes, here "
-                r"for $D = 1, 2$.",
+                r"for $D = 1, 2$."
+                r" In symbols: $\det\,(W_{val} W_{out})_{D+1} = 0$.",
                 Equal(Matrix(minors), Matrix([0, 0])),
-                shown=r"\det\,(W_{val} W_{out})_{D+1} = 0",
             ),
         ),
         controls=(
@@ -232,9 +232,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(_minor(2, 2), Integer(0)),
             ),
             Control(
-                "Heads need a dimension as large as the number of outputs.",
+                "Heads need a dimension as large as the number of outputs."
+                r" In symbols: $\max_\Delta \operatorname{rank} W_\Delta = 3$.",
                 Equal(Integer(max(tap.rank() for tap in SHIFTS)), Integer(3)),
-                shown=r"\max_\Delta \operatorname{rank} W_\Delta = 3",
             ),
             Control(
                 r"The largest singular value instead of $\sigma_{D+1}$.",

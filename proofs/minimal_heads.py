@@ -143,16 +143,16 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "The offset at a tap, component by component, from $g = 0$ on: one "
                 r"more component $f$ makes it $g' = \max(g, -f)$, and $f + g'$ is not "
-                "negative:",
+                "negative:"
+                r" $f + \max(g, -f) = \max(f + g, 0) \ge 0$.",
                 Equal((f + grown).rewrite(Abs), Max(f + g, 0).rewrite(Abs)),
-                shown=r"f + \max(g, -f) = \max(f + g, 0) \ge 0",
             ),
             Step(
                 "It does not fall, so the components before stay above it too: by "
                 r"induction $f_r + g \ge 0$ for all $r$, and $g \ge 0$, in the end "
-                r"$g = \max_r \max(-f_r, 0)$.",
+                r"$g = \max_r \max(-f_r, 0)$."
+                r" In symbols: $\max(g, -f) - g = \max(0, -f - g) \ge 0$.",
                 Equal((grown - g).rewrite(Abs), Max(0, -f - g).rewrite(Abs)),
-                shown=r"\max(g, -f) - g = \max(0, -f - g) \ge 0",
             ),
             Step(
                 r"Divided by its sum $s_r = \sum_\Delta (f_r + g)$, each is a table: "
@@ -178,11 +178,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"is $a > 0$ and $\log \varepsilon$ at the other $n$ tokens of the "
                 r"canvas, the row misses the table by $2n\varepsilon/(1 + "
                 r"n\varepsilon)$ in the sum of absolute values, so by no more than "
-                r"$2n\varepsilon$, and the error vanishes with $\varepsilon$.",
+                r"$2n\varepsilon$, and the error vanishes with $\varepsilon$."
+                r" In symbols: $\sum_{\Delta:\, a > 0} \left|\frac{a(\Delta)}{1 + "
+                r"n\varepsilon} - a(\Delta)\right| + n\, \frac{\varepsilon}{1 + "
+                r"n\varepsilon} = \frac{2n\varepsilon}{1 + n\varepsilon}$.",
                 Equal((1 - 1 / Z) + n * (e / Z), 2 * n * e / Z),
-                shown=r"\sum_{\Delta:\, a > 0} \left|\frac{a(\Delta)}{1 + n"
-                r"\varepsilon} - a(\Delta)\right| + n\, \frac{\varepsilon}{1 + n"
-                r"\varepsilon} = \frac{2n\varepsilon}{1 + n\varepsilon}",
             ),
             Step(
                 "Fewer heads: the construction for the first $R$ components leaves out "
@@ -203,25 +203,25 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"\sum_h a_h(\Delta) M_h$, so near to $W_\Delta$ that they span $\rho$ "
                 r"dimensions too. Then the $M_h$ are independent, and some $z$ has "
                 r"$\langle M_h, z \rangle = 1$ for one $h$ and $0$ for the others, so "
-                r"that $\langle V_\Delta, z \rangle = a_h(\Delta)$.",
+                r"that $\langle V_\Delta, z \rangle = a_h(\Delta)$."
+                r" In symbols: $\langle V_\Delta, z \rangle = \sum_{h=1}^{\rho} "
+                r"a_h(\Delta)\, \langle M_h, z \rangle$.",
                 Equal(
                     found,
                     Sum(a(h, d) * Sum(M(h, l) * z(l), channels), (h, 1, rho)),
                 ),
-                shown=r"\langle V_\Delta, z \rangle = \sum_{h=1}^{\rho} a_h(\Delta)\, "
-                r"\langle M_h, z \rangle",
             ),
             Step(
                 "This table $a = a_h$ is not zero on all of these taps; let its sum "
-                "there be one, for the scale can go to $M_h$. It has",
+                "there be one, for the scale can go to $M_h$. It has"
+                r" In symbols: $\sum_\Delta \mu_\Delta a(\Delta) = \sum_\Delta "
+                r"\mu_\Delta \langle V_\Delta - W_\Delta, z \rangle + \sum_\Delta "
+                r"\mu_\Delta \langle W_\Delta, z \rangle$.",
                 Equal(
                     over_taps(balance(d) * Sum(V(d, l) * z(l), channels)),
                     over_taps(balance(d) * Sum((V(d, l) - W(d, l)) * z(l), channels))
                     + Sum(z(l) * over_taps(balance(d) * W(d, l)), channels),
                 ),
-                shown=r"\sum_\Delta \mu_\Delta a(\Delta) = \sum_\Delta \mu_\Delta "
-                r"\langle V_\Delta - W_\Delta, z \rangle + \sum_\Delta "
-                r"\mu_\Delta \langle W_\Delta, z \rangle",
             ),
             Step(
                 r"The left side is at least the smallest weight $m$; here $\mu_\Delta "
@@ -247,38 +247,38 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"components complete it to $W_\Delta = \sum_r f_r(\Delta) B_r$ with "
                 r"$\rho$ of them. On the taps that are not zero let $p = f_1 + \tau$. "
                 r"Heads with the tables $p$ and $p + c f_r$, up to their sums, add up "
-                r"to $W_\Delta + \tau B_1$, as close as one likes.",
+                r"to $W_\Delta + \tau B_1$, as close as one likes."
+                r" In symbols: $p \Big(B_1 - \frac{1}{c} \sum_{r=2}^{\rho} B_r\Big) + "
+                r"\sum_{r=2}^{\rho} (p + c f_r)\, \frac{B_r}{c} = \sum_{r=1}^{\rho} "
+                r"f_r B_r + \tau B_1$.",
                 Equal(
                     few,
                     first(d) * basis(1)
                     + Sum(factor(r, d) * basis(r), (r, 2, several))
                     + tau * basis(1),
                 ),
-                shown=r"p \Big(B_1 - \frac{1}{c} \sum_{r=2}^{\rho} B_r\Big) + "
-                r"\sum_{r=2}^{\rho} (p + c f_r)\, \frac{B_r}{c} = \sum_{r=1}^{\rho} "
-                r"f_r B_r + \tau B_1",
             ),
             Step(
                 r"They are not negative for $c = \tau / F$, with $|f_r| \le F$; here "
-                "$f_r = e - F$ with $e \\ge 0$, and $g$ is $f_1$.",
+                "$f_r = e - F$ with $e \\ge 0$, and $g$ is $f_1$."
+                r" In symbols: $f_1 + \tau + \frac{\tau}{F}\,(e - F) = f_1 + "
+                r"\frac{\tau e}{F} \ge 0$.",
                 Nonnegative(g + tau + tau / F * (spare - F)),
-                shown=r"f_1 + \tau + \frac{\tau}{F}\,(e - F) = f_1 + "
-                r"\frac{\tau e}{F} \ge 0",
             ),
             Step(
                 "The taps of a Laplacian and of a Sobel kernel add up to zero, so "
-                "they need two heads; both Sobel kernels, as two outputs, need three.",
+                "they need two heads; both Sobel kernels, as two outputs, need three."
+                r" In symbols: $\sum_\Delta W_\Delta = 0$.",
                 Equal(
                     Matrix([*_total([LAPLACIAN]), *_total([SOBEL, SOBEL.T])]),
                     Matrix([0, 0, 0]),
                 ),
-                shown=r"\sum_\Delta W_\Delta = 0",
             ),
             Step(
                 "The taps of a box filter are all $1$, and no positive weights make "
-                "them add up to zero: one head is enough.",
+                "them add up to zero: one head is enough."
+                r" In symbols: $\mu_1 + \mu_2 + \dots > 0$.",
                 Positive(m + mu),
-                shown=r"\mu_1 + \mu_2 + \dots > 0",
             ),
         ),
         controls=(

@@ -134,12 +134,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"-m\,|-\delta| = -m\,|\delta|",
             ),
             Step(
-                "... over several axes, too, if it is a function of the distance.",
+                "... over several axes, too, if it is a function of the distance."
+                r" In symbols: $\sum_{i=1}^{d} (-\delta_i)^2 = \sum_{i=1}^{d} "
+                r"\delta_i^2$.",
                 Equal(
                     Sum((-shift(i)) ** 2, (i, 1, axes)),
                     Sum(shift(i) ** 2, (i, 1, axes)),
                 ),
-                shown=r"\sum_{i=1}^{d} (-\delta_i)^2 = \sum_{i=1}^{d} \delta_i^2",
             ),
             Step(
                 "Number the tokens so that the two come last, and take them out of "
@@ -154,11 +155,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"Their contents $a$ and $b$ change places, at $\tau$ after and $\tau$ "
                 "before the query: content scores and values move along with the "
                 "contents, and the bias is the same. So nothing changes for the query; "
-                "nor does it for several such pairs, one after the other.",
+                "nor does it for several such pairs, one after the other."
+                r" In symbols: $e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + "
+                r"\varphi(-\tau)}\, v(a) = e^{s(a) + \varphi(\tau)}\, v(a) + e^{s(b) "
+                r"+ \varphi(-\tau)}\, v(b)$.",
                 Equal(exchanged(apart(attended)), apart(attended)),
-                shown=r"e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + \varphi(-\tau)}\, "
-                r"v(a) = e^{s(a) + \varphi(\tau)}\, v(a) + e^{s(b) + "
-                r"\varphi(-\tau)}\, v(b)",
             ),
             Step(
                 "The convolution notices: by so much its output changes.",
@@ -176,6 +177,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - w, r"\beta": w / 2},
             ),
             Step(
                 r"Which tokens within $[-B, B]$ are best? Those with the signs of the "

@@ -145,13 +145,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         steps=(
             Step(
                 r"The weights are a Vandermonde matrix $V(t, k) = x_t^k$ between two "
-                r"positive diagonals, with nodes $x_t = \varepsilon^{-2t}$.",
+                r"positive diagonals, with nodes $x_t = \varepsilon^{-2t}$."
+                r" In symbols: $\varepsilon^{(k-t)^2} = \varepsilon^{t^2}\, x_t^k\, "
+                r"\varepsilon^{k^2}$.",
                 Equal(
                     e ** ((k - place) ** 2),
                     e ** (place**2) * (e ** (-2 * place)) ** k * e ** (k**2),
                 ),
-                shown=r"\varepsilon^{(k-t)^2} = \varepsilon^{t^2}\, x_t^k\, "
-                r"\varepsilon^{k^2}",
             ),
             Step(
                 r"The nodes $x_t = e^{2 \alpha t}$ grow with $t$: different targets "
@@ -161,10 +161,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"Newton's basis: $N_0 = 1$ and $N_{j+1}(X) = (X - x_j) N_j(X)$, so "
-                r"$X N_j = N_{j+1} + x_j N_j$. Let $X^k = \sum_{j \le k} c_{k,j} N_j$.",
+                r"$X N_j = N_{j+1} + x_j N_j$. Let $X^k = \sum_{j \le k} c_{k,j} N_j$."
+                r" In symbols: $X \sum_{j=0}^{k} c_{k,j} N_j = \sum_{j=0}^{k} c_{k,j} "
+                r"N_{j+1} + \sum_{j=0}^{k} x_j c_{k,j} N_j$.",
                 Equal(X * powers, grown + kept),
-                shown=r"X \sum_{j=0}^{k} c_{k,j} N_j = "
-                r"\sum_{j=0}^{k} c_{k,j} N_{j+1} + \sum_{j=0}^{k} x_j c_{k,j} N_j",
             ),
             Step(
                 r"Moved by one index, the first sum has coefficients $c_{k,j-1}$. So "
@@ -181,9 +181,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"multiples. So $V(i, k) = \sum_j N_j(x_i)\, c_{k,j}$ is a lower "
                 "triangular matrix times an upper triangular one with ones on its "
                 r"diagonal, and $\det V = \prod_j N_j(x_j) = \prod_{i<j} (x_j - x_i) "
-                r"> 0$. Hence $\det G > 0$ for any $n$ different targets.",
+                r"> 0$. Hence $\det G > 0$ for any $n$ different targets."
+                r" In symbols: $N_{j+1}(x_j) = (x_j - x_j)\, N_j(x_j) = 0$.",
                 Equal((x(j) - x(j)) * N(j), 0),
-                shown=r"N_{j+1}(x_j) = (x_j - x_j)\, N_j(x_j) = 0",
             ),
             Step(
                 r"Pixels for targets, $t_j = j$: the factor of a pair $i < j$.",
@@ -208,10 +208,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
             ),
             Step(
-                r"A check: the determinants of $G$ for $n = 2, 3, 4$, expanded.",
+                r"A check: the determinants of $G$ for $n = 2, 3, 4$, expanded."
+                r" In symbols: $\det G = \prod_{m=1}^{n-1} (1 - "
+                r"\varepsilon^{2m})^{n-m} \Big/ \prod_{t=0}^{n-1} Z_t$.",
                 Equal(Matrix(determinants), Matrix(closed)),
-                shown=r"\det G = \prod_{m=1}^{n-1} (1 - \varepsilon^{2m})^{n-m} \Big/ "
-                r"\prod_{t=0}^{n-1} Z_t",
             ),
             Step(
                 "Several axes: $G$ is a Kronecker product, and the product of two of "
@@ -228,34 +228,35 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "Two targets $t$, $t + a$ and two keys $k$, $k + b$: the ratio of both "
                 "products of the minor is below one, so every minor of size two is "
-                "positive.",
+                "positive."
+                r" In symbols: $\frac{G(t, k+b)\, G(t+a, k)}{G(t, k)\, G(t+a, k+b)} = "
+                r"\varepsilon^{2ab}$.",
                 Equal(
                     smoothed(t, k + b)
                     * smoothed(t + a, k)
                     / (smoothed(t, k) * smoothed(t + a, k + b)),
                     ratio,
                 ),
-                shown=r"\frac{G(t, k+b)\, G(t+a, k)}{G(t, k)\, G(t+a, k+b)} = "
-                r"\varepsilon^{2ab}",
             ),
             Step(
                 "A minor of any size whose keys are consecutive, from $l$ on, is a "
                 "Vandermonde determinant times a positive number, and positive. By "
                 "Fekete's criterion (classical) all minors are then positive: $G$ is "
-                "strictly totally positive.",
+                "strictly totally positive."
+                r" In symbols: $x_t^{l + k} = x_t^l\, x_t^k$.",
                 Equal(
                     e ** (-2 * place * (l + k)),
                     e ** (-2 * place * l) * e ** (-2 * place * k),
                 ),
-                shown=r"x_t^{l + k} = x_t^l\, x_t^k",
             ),
             Step(
                 "One query: heads at $n$ different shifts have different targets, so "
                 "their rows are a basis, and the right factors make up any row, the "
                 "one-hot ones too. Here a corner of three pixels and the targets "
-                "$-1, 0, 1$: the factors for the corner itself.",
+                "$-1, 0, 1$: the factors for the corner itself."
+                r" In symbols: $\sum_h c_h\, G(\Delta_h, k) = [k = 0] \quad (k = 0, "
+                r"1, 2)$.",
                 Equal(corner.T * solved, Matrix([1, 0, 0])),
-                shown=r"\sum_h c_h\, G(\Delta_h, k) = [k = 0] \quad (k = 0, 1, 2)",
             ),
             Step(
                 "All queries at once, on three pixels: no factors of heads at all five "
@@ -266,6 +267,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "root.",
                 PositiveBetween(_mismatch((1, 2, 2)), e, Integer(0), Integer(1)),
                 shown=r"\det\,(\text{six equations}) > 0 \quad (0 < \varepsilon < 1)",
+                where={r"\det\,(\text{six equations})": _mismatch((1, 2, 2))},
             ),
             Step(
                 "Nor can they let every pixel read itself, except where a polynomial "
@@ -276,6 +278,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"-\det\,(\text{six equations}) / p(\varepsilon) > 0 \quad "
                 r"(0 < \varepsilon < 1)",
+                where={
+                    r"\det\,(\text{six equations})": _mismatch((0, 1, 2)),
+                    r"p(\varepsilon)": ITSELF,
+                },
             ),
             Step(
                 r"... and $p$ does not vanish for $\varepsilon < 7/10$.",
@@ -297,7 +303,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     _common_root(3, 1) * _common_root(3, 2), e, Integer(0), Integer(1)
                 ),
                 shown=r"\operatorname{res}(P_0, P_1)\, \operatorname{res}(P_0, P_2) "
-                r"> 0 \quad (n = 3,\ 0 < \varepsilon < 1)",
+                r"> 0 \quad (0 < \varepsilon < 1)",
+                where={
+                    r"\operatorname{res}(P_0, P_1)": _common_root(3, 1),
+                    r"\operatorname{res}(P_0, P_2)": _common_root(3, 2),
+                },
             ),
             Step(
                 "Infinite and periodic grids, where every image of a pixel counts: "
@@ -314,19 +324,18 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "A circle of three pixels, with shortest distances, is nonsingular "
-                "too.",
-                Equal(circle.det(), ((1 - e) / (1 + 2 * e)) ** 2),
-                shown=r"\det\, \frac{1}{1 + 2\varepsilon} \begin{pmatrix} 1 & "
+                "too."
+                r" In symbols: $\det\, \frac{1}{1 + 2\varepsilon} \begin{pmatrix} 1 & "
                 r"\varepsilon & \varepsilon \\ \varepsilon & 1 & \varepsilon \\ "
-                r"\varepsilon & \varepsilon & 1 \end{pmatrix} = "
-                r"\left(\frac{1 - \varepsilon}{1 + 2\varepsilon}\right)^2",
+                r"\varepsilon & \varepsilon & 1 \end{pmatrix} = \left(\frac{1 - "
+                r"\varepsilon}{1 + 2\varepsilon}\right)^2$.",
+                Equal(circle.det(), ((1 - e) / (1 + 2 * e)) ** 2),
             ),
         ),
         controls=(
             Control(
-                "Two heads with one target.",
+                r"Two heads with one target. In symbols: $\det G > 0$.",
                 Positive(Matrix([_weights(0)[:2], _weights(0)[:2]]).det()),
-                shown=r"\det G > 0",
             ),
             Control(
                 "The cross ratio with half the exponent.",

@@ -149,6 +149,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 + a * w, r"\beta": a * w / 2},
             ),
             Step(
                 "With inputs from $-B$ to $B$ a token can be raised by $2B$, from all "
@@ -186,24 +187,23 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "tokens. It removes what all tokens share, so raising all channels of "
                 "all tokens moves all outputs alike, by $s$. Then the targets "
                 r"$y_0, y_1$ and $y_2, y_3$ at two queries, before and after, tell how "
-                "large four errors are together, ...",
+                "large four errors are together, ..."
+                r" ($e_0 - e_1 - e_2 + e_3 = -\left((y_3 - y_2) - (y_1 - y_0)\right)$)",
                 Equal(
                     e0 - e1 - e2 + e3,
                     -((targets[3] - targets[2]) - (targets[1] - targets[0])),
                 ),
-                shown=r"e_0 - e_1 - e_2 + e_3 = "
-                r"-\left((y_3 - y_2) - (y_1 - y_0)\right)",
             ),
             Step(
-                r"... and that the largest of them is at least a quarter, $\kappa$.",
+                r"... and that the largest of them is at least a quarter, $\kappa$."
+                r" In symbols: $e_0^2 + e_1^2 + e_2^2 + e_3^2 - 4\kappa^2 = "
+                r"\tfrac{1}{4} \left((e_0 + e_1)^2 + (e_0 + e_2)^2 + (e_0 - e_3)^2 + "
+                r"(e_1 - e_2)^2 + (e_1 + e_3)^2 + (e_2 + e_3)^2\right) \ge 0$.",
                 Nonnegative(
                     sum(error**2 for error in errors) - 4 * quarter**2,
                     ((e0 + e1) ** 2 + (e0 + e2) ** 2 + (e0 - e3) ** 2) / 4
                     + ((e1 - e2) ** 2 + (e1 + e3) ** 2 + (e2 + e3) ** 2) / 4,
                 ),
-                shown=r"e_0^2 + e_1^2 + e_2^2 + e_3^2 - 4\kappa^2 = \tfrac{1}{4} "
-                r"\left((e_0 + e_1)^2 + (e_0 + e_2)^2 + (e_0 - e_3)^2 + (e_1 - e_2)^2 "
-                r"+ (e_1 + e_3)^2 + (e_2 + e_3)^2\right) \ge 0",
             ),
         ),
         controls=(

@@ -94,11 +94,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"- i'$ the pixel $b + j$ lies before the patch $m + 2$.",
                 Positive(-place(pixel=width - 1 - less, read=r - short, patches=m + 2)),
                 shown=r"(m + 2)\,P - (b + j) = c + 1 + i + i' > 0",
+                where={"b": width - 1 - less, "j": r - short},
             ),
             Step(
                 r"None before $D = -(m + 1)$ either; here $j = -r + i'$.",
                 Nonnegative(place(pixel=b, read=-r + short, patches=-(m + 1))),
                 shown=r"b + j + (m + 1)\,P = c + b + i' \ge 0",
+                where={"j": short - r},
             ),
             Step(
                 "Both are seen: the last pixel of a patch finds, by its last tap, "
@@ -117,12 +119,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"tap $PD$, which the kernel has for $|D| \le m$; here $|D| = m - i$.",
                 Positive(r - (m - less) * width, less * width + e + 1),
                 shown=r"r - P\,|D| = i P + e + 1 > 0",
+                where={"|D|": m - less},
             ),
             Step(
-                r"The largest $D$ is $r / P$, rounded up, ...",
+                r"The largest $D$ is $r / P$, rounded up, ..."
+                r" ($\left\lceil \frac{(2r + 1) - 1}{2P} \right\rceil = \left\lceil "
+                r"\frac{mP + e + 1}{P} \right\rceil = m + 1$)",
                 Rounded(at(reach, 2 * r + 1), m + 1),
-                shown=r"\left\lceil \frac{(2r + 1) - 1}{2P} \right\rceil = "
-                r"\left\lceil \frac{mP + e + 1}{P} \right\rceil = m + 1",
             ),
             Step(
                 "... and $D$ runs over that many on both sides and zero: heads that "
@@ -142,6 +145,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"$P - r = c \ge 0$, ...",
                 Nonnegative((width - r).subs(m, 0)),
                 shown=r"P - (e + 1) = c \ge 0",
+                where={"P": width},
             ),
             Step(
                 "... and for $m = n + 1$ it is not.",
@@ -151,10 +155,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "Even kernels, with $r$ taps before the middle and $r + 1$ after it "
                 "($K = 2r + 2$): the same formula rounds the larger reach. Here "
-                "$r = mP + e$.",
+                "$r = mP + e$."
+                r" In symbols: $\left\lceil \frac{(2r + 2) - 1}{2P} \right\rceil = "
+                r"\left\lceil \frac{2 (mP + e) + 1}{2P} \right\rceil = m + 1$.",
                 Rounded(at(reach, 2 * r), m + 1),
-                shown=r"\left\lceil \frac{(2r + 2) - 1}{2P} \right\rceil = "
-                r"\left\lceil \frac{2 (mP + e) + 1}{2P} \right\rceil = m + 1",
             ),
         ),
         controls=(
@@ -169,11 +173,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Rounded(at(2 * floor((K - 1) / (2 * P)) + 1, 2 * r + 1), 2 * m + 3),
                 shown=r"2 \left\lfloor \frac{(2r + 1) - 1}{2P} \right\rfloor + 1 = "
                 r"2\,(m + 1) + 1",
+                where={"r": r},
             ),
             Control(
                 "Three patches along an axis for a kernel of $2P + 2$ taps.",
                 Equal(count.subs(K, 2 * P + 2), 3),
                 shown=r"2 \left\lceil \frac{(2P + 2) - 1}{2P} \right\rceil + 1 = 3",
+                where={"P": P},
             ),
             Control(
                 "Every pixel sees the last patch: the first pixel of a patch, by its "
@@ -182,6 +188,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"0 + r - (m + 1)\,P \ge 0",
             ),
         ),
+        notation={"P": width, "r": r},
         scope="Any sizes of kernels and patches, any number of axes.",
         formulas=formulas,
         remarks=(

@@ -110,9 +110,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
             ),
             Step(
-                "At the center the score is zero.",
+                "At the center the score is zero."
+                r" In symbols: $-\alpha\,\|\Delta - \Delta\|^2 = 0$.",
                 Equal(score[3].subs(at_center), 0),
-                shown=r"-\alpha\,\|\Delta - \Delta\|^2 = 0",
             ),
             Step(
                 "Off the center by $e$ it is never above zero.",

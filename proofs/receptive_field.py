@@ -116,15 +116,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "Let the unseen pixels hold $B$ with the signs of their weights, "
                 "$W = (-1)^{e} h^2$, and then $-B$; nothing else changes. The "
-                "convolution changes by twice the bound, the layer not at all.",
+                "convolution changes by twice the bound, the layer not at all."
+                r" In symbols: $\sum_{c,p} (-1)^{e} h^2 \left((-1)^{e} B - (-(-1)^{e} "
+                r"B)\right) = 2B \sum_{c,p} h^2$.",
                 Equal(
                     (unseen - unseen.replace(x, lambda *at: -x(*at)))
                     .xreplace({x(c, p): B * signed})
                     .xreplace(weights),
                     2 * bound.xreplace(weights),
                 ),
-                shown=r"\sum_{c,p} (-1)^{e} h^2 \left((-1)^{e} B - "
-                r"(-(-1)^{e} B)\right) = 2B \sum_{c,p} h^2",
             ),
             Step(
                 r"One output $y$ for two that should be $y_0$ and $y_1 = y_0 - "
@@ -136,6 +136,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - 2 * z, r"\beta": z},
             ),
             Step(
                 "A layer that computes the rest errs by what falls on unseen pixels; "
@@ -174,13 +175,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"the two as exchanging $B$ and $-B$ shows. With the median of the "
                 r"weights for $z$ all pixels are in such pairs, but for one that has "
                 r"$W_p = z$ if their number is odd: with $|W_p - z|$ for $|W_p|$ the "
-                "bound is attained again.",
+                "bound is attained again."
+                r" In symbols: $\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = "
+                r"B\,(h^2 + t) = B\,\left(|A - z| + |D - z|\right)$.",
                 Equal(
                     exchanged.subs(C, 1).doit().subs(pair),
                     bound.subs({C: 1, P: 2}).doit().subs(left),
                 ),
-                shown=r"\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = B\,(h^2 + t) = "
-                r"B\,\left(|A - z| + |D - z|\right)",
             ),
             Step(
                 "Along one axis the output at place $i$ of a window reads from "

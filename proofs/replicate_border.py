@@ -152,6 +152,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(above.subs({X: first, Y: ratio}), upper),
                 shown=r"\frac{x}{1 + x - y} = \frac{\varepsilon^{2m+1}}"
                 r"{1 + \varepsilon^{2m+1} - \varepsilon^{2m+3}}",
+                where={"x": first, "y": ratio},
             ),
             Step(
                 r"It is below $x = \varepsilon^{2m+1}$, the weight of the runner-up: "
@@ -174,6 +175,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(below.subs(X, first), lower),
                 shown=r"\frac{x}{1 + x} = "
                 r"\frac{\varepsilon^{2m+1}}{1 + \varepsilon^{2m+1}}",
+                where={"x": first},
             ),
             Step(
                 r"Divided by $\varepsilon^{2m+1}$ the leak lies between $1/(1 + x)$ "
@@ -232,9 +234,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Control(
                 "The lower bound taken for an upper one: it leaves out the third "
-                r"pixel, here at $\varepsilon = 1/2$, $m = 1$, $N = 2$.",
+                r"pixel, here at $\varepsilon = 1/2$, $m = 1$, $N = 2$."
+                r" In symbols: $\frac{x}{1 + x} \ge \lambda$.",
                 Nonnegative((lower - leak).subs(example).doit()),
-                shown=r"\frac{x}{1 + x} \ge \lambda",
             ),
             Control(
                 "The lower bound on an axis of one pixel, where nothing can leak.",

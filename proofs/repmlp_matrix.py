@@ -114,9 +114,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         steps=(
             Step(
                 "What a tap reads is a sum over the image: pixel $b$ of $b + b' + 1$ "
-                "if there is one, ...",
+                "if there is one, ..."
+                r" ($\sum_{j=0}^{b+b'} x_j\, [j = b] = x_b$)",
                 Equal(Sum(X(j) * KroneckerDelta(j, b), (j, 0, b + after)).doit(), X(b)),
-                shown=r"\sum_{j=0}^{b+b'} x_j\, [j = b] = x_b",
             ),
             Step(
                 "... and zero off the image, here $b$ pixels beyond the last one and "
@@ -130,20 +130,20 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "So the convolution is linear, with one number for each output and "
-                "pixel.",
+                "pixel."
+                r" In symbols: $\sum_{u=0}^{K-1} W_u \sum_{j=0}^{N-1} x_j\, [\,j = s "
+                r"p + d u - a\,] = \sum_{j=0}^{N-1} \mathrm{FC}_{p,j}\, x_j$.",
                 Equal(
                     Sum(W(u) * pixels(X(j) * KroneckerDelta(j, reads)), (u, 0, K - 1)),
                     pixels(entry.subs(k, j) * X(j)),
                 ),
-                shown=r"\sum_{u=0}^{K-1} W_u \sum_{j=0}^{N-1} x_j\, [\,j = s p + d u - "
-                r"a\,] = \sum_{j=0}^{N-1} \mathrm{FC}_{p,j}\, x_j",
             ),
             Step(
                 "A matrix $E$ is known by what it makes of the basis: its column $b$ "
                 "is $E e_b$. So the matrix of the convolution is the convolution of "
-                "the identity, and there is no other.",
+                "the identity, and there is no other."
+                r" In symbols: $\sum_{j=0}^{b+b'} E_{p,j}\, [j = b] = E_{p,b}$.",
                 Equal(basis(b + after + 1, b).doit(), E(p, b)),
-                shown=r"\sum_{j=0}^{b+b'} E_{p,j}\, [j = b] = E_{p,b}",
             ),
             Step(
                 "Two taps of an output read different pixels, as $d$ is not zero.",
@@ -151,41 +151,42 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"Where tap $b$ of $b + b' + 1$ reads, the entry is its weight alone: "
-                "a fully connected layer holds each tap once a row.",
+                "a fully connected layer holds each tap once a row."
+                r" In symbols: $\mathrm{FC}_{p,\, s p + d b - a} = \sum_{u=0}^{b+b'} "
+                r"W_u\, [\,d b = d u\,] = W_b$.",
                 Equal(
                     Sum(hit(b - 1 - i), (i, 0, b - 1))
                     + hit(b)
                     + Sum(hit(b + 1 + i), (i, 0, after - 1)),
                     W(b),
                 ),
-                shown=r"\mathrm{FC}_{p,\, s p + d b - a} = \sum_{u=0}^{b+b'} W_u\, "
-                r"[\,d b = d u\,] = W_b",
             ),
             Step(
                 "More axes, each with its own stride, dilation and padding: with "
                 "pixels and taps numbered through, a tap at $(u_1, u_2)$ reads a pixel "
-                "if it reads its place along each axis. Here two.",
+                "if it reads its place along each axis. Here two."
+                r" In symbols: $\sum_u W_u \sum_j x_j \prod_{i=1}^{2} [\,j_i = s_i "
+                r"p_i + d_i u_i - a_i\,] = \sum_j \Big(\sum_u W_u \prod_{i=1}^{2} "
+                r"[\,j_i = s_i p_i + d_i u_i - a_i\,]\Big)\, x_j$.",
                 Equal(
                     Sum(W(u) * pixels(X(j) * row * column), (u, 0, K - 1)),
                     pixels(Sum(W(u) * row * column, (u, 0, K - 1)) * X(j)),
                 ),
-                shown=r"\sum_u W_u \sum_j x_j \prod_{i=1}^{2} [\,j_i = s_i p_i + d_i "
-                r"u_i - a_i\,] = \sum_j \Big(\sum_u W_u \prod_{i=1}^{2} [\,j_i = s_i "
-                r"p_i + d_i u_i - a_i\,]\Big)\, x_j",
             ),
             Step(
                 "Channels are numbered with the pixels, and each pair of an output and "
                 "an input channel has its block. With groups, channel $g' C + c$ is "
                 "channel $c$ of group $g'$, and all blocks between groups are zero: "
                 "$g$ groups before and $r$ after one's own (induction on $r$). A layer "
-                "with as many groups holds the rest.",
+                "with as many groups holds the rest."
+                r" In symbols: $\sum_{g'=0}^{g+r} [g = g'] \sum_{c,j} "
+                r"\mathrm{FC}_{c,j}\, x_{g'C+c,\,j} = \sum_{c,j} \mathrm{FC}_{c,j}\, "
+                r"x_{gC+c,\,j}$.",
                 ByInduction(
                     Sum(KroneckerDelta(g, group) * everyone, (group, 0, g + later)),
                     shared,
                     later,
                 ),
-                shown=r"\sum_{g'=0}^{g+r} [g = g'] \sum_{c,j} \mathrm{FC}_{c,j}\, "
-                r"x_{g'C+c,\,j} = \sum_{c,j} \mathrm{FC}_{c,j}\, x_{gC+c,\,j}",
             ),
             Step(
                 "A normaliser after the convolution is a factor for each row and a "
@@ -206,14 +207,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         ),
         controls=(
             Control(
-                "The matrix transposed; three taps, dilation two, padding one.",
+                "The matrix transposed; three taps, dilation two, padding one."
+                r" In symbols: $\mathrm{FC}_{p,k} = \mathrm{FC}_{k,p}$.",
                 Equal(small(), small().subs({p: k, k: p}, simultaneous=True)),
-                shown=r"\mathrm{FC}_{p,k} = \mathrm{FC}_{k,p}",
             ),
             Control(
-                "The kernel turned around.",
+                "The kernel turned around."
+                r" In symbols: $\mathrm{FC}_{p,k} = \sum_{u=0}^{2} W_{2-u}\, [k = p + "
+                r"2u - 1]$.",
                 Equal(small(), small(turned=True)),
-                shown=r"\mathrm{FC}_{p,k} = \sum_{u=0}^{2} W_{2-u}\, [k = p + 2u - 1]",
             ),
             Control(
                 "Stride and dilation exchanged.",

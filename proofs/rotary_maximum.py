@@ -141,6 +141,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     expand_trig(q.dot(_turn(n - m) * k)),
                 ),
                 shown=r"R_a q \cdot R_b k = q \cdot R_{b-a} k",
+                where={
+                    r"R_a q \cdot R_b k": (_turn(m) * q).dot(_turn(n) * k),
+                    r"q \cdot R_{b-a} k": q.dot(_turn(n - m) * k),
+                },
             ),
             Step(
                 r"With the biases of the head that is a cosine of $\delta - \Delta$ "
@@ -151,15 +155,22 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta} (1, 0) "
                 r"= \cos\,((k - m - \Delta)\,\theta)",
+                where={
+                    r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta} (1, 0)": (
+                        asked.dot(looked * one)
+                    ),
+                    "k": n,
+                    r"\theta": angle,
+                },
             ),
             Step(
                 r"Sinusoids: the encoding of $m + \Delta$ is that of $m$, turned the "
-                "other way round, so a head knows it by a linear map, ...",
+                "other way round, so a head knows it by a linear map, ..."
+                r" ($R_{-\Delta\theta}\, p_m = p_{m+\Delta}$)",
                 Equal(
                     moved.applyfunc(expand_trig),
                     _encoding(m + Delta).applyfunc(lambda e: expand_trig(e.expand())),
                 ),
-                shown=r"R_{-\Delta\theta}\, p_m = p_{m+\Delta}",
             ),
             Step(
                 "... and its inner product with the encoding of the key is the same "
@@ -169,6 +180,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
                 shown=r"p_{m+\Delta} \cdot p_k = \cos\,((k - m - \Delta)\,\theta)",
+                where={
+                    r"p_{m+\Delta} \cdot p_k": _encoding(m + Delta).dot(_encoding(n)),
+                    "k": n,
+                    r"\theta": angle,
+                },
             ),
             Step(
                 "At the center the score is $F$. Elsewhere it is behind by a sum over "
@@ -191,6 +207,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"The first of the usual frequencies is one.",
                 Equal(frequency.subs(f, 0), 1),
                 shown=r"\theta_0 = 10000^{-2 \cdot 0 / d} = 1",
+                where={r"\theta_0": frequency.subs(f, 0)},
             ),
             Step(
                 r"A whole number $t \ne 0$ is no multiple of $2\pi$: not $0$, and not "
@@ -215,6 +232,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     f"{FEW} frequencies fall by more.",
                     gaps(dimension),
                     shown=rf"{low / 1000} < \gamma_{{{dimension}}} < {high / 1000}",
+                    where={
+                        rf"\gamma_{{{dimension}}}": behind(
+                            dimension, dimension // 2, nearest
+                        )
+                    },
                 )
                 for dimension, (nearest, low, high) in GAPS.items()
             ),
@@ -228,6 +250,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "Query and key turned opposite ways: the score is not relative.",
                 Equal((_turn(m) * q).dot(_turn(-n) * k), q.dot(_turn(n - m) * k)),
                 shown=r"R_a q \cdot R_{-b} k = q \cdot R_{b-a} k",
+                where={
+                    r"R_a q \cdot R_{-b} k": (_turn(m) * q).dot(_turn(-n) * k),
+                    r"q \cdot R_{b-a} k": q.dot(_turn(n - m) * k),
+                },
             ),
             Control(
                 r"Frequencies that are multiples of $2\pi$: whole numbers are told "
@@ -236,10 +262,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 shown=r"1 - \cos 2\pi t > 0",
             ),
             Control(
-                "The least fall of a head of dimension 8 is at the next token.",
+                "The least fall of a head of dimension 8 is at the next token."
+                r" In symbols: $\sum_{f=0}^{3} (1 - \cos \theta_f) < \sum_{f=0}^{3} "
+                r"(1 - \cos 63\,\theta_f)$.",
                 Below(behind(8, 4, 1), behind(8, 4, 63)),
-                shown=r"\sum_{f=0}^{3} (1 - \cos \theta_f) < "
-                r"\sum_{f=0}^{3} (1 - \cos 63\,\theta_f)",
             ),
         ),
         scope="Any number of frequencies, all positions; the usual frequencies for "

@@ -45,10 +45,11 @@ FORMULAS = {
 }
 
 
-def _hundredths(constant: Expr, low: int, name: str) -> tuple[Below, str]:
+def _hundredths(constant: Expr, low: int, name: str) -> tuple[Every, str]:
     """Claim that a constant lies between a number of hundredths and the next."""
     shown = f"{low / 100:.2f} < {name} < {(low + 1) / 100:.2f}"
-    return Below((200 * constant - 2 * low - 1) ** 2, Integer(1)), shown
+    ends = Rational(low, 100), Rational(low + 1, 100)
+    return Every([Below(ends[0], constant), Below(constant, ends[1])]), shown
 
 
 def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
@@ -152,6 +153,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 Equal(soon / (1 + soon), u),
                 shown=r"\frac{2d\varepsilon}{1 + 2d\varepsilon} = u \quad "
                 r"\text{at}\quad \varepsilon = \frac{u}{2d\,(1 - u)}",
+                where={r"\varepsilon": exp(-earliest)},
             ),
             Step(
                 "The three strengths lie close together: their gap tends to zero with "
@@ -160,14 +162,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     Equal(exp(latest - earliest), ratio),
                     Tends(log(ratio), u, S.Zero, S.Zero),
                 ]),
-                shown=r"\lim_{u \to 0} \ln((1 + u)/(1 - u)) = 0",
             ),
             Step(
                 "and grows at most three times as fast as $u$, which is $1/(2 + t)$ "
-                r"with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$.",
+                r"with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$."
+                r" In symbols: $3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln((1 + u)/(1 - "
+                r"u)) = 3 - \frac{2}{1 - u^2} \ge 0$.",
                 Nonnegative((3 - parting).subs(u, 1 / (2 + t))),
-                shown=r"3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln((1 + u)/(1 - u)) = 3 "
-                r"- \frac{2}{1 - u^2} \ge 0 \quad (0 < u \le 1/2)",
             ),
             *(
                 Step(
@@ -192,7 +193,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"and the tie goes to zero, which is even. $\varepsilon$, and with it "
                 "every other weight, rounds to zero from here on:",
                 Equal(exp(-underflow), n * u),
-                shown=r"\alpha = -\ln(nu)",
+                shown=r"e^{-(-\ln(nu))} = nu",
             ),
             *(
                 Step(
@@ -212,7 +213,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 r"Saturation comes first whenever $2dn < 1$, by $-\ln(2dn)$ whatever "
                 r"$u$: in two axes of float32 by $124 \ln 2$, nearly 86.",
                 Equal(exp(saturation - underflow), 2 * d * n),
-                shown=r"\ln(2d/u) - (-\ln(nu)) = \ln(2dn)",
+                shown=r"e^{\ln(2d/u) - (-\ln(nu))} = 2dn",
             ),
             Step(
                 r"$\alpha = 46$ is quoted as where float32 underflows. It does not: "

@@ -132,21 +132,22 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 "So the weighted mean of any values $X$ can be taken along one axis "
                 "after the other: $H + W$ products for a pixel instead of $HW$, if all "
-                "targets of a grid are wanted.",
+                "targets of a grid are wanted."
+                r" In symbols: $\sum_i \sum_j R(t_1, i)\, C(t_2, j)\, X(i, j) = "
+                r"\sum_j C(t_2, j) \sum_i R(t_1, i)\, X(i, j)$.",
                 Equal(
                     rows(columns(factor(t1, i, H) * factor(t2, j, W) * X(i, j))),
                     columns(
                         factor(t2, j, W) * rows(factor(t1, i, H) * X(i, j)),
                     ),
                 ),
-                shown=r"\sum_i \sum_j R(t_1, i)\, C(t_2, j)\, X(i, j) = "
-                r"\sum_j C(t_2, j) \sum_i R(t_1, i)\, X(i, j)",
             ),
             Step(
                 "Conversely, if probabilities are products $P(i, j) = u(i)\\,v(j)$, "
-                "then over the four corners of any rectangle they balance.",
+                "then over the four corners of any rectangle they balance."
+                r" In symbols: $P(k_1, k_2)\, P(k'_1, k'_2) = P(k_1, k'_2)\, P(k'_1, "
+                r"k_2)$.",
                 Equal(u(k1) * v(k2) * u(far1) * v(far2), balance),
-                shown=r"P(k_1, k_2)\, P(k'_1, k'_2) = P(k_1, k'_2)\, P(k'_1, k_2)",
             ),
             Step(
                 "Pixels of the canvas have probabilities above zero, others have "
@@ -154,13 +155,14 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "two are on the canvas as well: it is a set of rows times a set of "
                 "columns. There, scores $s$ balance if and only if the exponent "
                 "below is zero for all corners. Hold $k'$ fixed: then $s$ is a sum "
-                "over the axes.",
+                "over the axes."
+                r" In symbols: $\frac{P(k_1, k_2)\, P(k'_1, k'_2)}{P(k_1, k'_2)\, "
+                r"P(k'_1, k_2)} = e^{s(k_1, k_2) + s(k'_1, k'_2) - s(k_1, k'_2) - "
+                r"s(k'_1, k_2)}$.",
                 Equal(
                     exp(s(k1, k2)) * exp(s(far1, far2)) / Z**2,
                     exp(minor(s)) * exp(s(k1, far2)) * exp(s(far1, k2)) / Z**2,
                 ),
-                shown=r"\frac{P(k_1, k_2)\, P(k'_1, k'_2)}{P(k_1, k'_2)\, P(k'_1, k_2)}"
-                r" = e^{s(k_1, k_2) + s(k'_1, k'_2) - s(k_1, k'_2) - s(k'_1, k_2)}",
             ),
             Step(
                 r"A mixed term $\beta\,\delta_1\delta_2$ fails it: the exponent is "

@@ -146,12 +146,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"... that is by the first whole number with $d^2 \ge 64 \cdot 2^j$, "
-                r"here for $j = 0, \dots, 7$.",
+                r"here for $j = 0, \dots, 7$."
+                r" In symbols: $\lceil 8 \cdot 2^{j/2} \rceil = 8, 12, 16, 23, 32, "
+                r"46, 64, 91$.",
                 Equal(
                     Matrix([[ceiling(begins.subs(j, i)) for i in range(8)]]),
                     Matrix([[8, 12, 16, 23, 32, 46, 64, 91]]),
                 ),
-                shown=r"\lceil 8 \cdot 2^{j/2} \rceil = 8, 12, 16, 23, 32, 46, 64, 91",
             ),
             Step(
                 "Distances from eight on are in buckets from $8$ on, ...",
@@ -200,10 +201,10 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "Their contents $a$ and $b$ change places: content scores and values "
-                "move along, and the bias is the same. Nothing changes for the query.",
+                "move along, and the bias is the same. Nothing changes for the query."
+                r" In symbols: $e^{s(b) + t(u)}\, v(b) + e^{s(a) + t(u)}\, v(a) = "
+                r"e^{s(a) + t(u)}\, v(a) + e^{s(b) + t(u)}\, v(b)$.",
                 Equal(exchanged(apart(attended)), apart(attended)),
-                shown=r"e^{s(b) + t(u)}\, v(b) + e^{s(a) + t(u)}\, v(a) = "
-                r"e^{s(a) + t(u)}\, v(a) + e^{s(b) + t(u)}\, v(b)",
             ),
             Step(
                 "A convolution notices: by so much its output changes.",
@@ -225,17 +226,18 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\gamma^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - w, r"\gamma": w / 2},
             ),
             Step(
                 r"A kernel of reach eight has $A = W_8 \ne 0$ and $D = W_9 = 0$: with "
                 r"$X = 1$, $Y = -1$ every setting errs by $|W_8|$ or more, if the "
                 "pixels $q + 8$ and $q + 9$ are both on the image, that is on images "
-                "of ten pixels or more.",
+                "of ten pixels or more."
+                r" In symbols: $\tfrac{1}{2}\,|(W_8 - 0)(1 + 1)| = |W_8|$.",
                 Equal(
                     bound.subs(C, 1).doit().subs({D(1): 0, A(1): a, X(1): 1, Y(1): -1}),
                     Abs(a),
                 ),
-                shown=r"\tfrac{1}{2}\,|(W_8 - 0)(1 + 1)| = |W_8|",
             ),
             Step(
                 "The exception: $g$ keys of one bucket that should weigh alike, or of "

@@ -162,6 +162,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - w, r"\beta": w / 2},
             ),
             Step(
                 "It is above zero for every tap that differs: with $X = B$ and "

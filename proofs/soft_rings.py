@@ -127,13 +127,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "One term tells neighbours apart; here the sums have $L + 1$ and $L$ "
-                "terms.",
+                "terms."
+                r" In symbols: $T_k - T_{k+1} = b_k$.",
                 ByInduction(
                     Sum(b(k + j), (j, 0, L)) - Sum(b(k + 1 + j), (j, 0, L - 1)),
                     b(k),
                     L,
                 ),
-                shown=r"T_k - T_{k+1} = b_k",
             ),
             Step(
                 r"What the heads give together to the pixel at $i$ from the target is "
@@ -152,13 +152,13 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"In that sum the terms $j$ and $2i - 1 - j$ cancel. So $S_i = 0$ for "
-                r"$i \ne 0$.",
+                r"$i \ne 0$."
+                r" In symbols: $\varepsilon^{-2i(2i-1-j)}\, b_{2i-1-j} = "
+                r"-\varepsilon^{-2ij}\, b_j$.",
                 Equal(
                     (e ** (-2 * i * n) * TERM).subs(n, 2 * i - 1 - j),
                     -(e ** (-2 * i * n) * TERM).subs(n, j),
                 ),
-                shown=r"\varepsilon^{-2i(2i-1-j)}\, b_{2i-1-j} = "
-                r"-\varepsilon^{-2ij}\, b_j",
             ),
             Step(
                 r"$S_0 = \sum_j T_{|j|}$ has $b_n$ once for each $|j| \le n$: it is "
@@ -172,24 +172,24 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step(
                 r"The terms of $T_k$ fall for $k \ge 0$, each $\varepsilon^{2(n+1)}$ "
                 r"times the one before, so $|T_k| \le \varepsilon^{k(k+1)}$ (Leibniz) "
-                r"and $|a_k| \le \varepsilon^k / E$, ...",
+                r"and $|a_k| \le \varepsilon^k / E$, ..."
+                r" ($\frac{b_{n+1}}{b_n} = -\varepsilon^{2(n+1)}, \qquad "
+                r"\varepsilon^{-k^2} \varepsilon^{k(k+1)} = \varepsilon^k$)",
                 Every([
                     Equal(beyond.subs(late, late + 1) / beyond, -(e ** (2 * late + 2))),
                     Equal(e ** (-(k**2)) * e ** (k * (k + 1)), e**k),
                 ]),
-                shown=r"\frac{b_{n+1}}{b_n} = -\varepsilon^{2(n+1)}, \qquad "
-                r"\varepsilon^{-k^2} \varepsilon^{k(k+1)} = \varepsilon^k",
             ),
             Step(
                 r"... and $a_k = (-\varepsilon)^k (1 - \dots) / E$: the first terms, "
-                "with three of each series.",
+                "with three of each series."
+                r" In symbols: $a_0 = 1 + 2\varepsilon^2 + \dots, \quad a_1 = "
+                r"-\varepsilon - 3\varepsilon^3 - \dots, \quad a_2 = \varepsilon^2 + "
+                r"3\varepsilon^4 + \dots$.",
                 Every([
                     Tends(together(next_order(ring)), e, Integer(0), Integer(value))
                     for ring, value in ((0, 2), (1, 3), (2, 3))
                 ]),
-                shown=r"a_0 = 1 + 2\varepsilon^2 + \dots, \quad a_1 = -\varepsilon - "
-                r"3\varepsilon^3 - \dots, \quad a_2 = \varepsilon^2 + "
-                r"3\varepsilon^4 + \dots",
             ),
             Step(
                 r"$m$ rings leave $r_i = -\sum_{|j| > m} a_j \varepsilon^{(i-j)^2}$, "
@@ -203,17 +203,17 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"With both sides, $\sum_{|j| > m} |a_j| \le 2\,\varepsilon^{m+1} / "
-                r"((1 - \varepsilon) E)$, and the bound follows.",
+                r"((1 - \varepsilon) E)$, and the bound follows."
+                r" In symbols: $Z \cdot \frac{2\,\varepsilon^{m+1}}{(1 - "
+                r"\varepsilon)\, E} = \frac{2\,\varepsilon^{m+1}\, \big(1 + 2 "
+                r"\sum_{n=1}^{M} \varepsilon^{n^2}\big)}{(1 - \varepsilon) "
+                r"\sum_{n=0}^{M} (2n + 1)\, b_n} \quad (M \to \infty)$.",
                 Equal(
                     bound,
                     (1 + 2 * Sum(e ** (n**2), (n, 1, M)))
                     * (2 * e ** (m + 1) / (1 - e))
                     / Sum((2 * n + 1) * TERM, (n, 0, M)),
                 ),
-                shown=r"Z \cdot \frac{2\,\varepsilon^{m+1}}{(1 - \varepsilon)\, E} = "
-                r"\frac{2\,\varepsilon^{m+1}\, \big(1 + 2 \sum_{n=1}^{M} "
-                r"\varepsilon^{n^2}\big)}{(1 - \varepsilon) \sum_{n=0}^{M} (2n + 1)\, "
-                r"b_n} \quad (M \to \infty)",
             ),
             Step(
                 r"The leading constant: all but the two numbers $a_{\pm(m+1)}$ at "
@@ -234,14 +234,15 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "The same from the truncated kernels themselves, for no ring, one and "
-                r"two: up to the order $\varepsilon^{m+1}$ nothing is left but that.",
+                r"two: up to the order $\varepsilon^{m+1}$ nothing is left but that."
+                r" In symbols: $r^{(m)}_i = (-1)^m\, \varepsilon^{m+1}\, [\,|i| = m + "
+                r"1\,] + O(\varepsilon^{m+2}) \quad (m = 0, 1, 2;\ 0 \le i \le m + "
+                r"3)$.",
                 Every([
                     leaves(rings, place, (-1) ** rings * int(place == rings + 1))
                     for rings in range(3)
                     for place in range(rings + 4)
                 ]),
-                shown=r"r^{(m)}_i = (-1)^m\, \varepsilon^{m+1}\, [\,|i| = m + 1\,] + "
-                r"O(\varepsilon^{m+2}) \quad (m = 0, 1, 2;\ 0 \le i \le m + 3)",
             ),
             Step(
                 r"More axes: the factors multiply, and so do what they give, $\delta + "
@@ -269,18 +270,20 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
         controls=(
             Control(
                 "Factors that do not change their sign: one ring then leaves the first "
-                "order.",
+                "order."
+                r" In symbols: $\lim_{\varepsilon \to 0} r^{(1)}_1 / \varepsilon^2 = "
+                r"0$.",
                 leaves(1, 1, 0, sign=-1),
-                shown=r"\lim_{\varepsilon \to 0} r^{(1)}_1 / \varepsilon^2 = 0",
             ),
             Control(
                 "Half the constant.",
                 Tends(2 * (1 - e ** (2 * (m + 2))), e, Integer(0), Integer(1)),
             ),
             Control(
-                "A sum about zero instead of minus one half.",
+                "A sum about zero instead of minus one half."
+                r" In symbols: $(-1)^{-n} \varepsilon^{-n(1-n)} = -(-1)^n "
+                r"\varepsilon^{n(n+1)}$.",
                 Equal(*(s.subs(e, 1 / (1 + past)) for s in (TERM.subs(n, -n), -TERM))),
-                shown=r"(-1)^{-n} \varepsilon^{-n(1-n)} = -(-1)^n \varepsilon^{n(n+1)}",
             ),
             Control(
                 "The constant does not depend on the number of axes.",

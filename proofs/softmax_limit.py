@@ -123,9 +123,9 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "In general $1 - e^{-x}$ is zero at $x = 0$ and rises. So each term is "
-                r"$e^{-\alpha h_k} = 1 - s_k$ with $s_k \ge 0$.",
+                r"$e^{-\alpha h_k} = 1 - s_k$ with $s_k \ge 0$."
+                r" In symbols: $\frac{d}{dx}\left(1 - e^{-x}\right) = e^{-x} > 0$.",
                 Positive(diff(1 - exp(-x), x)),
-                shown=r"\frac{d}{dx}\left(1 - e^{-x}\right) = e^{-x} > 0",
             ),
             Step(
                 r"Hence $R \le r\,e^{-\alpha\gamma}$.",
@@ -169,10 +169,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             Step("All other keys together tend to zero.", Tends(missed, alpha, oo, 0)),
             Step(
                 r"How strong is enough: the bound on what is missed is $\tau$ at this "
-                r"$\alpha$, if that is positive, and smaller from there on.",
+                r"$\alpha$, if that is positive, and smaller from there on."
+                r" In symbols: $\frac{r}{m}\,e^{-\alpha\gamma} = \tau "
+                r"\quad\text{at}\quad \alpha = \frac{1}{\gamma} "
+                r"\log\frac{r}{m\,\tau}$.",
                 Equal(missed.subs(alpha, log(others / (m * tau)) / gamma), tau),
-                shown=r"\frac{r}{m}\,e^{-\alpha\gamma} = \tau \quad\text{at}\quad "
-                r"\alpha = \frac{1}{\gamma} \log\frac{r}{m\,\tau}",
             ),
             Step(
                 "A target on a pixel of the canvas: a pixel that is $e \\ge 1$ steps "
@@ -182,20 +183,21 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 r"A target half a pixel off along an axis, at $t = n + \frac{1}{2}$ "
-                "between two pixels of the canvas: pixels $n - j$ and $n + 1 + j$ tie.",
+                "between two pixels of the canvas: pixels $n - j$ and $n + 1 + j$ tie."
+                r" In symbols: $(n - j - t)^2 = (n + 1 + j - t)^2$.",
                 Equal((n - j - target) ** 2, (n + 1 + j - target) ** 2),
-                shown=r"(n - j - t)^2 = (n + 1 + j - t)^2",
             ),
             Step(
-                "They are behind the pixels $n$ and $n + 1$ by a product.",
+                "They are behind the pixels $n$ and $n + 1$ by a product."
+                r" In symbols: $(n - j - t)^2 - (n - t)^2 = j\,(j + 1)$.",
                 Equal(behind, half_gap),
-                shown=r"(n - j - t)^2 - (n - t)^2 = j\,(j + 1)",
             ),
             Step(
                 r"That is at least $2$ from the next pixels on, $j = i + 1$ with "
                 r"$i \ge 0$. So $m = 2$ and $\gamma = 2$ along the axis.",
                 Nonnegative((half_gap - 2).subs(j, j + 1), j * (j + 3)),
                 shown=r"(i + 1)(i + 2) - 2 = i\,(i + 3) \ge 0",
+                where={"i": j},
             ),
             Step(
                 "With $f$ such axes, each tied pixel is one of two along each of them: "

@@ -140,20 +140,20 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "Exchanging the two contents exchanges two terms above and below the "
-                "fraction line: what the query gets is the same.",
+                "fraction line: what the query gets is the same."
+                r" In symbols: $\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(b)} v(b) + "
+                r"e^{s(a)} v(a)}{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = "
+                r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} "
+                r"v(b)}{\sum_k e^{s(x_k)} + e^{s(a)} + e^{s(b)}}$.",
                 Equal(exchanged(apart(attended)), apart(attended)),
-                shown=r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(b)} v(b) + e^{s(a)} v(a)}"
-                r"{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = "
-                r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} v(b)}"
-                r"{\sum_k e^{s(x_k)} + e^{s(a)} + e^{s(b)}}",
             ),
             Step(
                 "External attention takes the softmax over the tokens, for each "
                 "memory unit, and then normalises over the units. Only the first "
-                "normaliser knows of other tokens, and it is a sum over them all.",
+                "normaliser knows of other tokens, and it is a sum over them all."
+                r" In symbols: $\sum_k e^{\mu_u(x_k)} + e^{\mu_u(b)} + e^{\mu_u(a)} = "
+                r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + e^{\mu_u(b)}$.",
                 Equal(exchanged(apart(external)), apart(external)),
-                shown=r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(b)} + e^{\mu_u(a)} = "
-                r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + e^{\mu_u(b)}",
             ),
             Step(
                 "Where keys and values are maxima over blocks, two pixels of one block "
@@ -179,6 +179,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 ),
                 shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
                 r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - w, r"\beta": w / 2},
             ),
             Step(
                 r"Which pixels within $[-B, B]$ are best? Those with the signs of the "

@@ -120,10 +120,11 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
             ),
             Step(
                 "A zero-padded convolution adds up the taps that stay inside the "
-                r"image, $A$ of them, and loses the $C$ others, whose sum is $\ell$.",
+                r"image, $A$ of them, and loses the $C$ others, whose sum is $\ell$."
+                r" In symbols: $x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta, "
+                r"\quad T = \sum_{i=1}^{A} w_i + \ell, \quad \ell = \sum_{i=1}^{C} "
+                r"v_i$.",
                 Equal(taps * x + beta, border.subs({total: taps + gone, left: gone})),
-                shown=r"x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta, \quad "
-                r"T = \sum_{i=1}^{A} w_i + \ell, \quad \ell = \sum_{i=1}^{C} v_i",
             ),
             Step(
                 "Where no tap leaves it computes what attention with the same matrices "
@@ -162,6 +163,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                 "at least half of the difference.",
                 Nonnegative(half + more - bound.subs(b, a + 2 * half), more),
                 shown=r"(a + g + t) - a - \tfrac{1}{2}\,|a - b| = t \ge 0",
+                where={"g": half, "t": more, "b": a + 2 * half},
             ),
             Step(
                 "If $y = a + g - t$, then $b - y$ is. Every $y$ is one or the other.",
@@ -169,6 +171,7 @@ def build(formulas: Mapping[str, Formula] = FORMULAS) -> Statement:
                     (b - (a + half - more) - bound).subs(b, a + 2 * half), more
                 ),
                 shown=r"b - (a + g - t) - \tfrac{1}{2}\,|a - b| = t \ge 0",
+                where={"g": half, "t": more, "b": a + 2 * half},
             ),
             Step(
                 "If $b$ is less than $a$, they change places.",

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sympy import Expr, Symbol, lambdify, latex
 
 from proofs.engine.claim import Claim
+from proofs.engine.notation import Names, names_of
+from proofs.engine.shown import mismatch, names_in
 from proofs.engine.verdict import Verdict
 
 Coverage = Literal["", "part", "full"]
@@ -62,12 +65,26 @@ class Step:
     Attributes:
         reason: Why it is taken, and what follows; mathematics between dollars.
         claim: What sympy decides.
-        shown: The claim as a formula, where sympy simplifies its own on sight.
+        shown: The claim in a notation of its own, where sympy's says less; that it is
+            the claim is decided too.
+        where: What names in it mean that the claim does not have.
     """
 
     reason: str
     claim: Claim
     shown: str = ""
+    where: Names = field(default_factory=dict)
+
+    def decide(self, notation: Names = MappingProxyType({})) -> Verdict:
+        """Decide the claim, and that it is what is shown.
+
+        Args:
+            notation: What names mean in the whole statement.
+
+        Returns:
+            The verdict of the claim; open if something else is shown.
+        """
+        return _decide(self, notation)
 
     def latex(self) -> str:
         """Return the claim as a formula.
@@ -85,12 +102,25 @@ class Control:
     Attributes:
         wrong: What is wrong about it.
         claim: The claim.
-        shown: The claim as a formula, where sympy simplifies its own on sight.
+        shown: As in a step.
+        where: As in a step.
     """
 
     wrong: str
     claim: Claim
     shown: str = ""
+    where: Names = field(default_factory=dict)
+
+    def decide(self, notation: Names = MappingProxyType({})) -> Verdict:
+        """Decide the claim, and that it is what is shown.
+
+        Args:
+            notation: What names mean in the whole statement.
+
+        Returns:
+            The verdict of the claim; open if something else is shown.
+        """
+        return _decide(self, notation)
 
     def latex(self) -> str:
         """Return the claim as a formula.
@@ -99,6 +129,14 @@ class Control:
             LaTeX.
         """
         return self.shown or self.claim.latex()
+
+
+def _decide(part: Step | Control, notation: Names) -> Verdict:
+    verdict = part.claim.decide()
+    if not part.shown or not (verdict.proved or verdict.refuted):
+        return verdict
+    difference = mismatch(part.claim, part.shown, part.where, notation)
+    return Verdict.open(difference) if difference else verdict
 
 
 @dataclass(frozen=True)
@@ -146,6 +184,7 @@ class Statement:
         scope: For which sizes and parameters it is proved.
         formulas: What the package computes of it, by name.
         remarks: What follows, and what does not.
+        notation: What names in shown formulas mean that no claim has.
         formal: What of it Coq has proved as well: what a theorem says here, by its
             name in ``proofs/coq``.
         informal: What of it Coq has not proved; empty if that is nothing.
@@ -162,6 +201,7 @@ class Statement:
     scope: str
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    notation: Names = field(default_factory=dict)
     formal: Mapping[str, str] = field(default_factory=dict)
     informal: str = ""
 
@@ -172,6 +212,18 @@ class Statement:
             return ""
         return "part" if self.informal else "full"
 
+    def names(self) -> Names:
+        """Return what names mean in its formulas.
+
+        Returns:
+            The notation; then the symbols and functions of all claims.
+        """
+        names = names_of(*(formula.expression for formula in self.formulas.values()))
+        parts: list[Step | Control] = [*self.controls, *self.steps]
+        for part in parts:
+            names |= names_in(part.claim)
+        return {**names, **self.notation}
+
     def check(self) -> Outcome:
         """Let sympy decide every step and every control.
 
@@ -179,6 +231,7 @@ class Statement:
             The verdicts.
         """
         start = time.perf_counter()
-        steps = tuple(step.claim.decide() for step in self.steps)
-        controls = tuple(control.claim.decide() for control in self.controls)
+        names = self.names()
+        steps = tuple(step.decide(names) for step in self.steps)
+        controls = tuple(control.decide(names) for control in self.controls)
         return Outcome(self, steps, controls, time.perf_counter() - start)
