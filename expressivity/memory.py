@@ -7,10 +7,12 @@ from the process to the root may have one, and all of them hold.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _Files(NamedTuple):
@@ -33,20 +35,31 @@ _VERSIONS = {
 }
 
 
-def free_bytes(device: torch.device) -> int:
+def free_bytes(device: "torch.device") -> int:
     """Return the bytes that can be taken on a device before something is killed.
 
     Args:
         device: A GPU; or any other, for the memory of the process.
 
     Returns:
-        What the machine and the container have left, whichever is less; of a GPU, what
-        the driver and torch's own cache have left.
+        What :func:`process_bytes` says; of a GPU, what the driver and torch's own cache
+        have left.
     """
     if device.type == "cuda":
+        import torch
+
         free, _ = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device)
         return int(free + reserved - torch.cuda.memory_allocated(device))
+    return process_bytes()
+
+
+def process_bytes() -> int:
+    """Return the bytes that this process can take before something is killed.
+
+    Returns:
+        What the machine and the container have left, whichever is less.
+    """
     machine = int(psutil.virtual_memory().available)
     container = container_bytes()
     return machine if container is None else min(machine, container)

@@ -33,13 +33,19 @@ CONVERSIONS = (
 def imported(code: str) -> set[str]:
     """Return the modules that a new interpreter has imported after some code."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print('|', *sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            f"{code}\nimport sys; print('imported modules:', *sys.modules)",
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.rpartition("|")[2].split())
+    # A command leaves standard output to its results, and all else to standard error.
+    printed = done.stdout + done.stderr
+    return set(printed.rpartition("imported modules:")[2].split())
 
 
 def small() -> nn.Module:

@@ -20,7 +20,7 @@ COMMANDS = {
     "sweep": "Measure, predict and bound the error of a conversion for every α.",
     "certify": "Certify every layer of a model: a bound that holds for every input.",
     "atlas": "Show what every family of layers can and cannot express, with evidence.",
-    "bench": "Time the attention layers beside nn.Conv2d, and see what memory they hold.",
+    "bench": "Time the attention layers beside nn.Conv2d, and see their memory.",
 }
 
 

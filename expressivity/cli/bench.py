@@ -64,7 +64,7 @@ def bench_command(
     force: Force = False,
     as_json: AsJson = False,
 ) -> Conclusion:
-    """Time the attention layers beside nn.Conv2d, and see what memory they hold."""
+    """Time the attention layers beside nn.Conv2d, and see their memory."""
     targets = _targets(output, figure)
     with reserved(targets, force=force) as files:
         if read is not None:

@@ -4,12 +4,15 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 import psutil
 
 from expressivity.exhaustion import is_out_of_memory
+from expressivity.memory import process_bytes
 
+_GPU_DRIVERS = ("nvidiactl", "kfd")
 _SIGNALS = ("SIGTERM", "SIGHUP", "SIGXCPU")
 
 
@@ -91,6 +94,8 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 def _limit_memory() -> None:
     """Let the allocator fail before the system kills the process without a word."""
+    if any(Path("/dev", name).exists() for name in _GPU_DRIVERS):
+        return  # they reserve more addresses than there is memory
     try:
         import resource
 
@@ -98,7 +103,7 @@ def _limit_memory() -> None:
         held = psutil.Process().memory_info().data
     except (ImportError, AttributeError):  # not Linux
         return
-    free = held + psutil.virtual_memory().available
+    free = held + process_bytes()
     soft, hard = resource.getrlimit(rlimit)
     if soft == resource.RLIM_INFINITY or free < soft:
         resource.setrlimit(rlimit, (free, hard))
