@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import psutil
 import torch
 
 from expressivity.atlas.family import Family, Sample, in_float64
@@ -12,6 +11,7 @@ from expressivity.atlas.witness import Witness
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.memory import process_bytes
 
 _IMAGES = 4
 _COPIES = 6  # of the probabilities of every head, at the most, in any family
@@ -208,7 +208,7 @@ def _check_memory(sample: Sample) -> None:
     taps = math.prod(geometry.kernel_size)
     pairs = conv.in_channels * conv.out_channels * math.prod(size) ** 2
     needed = _COPIES * _BYTES * max(_IMAGES * taps * tokens**2, pairs)
-    free = psutil.virtual_memory().available
+    free = process_bytes()
     if needed > free:
         raise InputError(
             f"the layers of the atlas need up to {needed / _GIB:.3g} GiB for {conv} on "
