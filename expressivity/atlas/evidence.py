@@ -183,7 +183,13 @@ def gather(
             strengths = [part * weights.strength for part in _PARTS]
             weights = replace(weights, curve=_curve(family, taken, strengths, seed))
     if family.refuter is not None:
-        failed = _chosen(sample, family.fails, family.refute, remarks)
+
+        def attempt(conv: Convolution, size: tuple[int, ...]) -> None:
+            # There may be a witness, and yet no layer for such a convolution.
+            with torch.device("cpu"):
+                family.refute(conv, size).layer(seed)
+
+        failed = _chosen(sample, family.fails, attempt, remarks)
         attack = attacked(family, failed, steps=steps, seed=seed)
         remarks += [attack.remark] if attack.remark else []
     return Evidence(family, weights, attack, tuple(remarks))
