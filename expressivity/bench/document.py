@@ -164,7 +164,7 @@ def _check_fields(
 
 def _check_range(name: str, value: float) -> None:
     if not 0 <= value < _LARGEST_INTEGER:
-        raise ValueError(f"{name} is {value:g}")
+        raise ValueError(f"{name} is out of range")
 
 
 def read_document(path: Path) -> Document:
