@@ -208,8 +208,11 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_stays_empty_is_removed(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), folder_for_files(tmp_path / "a" / "b"):
-        raise RuntimeError
+    with (
+        pytest.raises(RuntimeError, match="work fails"),
+        folder_for_files(tmp_path / "a" / "b"),
+    ):
+        raise RuntimeError("the work fails")
     assert not any(tmp_path.iterdir())
     with folder_for_files(tmp_path / "a" / "b"):
         (tmp_path / "a" / "file").touch()
