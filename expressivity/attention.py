@@ -17,6 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
+from expressivity.checks import (
+    check_device,
+    check_dtype,
+    check_flag,
+    check_instance,
+    check_integer,
+    check_size,
+    check_tensor,
+    is_dense,
+)
 from expressivity.convolution_attributes import ConvolutionAttributes
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
@@ -35,6 +45,9 @@ from expressivity.strategies import (
 )
 from expressivity.strategies import explain as explain_choice
 from expressivity.tables import Table, Window
+
+# More channels or heads than this have no memory anywhere.
+_MOST = 2**31 - 1
 
 
 class RelativeSelfAttention(ConvolutionAttributes):
@@ -150,15 +163,17 @@ class RelativeSelfAttention(ConvolutionAttributes):
             StrategyError: If there is no such strategy.
         """
         super().__init__()
-        for name, value in {
-            "in_channels": in_channels,
-            "out_channels": out_channels,
-            "groups": groups,
-            "num_heads": num_heads,
-            "head_dim": head_dim,
-        }.items():
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} needs to be at least 1, got {value}")
+        in_channels = check_integer("in_channels", in_channels, most=_MOST)
+        out_channels = check_integer("out_channels", out_channels, most=_MOST)
+        groups = check_integer("groups", groups, most=_MOST)
+        for name, value in {"num_heads": num_heads, "head_dim": head_dim}.items():
+            if value is not None:
+                check_integer(name, value, most=_MOST)
+        advice = "Build one with ConvGeometry.create"
+        check_instance("geometry", geometry, ConvGeometry, advice)
+        check_flag("bias", bias)
+        device = None if device is None else check_device("device", device)
+        dtype = None if dtype is None else check_dtype("dtype", dtype)
         if in_channels % groups or out_channels % groups:
             raise ArgumentError(
                 f"groups needs to divide the channels, got {groups=}, "
@@ -230,8 +245,7 @@ class RelativeSelfAttention(ConvolutionAttributes):
         Raises:
             ArgumentError: If ``key_dim`` is below 1.
         """
-        if key_dim < 1:
-            raise ArgumentError(f"key_dim needs to be at least 1, got {key_dim}")
+        key_dim = check_integer("key_dim", key_dim, most=_MOST)
         heads, encoding = self.num_heads, self.geometry.axes + 1
         like = self.alpha.to(self.dtype)
         self.query_weight = nn.Parameter(
@@ -281,7 +295,7 @@ class RelativeSelfAttention(ConvolutionAttributes):
         """
         axes = self.geometry.axes
         step = (1,) * axes if step is None else step
-        window = Window(tuple(low), tuple(size), tuple(step))
+        window = Window.of(low, size, step)
         if len(window.size) != axes:
             raise ArgumentError(f"the layer works over {axes} axes, got {window}")
         self.table = nn.Parameter(self.alpha.new_zeros(self.num_heads, *window.size))
@@ -415,6 +429,7 @@ class RelativeSelfAttention(ConvolutionAttributes):
                     "a layer with content terms attends differently to every input: "
                     "pass it as x="
                 )
+            size = check_size("size", size, least=0)
             self.geometry.check_input(size)
             x = self.alpha.new_zeros((), dtype=heads.dtype)
             x = x.expand(1, self.in_channels, *size)
@@ -484,6 +499,8 @@ class RelativeSelfAttention(ConvolutionAttributes):
 
     def _batched(self, x: Tensor) -> Tensor:
         """Check the input and give it a batch axis if it has none."""
+        if not isinstance(x, Tensor) or not is_dense(x):
+            check_tensor("x", x)
         axes = self.geometry.axes
         if x.dim() not in (axes + 1, axes + 2):
             raise InputError(
@@ -576,6 +593,8 @@ def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:
           - fused: a fused attention kernel per head, on absolute positions
           - dense: every query against every key, materialised: the definition
     """
+    advice = "Pass what attention_from_conv returned"
+    check_instance("attention", attention, RelativeSelfAttention, advice)
     batch, heads = attention._batched(x), attention.heads()
     grid = attention._grid(heads, batch.shape[2:])
     return explain_choice(attention.strategy, heads, grid, batch)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from expressivity.checks import check_instance, shown
 from expressivity.errors import InputError
 
 
@@ -59,8 +60,16 @@ def measure_difference(
     """
     largest = scale = 0.0
     compared = 0
+    for name, module in (("first", first), ("second", second)):
+        check_instance(name, module, nn.Module, "Compare modules")
+    if not isinstance(inputs, Iterable) or isinstance(inputs, Tensor):
+        raise InputError(
+            f"inputs needs an iterable of tensors, got {shown(inputs)}: pass [x]"
+        )
     with torch.no_grad():
         for x in inputs:
+            if not isinstance(x, Tensor):
+                raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
             wanted, found = _tensors(first(x.clone())), _tensors(second(x.clone()))
             if [t.shape for t in wanted] != [t.shape for t in found]:

@@ -15,7 +15,6 @@ t = q + Δ   ``targets``                the pixels that the heads should copy
 All positions are counted in pixels from the first token of the canvas.
 """
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -26,9 +25,20 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressivity.errors import ArgumentError, InputError
+from expressivity.checks import (
+    check_choice,
+    check_device,
+    check_integer,
+    check_size,
+    integers,
+    is_dense,
+    shown,
+)
+from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+# Pixels; no canvas is so wide.
+_LARGEST = 2**31 - 1
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
@@ -60,6 +70,11 @@ class ConvGeometry:
     padding_mode: PaddingMode = "zeros"
 
     def __post_init__(self) -> None:
+        for field in ("kernel_size", "stride", "dilation"):
+            _require_integers(field, getattr(self, field))
+        pairs = self.padding if isinstance(self.padding, tuple) else ()
+        for pair in pairs or (self.padding,):
+            _require_integers("padding", pair, "a tuple of (before, after) pairs")
         axes = len(self.kernel_size)
         if axes not in (1, 2, 3):
             raise ArgumentError(
@@ -71,16 +86,14 @@ class ConvGeometry:
                 raise ArgumentError(
                     f"{name} needs {axes} integers of at least 1, got {value}"
                 )
-        if len(self.padding) != axes or any(min(pair) < 0 for pair in self.padding):
+        if len(self.padding) != axes or any(
+            len(pair) != 2 or min(pair) < 0 for pair in self.padding
+        ):
             raise ArgumentError(
                 f"padding needs {axes} (before, after) pairs of at least 0, "
                 f"got {self.padding}"
             )
-        if self.padding_mode not in get_args(PaddingMode):
-            raise ArgumentError(
-                f"padding_mode needs one of {get_args(PaddingMode)}, "
-                f"got {self.padding_mode!r}"
-            )
+        check_choice("padding_mode", self.padding_mode, get_args(PaddingMode))
 
     def __hash__(self) -> int:
         return self._hash
@@ -131,14 +144,14 @@ class ConvGeometry:
         strides = _per_axis("stride", stride, axes)
         dilations = _per_axis("dilation", dilation, axes)
         none = ((0, 0),) * axes
-        if padding == "same":
+        if isinstance(padding, str) and padding == "same":
             if any(step != 1 for step in strides):
                 raise ArgumentError(
                     f"padding='same' needs stride 1, got {stride=}: give numbers"
                 )
             bare = cls(kernel_size, strides, none, dilations, padding_mode)
             pairs = bare.same_padding
-        elif padding == "valid":
+        elif isinstance(padding, str) and padding == "valid":
             pairs = none
         elif isinstance(padding, str):
             raise ArgumentError(
@@ -157,7 +170,14 @@ class ConvGeometry:
 
         Returns:
             Its geometry.
+
+        Raises:
+            UnsupportedModuleError: If it is none of these.
         """
+        if not isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+            raise UnsupportedModuleError(
+                f"conv needs an nn.Conv1d, nn.Conv2d or nn.Conv3d, got {shown(conv)}"
+            )
         return cls.create(
             conv.kernel_size,
             stride=conv.stride,
@@ -221,6 +241,7 @@ class ConvGeometry:
             >>> ConvGeometry.create((3,), dilation=2).centers().tolist()
             [[-2], [0], [2]]
         """
+        device = check_device("device", device)
         steps = [
             torch.arange(k, device=device) * d - a
             for k, d, a in zip(
@@ -240,6 +261,8 @@ class ConvGeometry:
                 smaller than the kernel, or reflect or circular padding is wider
                 than the input allows.
         """
+        if not isinstance(size, Sequence) or isinstance(size, (str, bytes)):
+            check_size("size", size)
         if len(size) != self.axes:
             raise InputError(
                 f"the layer works over {self.axes} axes, got a size of {len(size)}: "
@@ -247,6 +270,8 @@ class ConvGeometry:
             )
         for axis, pixels in enumerate(size):
             before, after = self.padding[axis]
+            if not isinstance(pixels, (int, torch.SymInt)):
+                check_size("size", size)
             if pixels < 1 or pixels + before + after < self.extent[axis]:
                 raise InputError(
                     f"axis {axis}: the padded input needs at least "
@@ -293,7 +318,11 @@ class ConvGeometry:
 
         Returns:
             Tokens per axis.
+
+        Raises:
+            InputError: As :meth:`check_input`.
         """
+        self.check_input(size)
         return tuple(
             pixels + before + after
             for pixels, (before, after) in zip(size, self.token_padding, strict=True)
@@ -335,6 +364,7 @@ class ConvGeometry:
             One range an axis, in pixels of the canvas. It leaves the canvas only
             for replicate padding.
         """
+        self.check_input(size)
         return tuple(
             range(self._origin(axis), self._origin(axis) + pixels + before + after)
             for axis, (pixels, (before, after)) in enumerate(
@@ -357,6 +387,9 @@ class ConvGeometry:
             >>> reflect.source((4,), axis=0).tolist()
             [1, 0, 1, 2, 3, 2]
         """
+        size = check_size("size", size, most=_LARGEST)
+        self.check_input(size)
+        axis = check_integer("axis", axis, least=0, most=self.axes - 1)
         pixels, (before, after) = size[axis], self.token_padding[axis]
         index = torch.arange(-before, pixels + after, device="cpu")
         if self.padding_mode == "circular":
@@ -374,7 +407,14 @@ class ConvGeometry:
 
         Returns:
             The tokens, (batch, channels, *canvas_size).
+
+        Raises:
+            InputError: If it is no tensor, or has other axes.
         """
+        if not isinstance(x, Tensor) or not is_dense(x) or x.dim() != self.axes + 2:
+            raise InputError(
+                f"x needs (batch, channels, {self.axes} axes), got {shown(x)}"
+            )
         size = x.shape[2:]
         if not any(any(pair) for pair in self.token_padding):
             return x
@@ -394,14 +434,19 @@ def _per_axis(
     name: str, value: int | Sequence[int], axes: int | None = None
 ) -> tuple[int, ...]:
     """Return one integer per axis; one number stands for all if ``axes`` is given."""
-    try:
-        if isinstance(value, Sequence):
-            entries = tuple(map(operator.index, value))
-        else:
-            entries = (operator.index(value),) * (axes or 0)
-    except TypeError:
-        entries = ()
+    entries = integers(value) or (integers([value]) or ()) * (axes or 0)
     if entries:
         return entries
     wanted = "one integer per axis" + (", or one for all" if axes else "")
-    raise ArgumentError(f"{name} needs {wanted}, got {value!r}")
+    raise ArgumentError(f"{name} needs {wanted}, got {shown(value)}")
+
+
+def _require_integers(
+    name: str, value: object, wanted: str = "a tuple of integers, one an axis"
+) -> None:
+    numbers = integers(value) if isinstance(value, tuple) else None
+    if numbers is None or any(abs(number) > _LARGEST for number in numbers):
+        raise ArgumentError(
+            f"{name} needs {wanted}, at most {_LARGEST}, got {shown(value)}: "
+            "ConvGeometry.create takes other spellings"
+        )

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from expressivity.bounds import first_order_error, saturation_alpha, worst_case_error
-from expressivity.bounds.leak import check_positive
+from expressivity.checks import check_callable, check_numbers, check_positive, shown
 from expressivity.constructor import attention_from_conv
 from expressivity.convolutions import batched_input, plain_convolution
 from expressivity.errors import ArgumentError, InputError
@@ -109,6 +109,8 @@ def error_sweep(
     conv = plain_convolution(conv)
     strengths = _checked_alphas(conv, alphas)
     x = _checked_input(conv, x)
+    if progress is not None:
+        check_callable("progress", progress)
     exact = copy.deepcopy(conv).requires_grad_(False).double()
     wide = x.detach().double()
     wanted, size, largest = exact(wide), wide.shape[2:], float(wide.abs().max())
@@ -203,6 +205,10 @@ def past_saturation(conv: Convolution) -> float:
 def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[float]:
     if alphas is None:
         return spread_alphas(SOFTEST, past_saturation(conv), POINTS)
+    if isinstance(alphas, Tensor) and alphas.dim() == 1:
+        alphas = alphas.tolist()
+    if not isinstance(alphas, Iterable) or isinstance(alphas, (Tensor, nn.Module)):
+        raise ArgumentError(f"alphas needs numbers, got {shown(alphas)}: pass [alpha]")
     strengths = [check_positive("alpha", alpha) for alpha in alphas]
     if not strengths:
         raise ArgumentError("alphas needs at least one number, got none")
@@ -211,7 +217,7 @@ def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[f
 
 def _checked_input(conv: Convolution, x: Tensor) -> Tensor:
     """Return the input with a batch axis if it suits the convolution."""
-    batch = batched_input(conv, x)
+    batch = batched_input(conv, check_numbers("x", x))
     weight = conv.weight
     if x.dtype != weight.dtype or x.device != weight.device:
         raise InputError(

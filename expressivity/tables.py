@@ -12,16 +12,19 @@ cut a window off, the softmax is over what is left of it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from expressivity.checks import integers, shown
 from expressivity.errors import ArgumentError, InputError
 from expressivity.recording import is_traced
 
 _KEPT = 1024
+# Pixels; no canvas is so wide.
+_FARTHEST = 2**24
 
 
 class Stretch(NamedTuple):
@@ -69,6 +72,31 @@ class Window:
                 "size and step of a window need to be at least 1, got "
                 f"{self.size} and {self.step}"
             )
+
+    @classmethod
+    def of(cls, low: object, size: object, step: object) -> Self:
+        """Return a window of given integers.
+
+        Args:
+            low: As the attribute.
+            size: As the attribute.
+            step: As the attribute.
+
+        Returns:
+            The window.
+
+        Raises:
+            ArgumentError: If one is no sequence of integers.
+        """
+        fields = {"low": low, "size": size, "step": step}
+        numbers = {name: integers(value) for name, value in fields.items()}
+        for name, value in numbers.items():
+            if not value or max(map(abs, value)) > _FARTHEST:
+                raise ArgumentError(
+                    f"{name} of a window needs one integer an axis, within "
+                    f"±{_FARTHEST} pixels, got {shown(fields[name])}"
+                )
+        return cls(*(value or () for value in numbers.values()))
 
     def displacements(
         self, device: torch.device | str | None = None

@@ -61,12 +61,30 @@ class TestConstruction:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"in_channels": 0}, "in_channels needs to be at least 1, got 0"),
-            ({"out_channels": -1}, "out_channels needs to be at least 1, got -1"),
-            ({"groups": 0}, "groups needs to be at least 1, got 0"),
-            ({"num_heads": 0}, "num_heads needs to be at least 1, got 0"),
-            ({"head_dim": 0}, "head_dim needs to be at least 1, got 0"),
-            ({"key_dim": 0}, "key_dim needs to be at least 1, got 0"),
+            (
+                {"in_channels": 0},
+                "in_channels needs an integer of at least 1",
+            ),
+            (
+                {"out_channels": -1},
+                "out_channels needs an integer of at least 1",
+            ),
+            (
+                {"groups": 0},
+                "groups needs an integer of at least 1",
+            ),
+            (
+                {"num_heads": 0},
+                "num_heads needs an integer of at least 1",
+            ),
+            (
+                {"head_dim": 0},
+                "head_dim needs an integer of at least 1",
+            ),
+            (
+                {"key_dim": 0},
+                "key_dim needs an integer of at least 1",
+            ),
             ({"groups": 3}, "groups needs to divide the channels, got groups=3"),
         ],
     )

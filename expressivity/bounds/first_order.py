@@ -8,9 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.banded import AxisProduct, BandedMatrix
-from expressivity.bounds.leak import check_positive
+from expressivity.checks import check_numbers, check_positive
 from expressivity.convolutions import batched_input, convolve, plain_convolution
 from expressivity.encoding import positions
+from expressivity.errors import InputError
 from expressivity.geometry import ConvGeometry, Convolution
 from expressivity.smoothing import axis_limit
 
@@ -54,7 +55,13 @@ def first_order_error(
     alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
     geometry = ConvGeometry.from_conv(conv)
-    x = batched_input(conv, x.detach())
+    x = check_numbers("x", x).detach()
+    if x.dtype != conv.weight.dtype or x.device != conv.weight.device:
+        raise InputError(
+            f"x needs the dtype and device of the convolution, {conv.weight.dtype} on "
+            f"{conv.weight.device}, got {x.dtype} on {x.device}: use x.to(conv.weight)"
+        )
+    x = batched_input(conv, x)
     size = tuple(x.shape[2:])
     targets = [positions(points, x.device) for points in geometry.targets(size)]
     canvas = geometry.canvas(x)

@@ -15,6 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.balls import leak_above
+from expressivity.checks import check_dtype, check_integer
+from expressivity.checks import check_positive as check_positive
 from expressivity.errors import ArgumentError
 from expressivity.precision import rounding_level
 
@@ -24,28 +26,6 @@ SMALLEST_ALPHA = 2.0**-6
 WIDEST_ALPHA = 1e-6
 # What is smaller by e to this power than the leak is below half an ulp of it.
 _NEGLIGIBLE = 37.0
-
-
-def check_positive(name: str, value: float) -> float:
-    """Return an option if it is a positive finite number.
-
-    Args:
-        name: The option's name, for the message.
-        value: Its value.
-
-    Returns:
-        The same number, as a float.
-
-    Raises:
-        ArgumentError: If it is zero, negative, NaN, infinite or no number.
-    """
-    try:
-        suits = math.isfinite(value) and value > 0
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        suits = False
-    if not suits:
-        raise ArgumentError(f"{name} needs a positive finite number, got {value!r}")
-    return float(value)
 
 
 def leak(alpha: float, axes: int) -> float:
@@ -68,6 +48,7 @@ def leak(alpha: float, axes: int) -> float:
         >>> round(leak(18.0, axes=2) / (4 * math.exp(-18.0)), 6)
         1.0
     """
+    axes = check_integer("axes", axes, most=3)
     return leak_above(check_positive("alpha", alpha), (0.0,) * axes)
 
 
@@ -206,7 +187,8 @@ def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
         >>> round(saturation_alpha(torch.float32, axes=2), 1)
         18.0
     """
-    return alpha_for_leak(rounding_level(dtype), axes)
+    level = rounding_level(check_dtype("dtype", dtype))
+    return alpha_for_leak(level, check_integer("axes", axes, most=3))
 
 
 def round_up(alpha: float, dtype: torch.dtype) -> float:

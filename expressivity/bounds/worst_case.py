@@ -11,8 +11,8 @@ from expressivity.bounds.deviation import Deviation
 from expressivity.bounds.leak import (
     SMALLEST_ALPHA,
     alpha_for_leak,
-    check_positive,
 )
+from expressivity.checks import check_positive, check_size
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry, Convolution
@@ -54,6 +54,7 @@ def worst_case_error(
     """
     alpha = check_positive("alpha", alpha)
     conv = plain_convolution(conv)
+    size = None if size is None else check_size("size", size, least=0)
     matrices = tap_matrices(conv.weight.detach()).double().cpu()
     geometry = ConvGeometry.from_conv(conv)
     centers = geometry.centers().double()
@@ -94,6 +95,7 @@ def alpha_for(
     """
     tolerance = check_positive("tolerance", tolerance)
     conv = plain_convolution(conv)
+    size = None if size is None else check_size("size", size, least=0)
     axes = len(conv.kernel_size)
     norm = float(conv.weight.detach().double().flatten(1).abs().sum(1).max())
     # A hair below, so that rounding in the product cannot break the promise.

@@ -6,7 +6,6 @@ tap's matrix W_Δ. On request rings of heads around the taps, which make up for 
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import alpha_for, head_leaks, saturation_alpha
-from expressivity.bounds.leak import check_positive, round_up
+from expressivity.bounds.leak import round_up
+from expressivity.checks import check_choice, check_integer, check_positive
 from expressivity.constructor.compare import placement
 from expressivity.constructor.heads import minimal_heads
 from expressivity.constructor.rings import ringed_heads
@@ -226,10 +226,8 @@ def _check_heads(
     tolerance: float | None,
 ) -> None:
     """Refuse ways to place heads that do not exist, or make no sense together."""
-    if heads not in get_args(Placement):
-        raise ArgumentError(f"heads needs one of {get_args(Placement)}, got {heads!r}")
-    if not (isinstance(rings, Integral) and rings >= 0):
-        raise ArgumentError(f"rings needs an integer of at least 0, got {rings!r}")
+    check_choice("heads", heads, get_args(Placement))
+    check_integer("rings", rings, least=0)
     if heads == "minimal":
         if alpha is not None or tolerance is not None or rings:
             raise ArgumentError(
@@ -293,8 +291,8 @@ def check_head_dim(head_dim: int | None) -> None:
     Raises:
         ArgumentError: If it is no integer or below 1.
     """
-    if head_dim is not None and not (isinstance(head_dim, Integral) and head_dim >= 1):
-        raise ArgumentError(f"head_dim needs an integer of at least 1, got {head_dim}")
+    if head_dim is not None:
+        check_integer("head_dim", head_dim)
 
 
 def truncation_error(conv: Convolution, head_dim: int) -> Float[Tensor, " taps"]:

@@ -8,14 +8,16 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import Deviation
+from expressivity.checks import check_instance, check_size
 from expressivity.constructor.plain_layer import plain_attention
 from expressivity.constructor.table_kernel import TableKernel, table_kernel
 from expressivity.convolutions import plain_convolution, tap_matrices
-from expressivity.errors import ArgumentError, NotOneHotError
+from expressivity.errors import ArgumentError, InputError, NotOneHotError
 from expressivity.geometry import ConvGeometry, Convolution
 
 # A locality strength, 1/pixel², at which float64 sees nothing but the nearest pixel.
 _ONE_HOT = 1e4
+_CONVERT = "Pass what attention_from_conv returned"
 
 
 def conversion_error(
@@ -56,6 +58,7 @@ def conversion_error(
     """
     attention, conv = plain_attention(attention), plain_convolution(conv)
     difference = deviation(attention, conv)
+    size = None if size is None else check_size("size", size, least=0)
     error = difference.any_size() if size is None else difference.largest(size).above
     return (error + bias_difference(attention, conv).abs()) * (1 + 2.0**-50)
 
@@ -179,8 +182,15 @@ def require_position_only(attention: RelativeSelfAttention) -> None:
         attention: The layer.
 
     Raises:
+        InputError: If it holds no numbers.
         NotOneHotError: If its scores depend on the tokens.
+        UnsupportedModuleError: If it is no attention layer.
     """
+    check_instance("attention", attention, RelativeSelfAttention, _CONVERT)
+    if attention.alpha.is_meta:
+        raise InputError(
+            "attention needs numbers, got a layer on the meta device, which holds none"
+        )
     content = attention.heads().content
     if content is not None and bool(
         content.query_weight.any() or content.content_bias.any()

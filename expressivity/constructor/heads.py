@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from expressivity.checks import check_integer
 from expressivity.convolutions import plain_convolution, tap_matrices
 from expressivity.errors import ArgumentError
 from expressivity.geometry import Convolution
@@ -156,11 +157,8 @@ def minimal_heads(conv: Convolution, *, max_heads: int | None = None) -> TableHe
         >>> torch.allclose(heads.tap_matrices(), wanted)
         True
     """
-    if max_heads is not None and max_heads < 2:
-        raise ArgumentError(
-            f"max_heads needs to be at least 2, got {max_heads}: one head can carry "
-            "one sign only"
-        )
+    if max_heads is not None:  # one head can carry one sign only
+        max_heads = check_integer("max_heads", max_heads, least=2)
     factors, basis = _factorised(conv)
     if max_heads is not None:
         factors, basis = factors[:, : max_heads - 1], basis[: max_heads - 1]

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.bounds import head_leaks
-from expressivity.bounds.leak import WIDEST_ALPHA, band_radius, check_positive
+from expressivity.bounds.leak import WIDEST_ALPHA, band_radius
+from expressivity.checks import check_positive
 from expressivity.constructor.compare import (
     conversion_error,
     deviation,

@@ -7,12 +7,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.checks import check_numbers
+from expressivity.errors import InputError
 from expressivity.plots.head_maps import HeadMaps
 from expressivity.plots.style import (
     BLACK,
     SMALL_TEXT,
     TEXT,
     WHITE,
+    check_figure,
     new_figure,
     side_by_side,
 )
@@ -73,6 +76,11 @@ def plot_attention_maps(
         >>> len(plot_attention_maps(layer, size=(8, 8), query=(4, 4)).axes)
         10
     """
+    check_figure(figure)
+    if image is not None and check_numbers("image", image).dim() not in (2, 3):
+        raise InputError(
+            f"image needs (channels, height, width), got {tuple(image.shape)}"
+        )
     maps = HeadMaps.of(attention, size, query, image)
     first, (width, height) = 0.0 if image is None else _IMAGE, _inches(maps)
     if figure is None:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from expressivity.checks import check_instance
 from expressivity.plots.style import (
     BLACK,
     BLUE,
@@ -10,6 +11,7 @@ from expressivity.plots.style import (
     TEXT,
     VERMILLION,
     WHITE,
+    check_figure,
     new_figure,
 )
 from expressivity.sweep import ErrorSweep
@@ -45,6 +47,8 @@ def plot_error_vs_alpha(
         >>> plot_error_vs_alpha(sweep).axes[0].get_yscale()
         'log'
     """
+    check_instance("sweep", sweep, ErrorSweep, "Make one with error_sweep")
+    check_figure(figure)
     figure = new_figure(6.0, 4.0) if figure is None else figure
     draw_errors(figure.subplots(), sweep)
     return figure

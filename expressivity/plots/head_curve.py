@@ -2,8 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from expressivity.checks import check_instance
 from expressivity.constructor import HeadCurve
-from expressivity.plots.style import BLACK, BLUE, SMALL_TEXT, TEXT, new_figure
+from expressivity.plots.style import (
+    BLACK,
+    BLUE,
+    SMALL_TEXT,
+    TEXT,
+    check_figure,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +36,8 @@ def plot_head_curve(curve: HeadCurve, *, figure: "Figure | None" = None) -> "Fig
         >>> plot_head_curve(head_curve(torch.nn.Conv2d(1, 8, 3))).axes[0].get_xlabel()
         'heads with free relative tables'
     """
+    check_instance("curve", curve, HeadCurve, "Make one with head_curve")
+    check_figure(figure)
     figure = figure or new_figure(4.0, 2.8)
     axes = figure.subplots()
     axes.plot(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.checks import check_instance, check_numbers, check_size
 from expressivity.errors import ArgumentError, InputError
 from expressivity.strategies import attention_scores
 
@@ -61,6 +62,13 @@ class HeadMaps:
                 outside the output, or a layer with content terms is given no image.
             InputError: If the size or the image does not suit the layer.
         """
+        advice = "Pass what attention_from_conv returned"
+        check_instance("attention", attention, RelativeSelfAttention, advice)
+        check_numbers("attention.alpha", attention.alpha)
+        size, query = (
+            check_size("size", size, least=0),
+            check_size("query", query, least=0),
+        )
         geometry = attention.geometry
         if geometry.axes != 2:
             raise ArgumentError(

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.bounds import saturation_alpha
+from expressivity.checks import check_numbers, shown
 from expressivity.constructor import attention_from_conv
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError
@@ -69,6 +70,9 @@ def plot_overview(
         raise ArgumentError(
             f"the overview takes a convolution over 2 axes, got {geometry.axes}"
         )
+    check_numbers("x", x)
+    if not isinstance(alphas, Sequence) or isinstance(alphas, str):
+        raise ArgumentError(f"alphas needs a sequence of numbers, got {shown(alphas)}")
     saturated = saturation_alpha(conv.weight.dtype, axes=2)
     strengths = [saturated if alpha is None else alpha for alpha in alphas]
     marked, sweep = error_sweep(conv, x, strengths), error_sweep(conv, x)

@@ -7,7 +7,8 @@ styles and markers differ too, so that the pictures survive a greyscale printer.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from expressivity.errors import MissingDependencyError
+from expressivity.checks import shown
+from expressivity.errors import ArgumentError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -48,6 +49,21 @@ def new_figure(width: float, height: float) -> "Figure":
         ) from error
     layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
+
+
+def check_figure(figure: object) -> None:
+    """Refuse what nothing can be drawn on.
+
+    Args:
+        figure: A figure or a part of one; ``None`` for a new one.
+
+    Raises:
+        ArgumentError: If it is anything else.
+    """
+    if figure is not None and not hasattr(figure, "subfigures"):
+        raise ArgumentError(
+            f"figure needs a matplotlib Figure or none at all, got {shown(figure)}"
+        )
 
 
 def side_by_side(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from expressivity.checks import shown
 from expressivity.errors import StrategyError
 from expressivity.grid import Grid
 from expressivity.strategies.base import Heads, Strategy
@@ -58,8 +59,8 @@ def check_name(name: str) -> str:
         StrategyError: If no strategy is called that.
     """
     known = [AUTO] + [strategy.name for strategy in STRATEGIES]
-    if name not in known:
-        raise StrategyError(f"strategy needs one of {known}, got {name!r}")
+    if not isinstance(name, str) or name not in known:
+        raise StrategyError(f"strategy needs one of {known}, got {shown(name)}")
     return name
 
 

@@ -8,7 +8,11 @@ from rich.console import Console, Group
 from rich.text import Text
 from torch import nn
 
+from expressivity.checks import check_instance, check_integer
 from expressivity.listing import Listing
+
+# Characters in a line.
+_WIDEST = 100_000
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class LayerRecord:
         Returns:
             A new record.
         """
+        for sentence in sentences:
+            check_instance("sentences", sentence, str, "Give text")
         return replace(self, reason="; ".join(filter(None, [self.reason, *sentences])))
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +102,7 @@ class Conversion:
             A table with a row a convolution, then a line for each that there is
             something to say about, then the remarks.
         """
+        width = check_integer("width", width, most=_WIDEST)
         buffer = io.StringIO()
         console = Console(
             file=buffer, width=width, color_system=None, force_jupyter=False

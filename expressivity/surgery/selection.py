@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from expressivity.checks import check_callable
 from expressivity.convolutions import CONVOLUTIONS, TRANSPOSED
 from expressivity.errors import ArgumentError
 
@@ -70,6 +71,7 @@ def selector(where: Where | None, names: Sequence[str]) -> Predicate:
     if where is None:
         return lambda name, module: True
     if callable(where):
+        check_callable("where", where)
         return where
     patterns = [where] if isinstance(where, str) else where
     listed = isinstance(patterns, Sequence)

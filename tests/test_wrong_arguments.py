@@ -1,0 +1,259 @@
+"""Whatever a public function is given, it works or says what was required."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import expressivity as ex
+
+CONV = nn.Conv2d(1, 2, 2, padding=1)
+X = torch.randn(1, 1, 4, 3)
+LAYER = ex.attention_from_conv(CONV, alpha=2.0)
+SATURATED = ex.attention_from_conv(CONV)
+GEOMETRY = LAYER.geometry
+CURVE = ex.head_curve(CONV)
+SWEEP = ex.error_sweep(CONV, X, [1.0, 2.0])
+SIZE = (4, 3)
+
+
+def with_infinite_weight() -> nn.Module:
+    conv = nn.Conv2d(1, 2, 2)
+    nn.init.constant_(conv.weight, math.inf)
+    return conv
+
+
+WRONG: dict[str, Any] = {
+    "None": None,
+    "word": "nonsense",
+    "no word": "",
+    "bytes": b"ab",
+    "mixed list": [1, "a"],
+    "no list": [],
+    "no tuple": (),
+    "set": {1, 2},
+    "dict": {"a": 1},
+    "words": ["a", "b"],
+    "halves": [2.5, 2.5],
+    "Nones": [None, None],
+    "NaNs": [math.nan, 1.0],
+    "negative sizes": [-1, -1],
+    "huge sizes": [2**70, 2**70],
+    "nested list": [[1], [2]],
+    "array": np.ones((2, 2)),
+    "float": 2.5,
+    "True": True,
+    "negative": -1,
+    "negative float": -2.5,
+    "zero": 0,
+    "NaN": math.nan,
+    "infinity": math.inf,
+    "complex": 1j,
+    "huge": 2**70,
+    "huge and negative": -(2**70),
+    "large": 2**40,
+    "integers": torch.ones(1, 1, 4, 3, dtype=torch.long),
+    "truth values": torch.ones(2, dtype=torch.bool),
+    "half precision": torch.ones(1, 1, 4, 3, dtype=torch.float16),
+    "complex tensor": torch.ones(1, 1, 4, 3, dtype=torch.complex64),
+    "no tensor": torch.ones(0),
+    "number in a tensor": torch.tensor(2.5),
+    "meta": torch.ones(1, 1, 4, 3, device="meta"),
+    "sparse": torch.ones(1, 1, 4, 3).to_sparse(),
+    "module": nn.ReLU(),
+    "class": nn.Conv2d,
+    "class of layers": ex.RelativeSelfAttention,
+    "meta convolution": nn.Conv2d(1, 2, 2, device="meta"),
+    "lazy convolution": nn.LazyConv2d(2, 2),
+    "infinite convolution": with_infinite_weight(),
+    "convolution in 1 axis": nn.Conv1d(1, 2, 2),
+    "meta layer": ex.attention_from_conv(nn.Conv2d(1, 2, 2)).to("meta"),
+    "object": object(),
+    "integer dtype": torch.int32,
+}
+
+Call = tuple[Callable[..., object], dict[str, Any]]
+CALLS: dict[str, Call] = {
+    "alpha_for": (ex.alpha_for, {"conv": CONV, "tolerance": 0.1, "size": SIZE}),
+    "attention_from_conv": (ex.attention_from_conv, {"conv": CONV}),
+    "certify": (ex.certify, {"attention": SATURATED, "conv": CONV}),
+    "conv_from_attention": (ex.conv_from_attention, {"attention": SATURATED}),
+    "conversion_error": (
+        ex.conversion_error,
+        {"attention": LAYER, "conv": CONV, "size": SIZE},
+    ),
+    "convert": (ex.convert, {"model": nn.Sequential(CONV)}),
+    "error_sweep": (ex.error_sweep, {"conv": CONV, "x": X, "alphas": [1.0]}),
+    "explain": (ex.explain, {"attention": LAYER, "x": X}),
+    "first_order_error": (ex.first_order_error, {"conv": CONV, "x": X, "alpha": 5.0}),
+    "head_count": (ex.head_count, {"conv": CONV}),
+    "head_curve": (ex.head_curve, {"conv": CONV}),
+    "leak": (ex.leak, {"alpha": 1.0, "axes": 2}),
+    "measure_difference": (
+        ex.measure_difference,
+        {"first": CONV, "second": CONV, "inputs": [X]},
+    ),
+    "minimal_heads": (ex.minimal_heads, {"conv": CONV}),
+    "plain_convolution": (ex.plain_convolution, {"module": CONV}),
+    "plot_attention_maps": (
+        ex.plot_attention_maps,
+        {"attention": LAYER, "size": SIZE, "query": (1, 1)},
+    ),
+    "plot_error_vs_alpha": (ex.plot_error_vs_alpha, {"sweep": SWEEP}),
+    "plot_head_curve": (ex.plot_head_curve, {"curve": CURVE}),
+    "plot_overview": (ex.plot_overview, {"conv": CONV, "x": X, "alphas": (1.0,)}),
+    "saturation_alpha": (ex.saturation_alpha, {"dtype": torch.float32, "axes": 2}),
+    "truncation_error": (ex.truncation_error, {"conv": CONV, "head_dim": 1}),
+    "worst_case_error": (ex.worst_case_error, {"conv": CONV, "alpha": 3.0}),
+    "ConvGeometry": (ex.ConvGeometry, vars(GEOMETRY) | {}),
+    "ConvGeometry.create": (ex.ConvGeometry.create, {"kernel_size": (3, 3)}),
+    "ConvGeometry.from_conv": (ex.ConvGeometry.from_conv, {"conv": CONV}),
+    "ConvGeometry.canvas": (GEOMETRY.canvas, {"x": X}),
+    "ConvGeometry.canvas_size": (GEOMETRY.canvas_size, {"size": SIZE}),
+    "ConvGeometry.centers": (GEOMETRY.centers, {}),
+    "ConvGeometry.check_input": (GEOMETRY.check_input, {"size": SIZE}),
+    "ConvGeometry.output_size": (GEOMETRY.output_size, {"size": SIZE}),
+    "ConvGeometry.queries": (GEOMETRY.queries, {"size": SIZE}),
+    "ConvGeometry.source": (GEOMETRY.source, {"size": SIZE, "axis": 0}),
+    "ConvGeometry.targets": (GEOMETRY.targets, {"size": SIZE}),
+    "RelativeSelfAttention": (
+        ex.RelativeSelfAttention,
+        {"in_channels": 2, "out_channels": 2, "geometry": GEOMETRY},
+    ),
+    "RelativeSelfAttention.forward": (LAYER.forward, {"x": X}),
+    "RelativeSelfAttention.scores": (LAYER.scores, {"x": X}),
+    "RelativeSelfAttention.attention_probabilities": (
+        LAYER.attention_probabilities,
+        {"x": X},
+    ),
+    "RelativeSelfAttention.add_content_terms": (
+        lambda key_dim: ex.attention_from_conv(CONV).add_content_terms(key_dim),
+        {"key_dim": 2},
+    ),
+    "RelativeSelfAttention.add_table": (
+        lambda low, size, step: ex.attention_from_conv(CONV).add_table(
+            low, size, step=step
+        ),
+        {"low": [-1, -1], "size": [3, 3], "step": None},
+    ),
+    "Conversion.table": (ex.convert(CONV).table, {"width": 80}),
+}
+# Results that functions return and nobody builds, and the errors.
+RECORDS = {
+    "Certificate",
+    "Conversion",
+    "Difference",
+    "ErrorSweep",
+    "HeadCount",
+    "HeadCurve",
+    "LayerRecord",
+    "NearestConvolution",
+    "TableHeads",
+}
+# A module that cannot take the inputs raises an error of its own.
+OF_THE_USER = {"first", "second"}
+
+
+def unchecked(name: str) -> Call:
+    """Return a function as users have it, without the shape checker of the tests."""
+    call, right = CALLS[name]
+    return (inspect.unwrap(call) if inspect.isfunction(call) else call), right
+
+
+def arguments(name: str) -> list[str]:
+    """Return the arguments of a function that a wrong value can be given for."""
+    call, _ = CALLS[name]
+    parameters = inspect.signature(call).parameters.values()
+    return [
+        p.name
+        for p in parameters
+        if p.kind is not inspect.Parameter.VAR_POSITIONAL and not p.name.startswith("_")
+    ]
+
+
+# A certificate has checks and tests of its own.
+CASES = [
+    (name, argument)
+    for name in CALLS
+    if name != "certify"
+    for argument in arguments(name)
+]
+
+
+def test_every_public_function_is_in_the_table() -> None:
+    public = {name: getattr(ex, name) for name in ex.__all__}
+    callables = {
+        name
+        for name, value in public.items()
+        if callable(value)
+        and not (isinstance(value, type) and issubclass(value, Exception))
+    }
+    assert callables - RECORDS == {name for name in CALLS if "." not in name}
+
+
+def test_every_public_method_is_in_the_table() -> None:
+    for kind in (ex.ConvGeometry, ex.RelativeSelfAttention):
+        for name, value in vars(kind).items():
+            plain = getattr(value, "__func__", value)
+            if name.startswith("_") or not inspect.isfunction(plain):
+                continue
+            if getattr(nn.Module, name, None) is not None and name != "forward":
+                continue
+            takes = set(inspect.signature(plain).parameters) - {"self", "cls"}
+            assert not takes or f"{kind.__name__}.{name}" in CALLS, name
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_right_arguments_are_taken(name: str) -> None:
+    call, right = CALLS[name]
+    call(**right)
+
+
+@pytest.mark.parametrize(("name", "argument"), CASES, ids=map("-".join, CASES))
+def test_wrong_arguments_are_refused_in_words(name: str, argument: str) -> None:
+    call, right = unchecked(name)
+    if (name, argument) == ("plot_overview", "query"):
+        pytest.skip("its pictures take seconds; HeadMaps checks it for all plots")
+    raw = {}
+    for kind, value in WRONG.items():
+        if argument in OF_THE_USER and isinstance(value, nn.Module):
+            continue
+        try:
+            call(**(right | {argument: value}))
+        except ex.ExpressivityError as error:
+            said = len(str(error)) > len("needs , got")
+            raw |= {} if said else {kind: repr(error)}
+        except Exception as error:
+            raw[kind] = repr(error)
+    assert not raw
+
+
+@pytest.mark.parametrize("kind", ["float", "True", "NaN", "word", "array", "huge"])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("truncation_error", "head_dim"),
+        ("minimal_heads", "max_heads"),
+        ("leak", "axes"),
+        ("RelativeSelfAttention", "in_channels"),
+        ("RelativeSelfAttention", "groups"),
+        ("RelativeSelfAttention", "num_heads"),
+        ("RelativeSelfAttention", "geometry"),
+        ("RelativeSelfAttention.add_content_terms", "key_dim"),
+        ("RelativeSelfAttention.add_table", "low"),
+        ("alpha_for", "size"),
+        ("Conversion.table", "width"),
+        ("ConvGeometry.create", "kernel_size"),
+        ("first_order_error", "x"),
+        ("explain", "attention"),
+    ],
+)
+def test_no_wrong_kind_is_taken_silently(name: str, argument: str, kind: str) -> None:
+    call, right = unchecked(name)
+    with pytest.raises(ex.ExpressivityError, match=r"needs .*got "):
+        call(**(right | {argument: WRONG[kind]}))
