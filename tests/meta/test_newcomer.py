@@ -120,6 +120,7 @@ def test_help_shows_help_and_changes_nothing(
     assert [path.stat().st_mtime_ns for path in written] == before
 
 
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_proofs_name_the_library_that_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
