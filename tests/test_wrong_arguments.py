@@ -211,6 +211,7 @@ def test_every_public_method_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", CALLS)
 def test_the_right_arguments_are_taken(name: str) -> None:
     call, right = CALLS[name]
+    assert right.keys() <= inspect.signature(call).parameters.keys()
     call(**right)
 
 
