@@ -390,6 +390,10 @@ class ConvGeometry:
         size = check_size("size", size, most=_LARGEST)
         self.check_input(size)
         axis = check_integer("axis", axis, least=0, most=self.axes - 1)
+        return self._source(size, axis)
+
+    def _source(self, size: Sequence[int], axis: int) -> Tensor:
+        """Return what :meth:`source` does; the sizes may be symbols of a tracer."""
         pixels, (before, after) = size[axis], self.token_padding[axis]
         index = torch.arange(-before, pixels + after, device="cpu")
         if self.padding_mode == "circular":
@@ -422,7 +426,7 @@ class ConvGeometry:
             widths = [w for pair in reversed(self.token_padding) for w in pair]
             return functional.pad(x, widths)
         for axis in range(self.axes):
-            x = x.index_select(axis + 2, self.source(size, axis).to(x.device))
+            x = x.index_select(axis + 2, self._source(size, axis).to(x.device))
         return x
 
     def _origin(self, axis: int) -> int:

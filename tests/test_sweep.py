@@ -160,7 +160,7 @@ def test_no_alpha() -> None:
         (torch.ones(6, 5), "4 channels"),
         (torch.ones(1, 2, 4, 6, 5), "4 channels"),
         (torch.ones(2, 4, 6, 5).half(), "dtype and device"),
-        (torch.ones(2, 4, 6, 5).long(), "dtype and device"),
+        (torch.ones(2, 4, 6, 5).long(), "floating-point numbers"),
         (torch.ones(0, 4, 6, 5), "at least one image"),
         (torch.ones(2, 4, 0, 5), "at least 3 pixels"),
         (torch.full((1, 4, 6, 5), math.nan), "120 that are not finite among 120"),

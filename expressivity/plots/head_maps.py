@@ -10,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.checks import check_instance, check_numbers, check_size
+from expressivity.checks import (
+    check_instance,
+    check_numbers,
+    check_size,
+    integers,
+    shown,
+)
 from expressivity.errors import ArgumentError, InputError
 from expressivity.strategies import attention_scores
 
@@ -65,10 +71,7 @@ class HeadMaps:
         advice = "Pass what attention_from_conv returned"
         check_instance("attention", attention, RelativeSelfAttention, advice)
         check_numbers("attention.alpha", attention.alpha)
-        size, query = (
-            check_size("size", size, least=0),
-            check_size("query", query, least=0),
-        )
+        size = check_size("size", size, least=0)
         geometry = attention.geometry
         if geometry.axes != 2:
             raise ArgumentError(
@@ -106,11 +109,12 @@ def _canvas_position(
     """Return where on the canvas an output has its query."""
     rows, columns = attention.geometry.queries(size)
     height, width = len(rows), len(columns)
-    row, column = query if len(query) == 2 else (-1, -1)
+    place = integers(query) or ()
+    row, column = place if len(place) == 2 else (-1, -1)
     if not (0 <= row < height and 0 <= column < width):
         raise ArgumentError(
             f"query needs the (row, column) of one of the {height} × {width} outputs, "
-            f"counted from 0, got {tuple(query)}"
+            f"counted from 0, got {shown(query)}"
         )
     return rows[row], columns[column]
 
