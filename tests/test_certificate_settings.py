@@ -271,7 +271,7 @@ class TestSpotCheck:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         attention, conv = pair(strategy="dense")
-        monkeypatch.setattr(dense, "_free_bytes", lambda _: 0)
+        monkeypatch.setattr(dense, "free_bytes", lambda _: 0)
         with pytest.raises(CertificateError, match="cannot be evaluated by 'dense'"):
             ex.certify(attention, conv)
 

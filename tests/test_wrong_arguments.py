@@ -81,7 +81,7 @@ Call = tuple[Callable[..., object], dict[str, Any]]
 CALLS: dict[str, Call] = {
     "alpha_for": (ex.alpha_for, {"conv": CONV, "tolerance": 0.1, "size": SIZE}),
     "attention_from_conv": (ex.attention_from_conv, {"conv": CONV}),
-    "certify": (ex.certify, {"attention": SATURATED, "conv": CONV}),
+    "certify": (ex.certify, {"attention": SATURATED, "conv": CONV, "size": SIZE}),
     "conv_from_attention": (ex.conv_from_attention, {"attention": SATURATED}),
     "conversion_error": (
         ex.conversion_error,
@@ -176,13 +176,7 @@ def arguments(name: str) -> list[str]:
     ]
 
 
-# A certificate has checks and tests of its own.
-CASES = [
-    (name, argument)
-    for name in CALLS
-    if name != "certify"
-    for argument in arguments(name)
-]
+CASES = [(name, argument) for name in CALLS for argument in arguments(name)]
 
 
 def test_every_public_function_is_in_the_table() -> None:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.bounds.leak import check_positive
 from expressivity.certificate import spot_check
 from expressivity.certificate.arithmetic import ASSUMPTIONS
 from expressivity.certificate.document import FORMAT, PARTS, choose, parse, read
@@ -21,6 +20,7 @@ from expressivity.certificate.ranges import below_float64, require_finite
 from expressivity.certificate.rounding import convolution_rounding, layer_rounding
 from expressivity.certificate.subject import fingerprint, in_words, require_rigour
 from expressivity.certificate.worst_input import WorstInput
+from expressivity.checks import check_positive, check_size
 from expressivity.constructor.compare import bias_difference, deviation
 from expressivity.constructor.plain_layer import plain_attention
 from expressivity.convolutions import plain_convolution
@@ -356,6 +356,7 @@ def certify(
         True
     """
     input_bound = check_positive("input_bound", input_bound)
+    size = None if size is None else check_size("size", size, least=0)
     attention, conv = plain_attention(attention), plain_convolution(conv)
     return _certified(attention, conv, input_bound, size, attention.strategy)
 
