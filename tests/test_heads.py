@@ -281,7 +281,7 @@ def test_a_kernel_of_zeros_has_one_head_that_carries_nothing() -> None:
 def test_refuses_what_it_cannot_count() -> None:
     with pytest.raises(UnsupportedModuleError, match="Conv1d"):
         ex.head_count(nn.Linear(2, 2))
-    with pytest.raises(ArgumentError, match="max_heads needs to be at least 2, got 1"):
+    with pytest.raises(ArgumentError, match="integer of at least 2, got 1"):
         ex.minimal_heads(BASE_1D.conv(), max_heads=1)
 
 

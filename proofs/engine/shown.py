@@ -5,7 +5,17 @@ from itertools import combinations
 from types import MappingProxyType
 from typing import Any
 
-from sympy import Basic, Expr, MatrixBase, S, expand, expand_trig, latex, sympify
+from sympy import (
+    Basic,
+    Expr,
+    MatrixBase,
+    S,
+    expand,
+    expand_log,
+    expand_trig,
+    latex,
+    sympify,
+)
 
 from proofs.engine.claim import Claim
 from proofs.engine.constants import Below
@@ -181,5 +191,6 @@ def _same(one: Basic, other: Basic) -> bool:
     return bool(
         gap == 0
         or (gap.free_symbols and expand_trig(expand(gap)).expand() == 0)
+        or (not gap.free_symbols and expand_log(gap, factor=True).expand() == 0)
         or normal(gap) == 0
     )
