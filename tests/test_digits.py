@@ -42,7 +42,7 @@ def test_split_that_leaves_a_part_empty(fraction: float) -> None:
 
 def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install .*\[demo\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install scikit-learn"):
         load_digit_images()
 
 
