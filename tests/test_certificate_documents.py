@@ -218,6 +218,15 @@ class TestCheck:
         with pytest.raises(ArgumentError, match="or neither"):
             certificate.check(conv=conv)
 
+    def test_a_layer_that_is_evaluated_otherwise_fails(self) -> None:
+        conv = BASE.conv(torch.float32)
+        attention = ex.attention_from_conv(conv, alpha=3.0, strategy="dense")
+        certificate = ex.certify(attention, conv, size=BASE.size)
+        certificate.check()
+        attention.strategy = "fused"
+        with pytest.raises(CertificateError, match="strategy is stated as 'dense'"):
+            certificate.check()
+
     def test_another_input_that_is_as_bad_will_do(self) -> None:
         flip = str.maketrans("+-", "-+")
         without_bias = replace(BASE, bias=False).conv(torch.float32)

@@ -37,16 +37,8 @@ LARGEST_AXIS = 4096
 _UP = 1 + 2.0**-48
 # Two processors add up in other orders, and may find another of two equal rows.
 _ALIKE = 1e-6
-# What is compared as it stands.
-_STATEMENTS = (
-    "layer",
-    "convolution",
-    "input_bound",
-    "size",
-    "dtype",
-    "strategy",
-    "made_by",
-)
+# What is compared as it stands; the numbers follow from the box, size and strategy.
+_STATEMENTS = ("layer", "convolution", "dtype", "made_by")
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +260,17 @@ class Certificate:
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
+        if attention.strategy not in (AUTO, self.strategy):
+            raise CertificateError(
+                f"strategy is stated as {self.strategy!r}, the layer is evaluated by "
+                f"{attention.strategy!r}: certify again"
+            )
         again = _certified(attention, conv, self.input_bound, self.size, self.strategy)
+        self._compare(again)
+        self._check_worst(attention, conv, again.worst)
+
+    def _compare(self, again: "Certificate") -> None:
+        """Refuse words and bounds that come out otherwise."""
         for name in _STATEMENTS:
             stated, found = getattr(self, name), getattr(again, name)
             if stated != found:
@@ -288,7 +290,6 @@ class Certificate:
                     f"{name} is stated as up to {float(stated.max()):.6g}, computed "
                     f"again it is {float(found.max()):.6g}"
                 )
-        self._check_worst(attention, conv, again.worst)
 
     def _check_worst(
         self, attention: RelativeSelfAttention, conv: Convolution, again: WorstInput
