@@ -110,7 +110,7 @@ class TestMinimalHeads:
             (minimal | {"tolerance": 0.1}, "leave alpha, tolerance and rings out"),
             (minimal | {"rings": 1}, r"alpha = 0 .* got .* rings=1"),
             (minimal | {"head_dim": 3}, "head_dim below 4 truncates taps"),
-            (minimal | {"max_heads": 1}, "max_heads needs to be at least 2"),
+            (minimal | {"max_heads": 1}, "max_heads needs an integer of at least 2, got 1"),
             ({"max_heads": 3}, "max_heads goes with heads='minimal', got heads='taps'"),
             ({"heads": "few"}, "heads needs one of .*'minimal'.*, got 'few'"),
         ):
