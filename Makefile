@@ -59,10 +59,10 @@ attack: $(VENV)/.test  ## Search for inputs that exceed a certificate (INPUTS=10
 	$(BIN)/python -m tests.attack --inputs $(INPUTS)
 
 atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random convolutions
-	$(BIN)/python -m pytest -m atlas tests/test_cli_atlas_layers.py -n auto --maxprocesses 8
+	$(BIN)/python -m pytest -m atlas tests/cli/test_atlas_layers.py -n auto --maxprocesses 8
 
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
-	$(ZOO)/bin/python -m pytest -m zoo tests/test_model_zoo.py tests/test_trained_networks.py
+	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network
 
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \

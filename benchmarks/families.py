@@ -15,7 +15,7 @@ import expressivity as ex
 from benchmarks.readme import ROOT, publish, write_section
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import Evidence, gather
-from expressivity.files import written_together
+from expressivity.machine.files import written_together
 
 
 def table() -> str:

@@ -15,7 +15,7 @@ from benchmarks.readme import ROOT, publish, write_section
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
-from expressivity.files import written_together
+from expressivity.machine.files import written_together
 from expressivity.plots import plot_growth
 
 RESULTS = ROOT / "benchmarks" / "results" / "cpu-float32.json"

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from expressivity.files import written_together
+from expressivity.machine.files import written_together
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -1,28 +1,34 @@
 """The public names of the package, all of which ``expressivity`` hands on."""
 
 from expressivity import atlas
-from expressivity.attention import RelativeSelfAttention, explain
-from expressivity.bounds import (
+from expressivity.accuracy import (
     alpha_for,
     first_order_error,
-    leak,
-    saturation_alpha,
     worst_case_error,
 )
-from expressivity.certificate import Certificate, certify
+from expressivity.accuracy.certificate import (
+    Certificate,
+    certify,
+)
+from expressivity.accuracy.layer import conversion_error
+from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.comparison import Difference, measure_difference
-from expressivity.constructor import (
+from expressivity.conversion import (
     HeadCount,
     HeadCurve,
     NearestConvolution,
     TableHeads,
     attention_from_conv,
     conv_from_attention,
-    conversion_error,
     head_count,
     head_curve,
     minimal_heads,
     truncation_error,
+)
+from expressivity.conversion.network import (
+    Conversion,
+    LayerRecord,
+    convert,
 )
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import (
@@ -38,13 +44,16 @@ from expressivity.errors import (
     UnsupportedModuleError,
 )
 from expressivity.geometry import ConvGeometry
+from expressivity.heads.leak import (
+    leak,
+    saturation_alpha,
+)
 from expressivity.plots import (
     plot_attention_maps,
     plot_error_vs_alpha,
     plot_head_curve,
     plot_overview,
 )
-from expressivity.surgery import Conversion, LayerRecord, convert
 from expressivity.sweep import ErrorSweep, error_sweep
 
 __all__ = [

@@ -17,12 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from expressivity.bounds import first_order_error, saturation_alpha, worst_case_error
+from expressivity.accuracy import (
+    first_order_error,
+    worst_case_error,
+)
 from expressivity.checks import check_callable, check_numbers, check_positive, shown
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.convolutions import batched_input, plain_convolution
 from expressivity.errors import ArgumentError, InputError
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
+from expressivity.heads.leak import saturation_alpha
 
 Progress = Callable[[Iterable[float]], Iterable[float]]
 

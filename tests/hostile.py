@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from tests.bench.test_bench import MADE_UP
 from tests.hostile_models import ORDERS
-from tests.test_bench import MADE_UP
 
 MODELS = "tests.hostile_models"
 ESCAPE = "\x1b[31m"

@@ -8,14 +8,16 @@ import torch
 from mpmath import exp, log, mp, mpf
 from torch import nn
 
-from expressivity.bounds import (
-    alpha_for_leak,
+from expressivity.accuracy import (
     first_order_error,
-    leak,
     worst_case_error,
 )
-from expressivity.constructor import attention_from_conv
-from expressivity.encoding import head_vectors
+from expressivity.conversion import attention_from_conv
+from expressivity.heads.encoding import head_vectors
+from expressivity.heads.leak import (
+    alpha_for_leak,
+    leak,
+)
 from proofs.first_order import STATEMENT as first_statement
 from proofs.formal import MAIN
 from proofs.leak import STATEMENT as leak_statement

@@ -11,7 +11,7 @@ import expressivity as ex
 from expressivity.strategies import STRATEGIES
 from tests import attack, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
-from tests.test_tables import table_layer
+from tests.heads.test_tables import table_layer
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"

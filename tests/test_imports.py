@@ -103,7 +103,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
 
 
 def test_every_command_is_in_the_list() -> None:
-    folder = Path(expressivity.__file__).parent / "cli"
+    folder = Path(expressivity.__file__).parent / "cli" / "commands"
     defined = {
         node.name.removesuffix("_command")
         for path in folder.glob("*.py")

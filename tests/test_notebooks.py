@@ -12,7 +12,9 @@ import jupytext
 import pytest
 from nbclient import NotebookClient
 
-SOURCES = sorted((Path(__file__).parents[1] / "notebooks").glob("*.py"))
+from tests import ROOT
+
+SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
 LARGEST = 400_000  # bytes
 
 

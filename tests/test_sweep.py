@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from expressivity import saturation_alpha
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 from expressivity.sweep import ErrorSweep, error_sweep
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES

@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 
 import expressivity
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 CERTIFIED = """
 from importlib.metadata import PackageNotFoundError, version
 try:

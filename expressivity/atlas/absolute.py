@@ -29,8 +29,8 @@ from expressivity.atlas.tokens import (
 from expressivity.atlas.vit import AbsoluteAttention, with_encoding
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.errors import ArgumentError
-from expressivity.geometry import Convolution
-from expressivity.grid import Grid
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
 
 
 def construct(

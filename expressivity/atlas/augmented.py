@@ -33,8 +33,9 @@ from expressivity.atlas.tokens import (
 )
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.convolutions import build_convolution
-from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.grid import Grid
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
 
 _KEY_DIM = 3
 _SOURCE = "Bello, Zoph, Vaswani, Shlens, Le (2019)"

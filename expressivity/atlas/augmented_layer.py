@@ -21,8 +21,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from expressivity.geometry import Convolution
-from expressivity.grid import Grid, tokens_at
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import (
+    Grid,
+    tokens_at,
+)
 
 
 class AugmentingAttention(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from expressivity.atlas.tokens import tap_factors
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 
 class BiasedAttention(nn.Module):

@@ -29,7 +29,8 @@ from expressivity.atlas.tokens import (
 )
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 BUCKETS = 32
 MAX_DISTANCE = 128

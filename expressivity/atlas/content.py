@@ -38,8 +38,8 @@ from expressivity.atlas.tokens import (
     require_plane,
 )
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import Convolution
-from expressivity.grid import Grid
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
 
 _BLOCK = 2
 

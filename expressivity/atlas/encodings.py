@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.atlas.tokens import positions_of
-from expressivity.grid import Grid
+from expressivity.geometry.grid import Grid
 
 
 @dataclass(frozen=True)

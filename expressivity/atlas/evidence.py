@@ -10,8 +10,9 @@ from expressivity.atlas.family import Family, Sample, in_float64
 from expressivity.atlas.witness import Witness
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
-from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.memory import process_bytes
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.machine.memory import process_bytes
 
 _IMAGES = 4
 _COPIES = 6  # of the probabilities of every head, at the most, in any family

@@ -24,8 +24,8 @@ from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.pairs import exchanged
 from expressivity.atlas.tokens import OnTokens, padded_grid
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import Convolution
-from expressivity.grid import Grid
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
 
 
 class ExternalAttention(nn.Module):

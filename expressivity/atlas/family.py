@@ -12,7 +12,8 @@ from expressivity.atlas.strength import Strength, locality
 from expressivity.atlas.witness import Witness
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 Verdict = Literal["yes", "no", "conditional"]
 Constructor = Callable[..., nn.Module]

@@ -36,8 +36,12 @@ from expressivity.atlas.tokens import (
     tap_factors,
     token_grid,
 )
-from expressivity.encoding import head_vectors, relative_encoding
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.heads.encoding import (
+    head_vectors,
+    relative_encoding,
+)
 
 
 class GatedAttention(nn.Module):

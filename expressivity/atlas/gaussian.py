@@ -34,7 +34,8 @@ from expressivity.atlas.tokens import (
     require,
     token_grid,
 )
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 
 class GaussianScores(nn.Module):

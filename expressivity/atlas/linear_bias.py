@@ -24,7 +24,7 @@ from expressivity.atlas.family import Claim, Family, Sample
 from expressivity.atlas.pairs import TOLD_APART, Place, middle, pixel_of, swapped
 from expressivity.atlas.tokens import OnTokens, displacements, padded_grid, require
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 
 class LinearBias(nn.Module):

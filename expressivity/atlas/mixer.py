@@ -49,7 +49,7 @@ from expressivity.atlas.token_mlps import (
 )
 from expressivity.atlas.tokens import OnTokens, bare_grid, require
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 _SHIFT, _GRAIN = 1.0, 2.0**-20
 # Of random layers: small ones are easier to optimise.

@@ -28,7 +28,7 @@ from expressivity.atlas.token_mixing import (
 )
 from expressivity.atlas.token_mlps import FeedForwardBlock, MixerBlock, MixingLayer
 from expressivity.atlas.tokens import OnTokens, bare_grid, require
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 INPUT_BOUND = 4.0
 _WIDE = "weights in float32 or float64"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from expressivity.atlas.witness import Witness
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 Place = tuple[int, ...]
 TOLD_APART = "pixels that the convolution weighs differently and the family does not"

@@ -28,10 +28,14 @@ from torch.nn import functional
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.tokens import bare_grid, full_taps, require
 from expressivity.attention import RelativeSelfAttention
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.convolutions import build_convolution, convolve
-from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.grid import Grid, tokens_at
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import (
+    Grid,
+    tokens_at,
+)
 
 PATCH_SIZES = (4, 2)
 

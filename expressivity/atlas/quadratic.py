@@ -3,8 +3,8 @@
 from torch import nn
 
 from expressivity.atlas.family import Claim, Family
-from expressivity.constructor import attention_from_conv
-from expressivity.geometry import Convolution
+from expressivity.conversion import attention_from_conv
+from expressivity.geometry.convolution import Convolution
 
 
 def construct(conv: Convolution, size: tuple[int, ...], alpha: float) -> nn.Module:

@@ -19,7 +19,8 @@ from expressivity.atlas.pairs import TOLD_APART, Place, others, pixel_of, swappe
 from expressivity.atlas.partitions import Normalised, RepMLP
 from expressivity.atlas.tokens import require
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 # Of random layers: small ones are easier to optimise.
 _SCALE = 0.2

@@ -31,7 +31,7 @@ from expressivity.atlas.tokens import (
     token_grid,
 )
 from expressivity.atlas.witness import Witness, randomised
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 _PAIRS = 4  # frequencies of a head, per axis, at least
 

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.strength import locality
 from expressivity.atlas.tokens import bare_grid, require, tap_factors
-from expressivity.encoding import positional_scores
-from expressivity.geometry import Convolution
-from expressivity.grid import Grid
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
+from expressivity.heads.encoding import positional_scores
 
 
 class SinkAttention(nn.Module):

@@ -24,7 +24,7 @@ from expressivity.atlas.multihead import HeadWeights
 from expressivity.atlas.strength import locality
 from expressivity.atlas.tokens import OnTokens, positions_of, tap_factors, token_grid
 from expressivity.errors import ArgumentError
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 _BASE = 10000.0
 _PAIRS = 4  # frequencies that a head sees, per axis

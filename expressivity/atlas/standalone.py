@@ -40,7 +40,8 @@ from expressivity.atlas.tokens import (
 )
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 _SOURCE = "Ramachandran et al. (2019)"
 _ENCODED = 2

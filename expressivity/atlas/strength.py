@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from expressivity.bounds.leak import check_positive
 from expressivity.errors import ArgumentError
+from expressivity.heads.leak import check_positive
 
 WIDE = (torch.float32, torch.float64)  # where constants leave digits for what varies
 

@@ -30,7 +30,8 @@ from expressivity.atlas.biased import one_head_a_tap
 from expressivity.atlas.family import Claim, Family
 from expressivity.atlas.tokens import OnTokens, displacements, token_grid
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 Tables = Literal["two-valued", "quadratic"]
 

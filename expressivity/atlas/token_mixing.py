@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from expressivity.atlas.token_mlps import Mlp
 from expressivity.atlas.tokens import bare_grid, full_taps
 from expressivity.convolutions import build_convolution
-from expressivity.geometry import Convolution
-from expressivity.grid import tokens_at
-from expressivity.spans import spanning_directions
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import tokens_at
+from expressivity.numbers.spans import spanning_directions
 
 _KNOTS, _SLOPES = (-4.0, -2.0, 2.0, 4.0), (-1.0, 2.0, -2.0, 1.0)
 _ULPS = 4  # of a weight that is a rounded product

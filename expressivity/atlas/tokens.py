@@ -10,9 +10,13 @@ from torch.nn import functional
 
 from expressivity.convolutions import tap_matrices
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.grid import Grid, tokens_at
-from expressivity.spans import spanning_directions
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import (
+    Grid,
+    tokens_at,
+)
+from expressivity.numbers.spans import spanning_directions
 
 
 class OnTokens(nn.Module):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from expressivity.atlas.encodings import Encoding
 from expressivity.atlas.multihead import HeadWeights
 from expressivity.atlas.tokens import tap_factors
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 
 class AbsoluteAttention(nn.Module):

@@ -36,8 +36,9 @@ from expressivity.atlas.tokens import (
 from expressivity.atlas.window_layers import WindowBias, Windows
 from expressivity.atlas.witness import Witness, randomised
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
-from expressivity.grid import Grid
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.grid import Grid
 
 
 def construct(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.errors import ArgumentError
-from expressivity.geometry import Convolution
+from expressivity.geometry.convolution import Convolution
 
 Relation = Callable[[Float[Tensor, "inputs out_channels"]], Tensor]
 _RATE = 0.05

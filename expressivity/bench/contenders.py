@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bench.document import BASELINE
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.geometry import ConvGeometry
 
 Run = Callable[[], object]

@@ -11,7 +11,7 @@ from typing import Any, Self, get_type_hints
 import torch
 
 from expressivity.errors import FileError
-from expressivity.files import check_input
+from expressivity.machine.files import check_input
 from expressivity.version import __version__
 
 BASELINE = "nn.Conv2d"

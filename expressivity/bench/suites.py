@@ -17,8 +17,8 @@ from expressivity.bench.document import (
 )
 from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
 from expressivity.bench.timing import peak_bytes, race
+from expressivity.conversion.network import convert
 from expressivity.errors import ArgumentError
-from expressivity.surgery import convert
 
 Progress = Callable[[Sequence[str]], Iterable[str]]
 

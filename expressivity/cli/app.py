@@ -37,7 +37,7 @@ class _Command(TyperCommand):
         Returns:
             It, with its options.
         """
-        module = import_module(f"expressivity.cli.{self.name}")
+        module = import_module(f"expressivity.cli.commands.{self.name}")
         alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
         concluding = import_module("expressivity.cli.claims").concluding
         command = concluding(getattr(module, f"{self.name}_command"))

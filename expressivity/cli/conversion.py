@@ -6,12 +6,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from expressivity.bounds import saturation_alpha
 from expressivity.cli.console import messages
+from expressivity.conversion.network import Conversion
+from expressivity.conversion.network import convert as convert_model
 from expressivity.errors import UnsupportedModuleError
-from expressivity.geometry import Convolution
-from expressivity.surgery import Conversion
-from expressivity.surgery import convert as convert_model
+from expressivity.geometry.convolution import Convolution
+from expressivity.heads.leak import saturation_alpha
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ from torch import nn
 from expressivity.cli.factory import build_model
 from expressivity.cli.options import parse_size
 from expressivity.cli.weights import load_weights
+from expressivity.conversion.network.selection import convolution_like
 from expressivity.convolutions import (
     DTYPES,
     build_convolution,
     plain_convolution,
 )
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution, PaddingMode
-from expressivity.surgery.selection import convolution_like
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import (
+    Convolution,
+    PaddingMode,
+)
 
 
 def layer_of_model(

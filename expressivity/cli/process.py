@@ -9,8 +9,8 @@ from types import FrameType
 
 import psutil
 
-from expressivity.exhaustion import is_out_of_memory
-from expressivity.memory import process_bytes
+from expressivity.machine.exhaustion import is_out_of_memory
+from expressivity.machine.memory import process_bytes
 
 _GPU_DRIVERS = ("nvidiactl", "kfd")
 _SIGNALS = ("SIGTERM", "SIGHUP", "SIGXCPU")

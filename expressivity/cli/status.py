@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from expressivity.cli.console import messages, printable, report_error
 from expressivity.cli.process import Stopped
 from expressivity.errors import ExpressivityError
-from expressivity.exhaustion import is_out_of_memory
+from expressivity.machine.exhaustion import is_out_of_memory
 
 DOES_NOT_HOLD, BAD_INPUT, CRASHED, INTERRUPTED = 1, 2, 70, 130
 _BY_SIGNAL = 128  # a shell adds the number of the signal

@@ -13,10 +13,10 @@ from expressivity.cli.console import track
 from expressivity.cli.process import may_be_handled
 from expressivity.cli.weights import read_inputs
 from expressivity.comparison import Difference, measure_difference
+from expressivity.conversion.network import Conversion
 from expressivity.errors import ExpressivityError, InputError, UnsupportedModuleError
-from expressivity.exhaustion import is_out_of_memory
 from expressivity.listing import Listing
-from expressivity.surgery import Conversion
+from expressivity.machine.exhaustion import is_out_of_memory
 
 SCALES = (0.1, 1.0, 10.0)
 

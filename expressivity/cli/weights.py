@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from expressivity.errors import FileError
-from expressivity.exhaustion import is_out_of_memory
-from expressivity.files import check_input
+from expressivity.machine.exhaustion import is_out_of_memory
+from expressivity.machine.files import check_input
 
 _NESTED_UNDER = ("state_dict", "model")
 _LISTED, _LETTERS = 3, 100

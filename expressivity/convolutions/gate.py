@@ -22,7 +22,8 @@ from expressivity.convolutions.plain import (
 )
 from expressivity.convolutions.probing import require_plain
 from expressivity.errors import ArgumentError, UnsupportedModuleError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

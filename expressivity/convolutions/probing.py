@@ -14,7 +14,8 @@ from torch import Tensor
 
 from expressivity.comparison import measure_difference
 from expressivity.errors import UnsupportedModuleError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
 
 # Probes run in float64; two orders of summation differ by far less than this.
 _TOLERANCE = 1e-10

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from expressivity.checks import check_instance
-from expressivity.constructor import HeadCurve
+from expressivity.conversion import HeadCurve
 from expressivity.plots.style import (
     BLACK,
     BLUE,

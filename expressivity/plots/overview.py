@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.bounds import saturation_alpha
 from expressivity.checks import check_numbers, shown
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry, Convolution
+from expressivity.geometry import ConvGeometry
+from expressivity.geometry.convolution import Convolution
+from expressivity.heads.leak import saturation_alpha
 from expressivity.plots.attention_maps import MARKS, draw_maps, label_colour_bar
 from expressivity.plots.error_curve import draw_errors
 from expressivity.plots.head_maps import HeadMaps

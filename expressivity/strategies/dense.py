@@ -12,16 +12,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.encoding import (
+from expressivity.geometry.grid import (
+    Grid,
+    tokens_at,
+)
+from expressivity.geometry.positions import positions
+from expressivity.heads.encoding import (
     positional_scores,
-    positions,
     relative_encoding,
 )
-from expressivity.grid import Grid, tokens_at
-from expressivity.memory import free_bytes
-from expressivity.precision import compute_dtype, without_autocast
-from expressivity.recording import are_recorded
-from expressivity.strategies.base import Heads, add_bias
+from expressivity.heads.parameters import Heads
+from expressivity.machine.memory import free_bytes
+from expressivity.machine.recording import are_recorded
+from expressivity.numbers.precision import (
+    compute_dtype,
+    without_autocast,
+)
+from expressivity.strategies.base import add_bias
 
 GIB = 2**30
 

@@ -18,18 +18,26 @@ from torch.autograd import forward_ad
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from expressivity.encoding import (
+from expressivity.geometry.grid import (
+    Grid,
+    tokens_at,
+)
+from expressivity.geometry.positions import positions
+from expressivity.heads.factors import (
     absolute_factors,
     digits,
     factor_pairs,
     factor_scale,
     left_out,
-    positions,
 )
-from expressivity.grid import Grid, tokens_at
-from expressivity.precision import autocast_is_on, compute_dtype, without_autocast
-from expressivity.recording import is_traced
-from expressivity.strategies.base import Heads, add_bias
+from expressivity.heads.parameters import Heads
+from expressivity.machine.recording import is_traced
+from expressivity.numbers.precision import (
+    autocast_is_on,
+    compute_dtype,
+    without_autocast,
+)
+from expressivity.strategies.base import add_bias
 
 # Significant bits of a factor, and how many factors stand for a number. A GPU may round
 # float32 to the 11 bits of TF32 on the way: 11 are all that a factor has.

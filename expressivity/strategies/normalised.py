@@ -23,10 +23,17 @@ from torch import Tensor
 
 from expressivity.convolutions import convolve
 from expressivity.errors import StrategyError
-from expressivity.grid import Grid
-from expressivity.precision import compute_dtype, without_autocast
-from expressivity.strategies.base import Heads
-from expressivity.tables import Stretch, Table, Window
+from expressivity.geometry.grid import Grid
+from expressivity.geometry.window import (
+    Stretch,
+    Window,
+)
+from expressivity.heads.parameters import Heads
+from expressivity.heads.tables import Table
+from expressivity.numbers.precision import (
+    compute_dtype,
+    without_autocast,
+)
 
 Entries = tuple[range, ...]
 

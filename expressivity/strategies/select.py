@@ -6,8 +6,9 @@ from torch import Tensor
 
 from expressivity.checks import shown
 from expressivity.errors import StrategyError
-from expressivity.grid import Grid
-from expressivity.strategies.base import Heads, Strategy
+from expressivity.geometry.grid import Grid
+from expressivity.heads.parameters import Heads
+from expressivity.strategies.base import Strategy
 from expressivity.strategies.dense import Dense
 from expressivity.strategies.fused import Fused
 from expressivity.strategies.normalised import Normalised

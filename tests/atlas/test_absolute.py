@@ -15,7 +15,7 @@ from expressivity.atlas.vit import with_encoding
 from expressivity.digits import DigitsCNN, load_digit_images, train
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
-from expressivity.grid import Grid
+from expressivity.geometry.grid import Grid
 from tests.atlas.evidence import (
     assert_cannot,
     assert_computes,

@@ -1,7 +1,5 @@
 """What every family of the catalogue has to have, and the evidence for all of them."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
@@ -9,8 +7,9 @@ from torch import nn
 import expressivity as ex
 from expressivity.atlas.evidence import gather
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
+from tests import ROOT
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 FAMILIES = ex.atlas.FAMILIES.values()
 per_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 

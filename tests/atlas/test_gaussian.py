@@ -13,8 +13,8 @@ from expressivity.atlas.gaussian import (
     head_vector,
     second_order_encoding,
 )
-from expressivity.bounds.leak import leak
 from expressivity.errors import ArgumentError
+from expressivity.heads.leak import leak
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error
 
 GAUSSIAN = FAMILIES["gaussian"]

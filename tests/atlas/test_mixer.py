@@ -10,7 +10,7 @@ from torch import nn
 from expressivity.atlas import FAMILIES, Family, Witness
 from expressivity.atlas.mixer_stem import INPUT_BOUND, construct_mixer_with_stem
 from expressivity.atlas.token_mixing import linear_mlp, spatial_factors, toothed_mlp
-from expressivity.constructor import head_count
+from expressivity.conversion import head_count
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import (
     assert_cannot,

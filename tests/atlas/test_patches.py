@@ -13,7 +13,7 @@ from expressivity.atlas.patches import (
     patch_heads,
     patch_size,
 )
-from expressivity.constructor import head_count
+from expressivity.conversion import head_count
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error
 

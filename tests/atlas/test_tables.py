@@ -17,8 +17,8 @@ from expressivity.atlas.tables import (
     quadratic_leak,
     two_valued_leak,
 )
-from expressivity.bounds.leak import leak
 from expressivity.errors import ArgumentError
+from expressivity.heads.leak import leak
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error
 
 TABLES = FAMILIES["tables"]

@@ -6,8 +6,11 @@ import pytest
 import torch
 
 import expressivity as ex
-from expressivity.encoding import absolute_factors, digits
 from expressivity.geometry import ConvGeometry
+from expressivity.heads.factors import (
+    absolute_factors,
+    digits,
+)
 from proofs.engine import Formula
 
 

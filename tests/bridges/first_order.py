@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expressivity.bounds import first_order_error
-from expressivity.constructor import attention_from_conv
-from expressivity.smoothing import Axis, smoothing_matrix
+from expressivity.accuracy import first_order_error
+from expressivity.conversion import attention_from_conv
+from expressivity.heads.smoothing import (
+    Axis,
+    smoothing_matrix,
+)
 from proofs.engine import Formula
 from tests.cases import Case
 

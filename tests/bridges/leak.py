@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 from mpmath import exp, mp
 
-from expressivity.bounds import leak
+from expressivity.heads.leak import leak
 from proofs.engine import Formula
 
 

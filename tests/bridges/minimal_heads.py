@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from expressivity.constructor import head_count, minimal_heads
+from expressivity.conversion import (
+    head_count,
+    minimal_heads,
+)
 from proofs.engine import Formula
 
 LAPLACIAN = np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])

@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from expressivity.smoothing import Axis, smoothing_matrix
+from expressivity.heads.smoothing import (
+    Axis,
+    smoothing_matrix,
+)
 from proofs.engine import Formula
 
 

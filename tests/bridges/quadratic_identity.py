@@ -5,7 +5,11 @@ from random import Random
 
 import torch
 
-from expressivity.encoding import head_vectors, positional_scores, relative_encoding
+from expressivity.heads.encoding import (
+    head_vectors,
+    positional_scores,
+    relative_encoding,
+)
 from proofs.engine import Formula
 
 

@@ -6,8 +6,8 @@ from math import exp
 import torch
 from mpmath import mpf
 
-from expressivity.bounds import saturation_alpha
-from expressivity.encoding import positional_scores
+from expressivity.heads.encoding import positional_scores
+from expressivity.heads.leak import saturation_alpha
 from proofs.engine import Formula
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.banded import AxisProduct
 from expressivity.geometry import ConvGeometry
-from expressivity.smoothing import Axis, smoothing_matrix
+from expressivity.heads.banded import AxisProduct
+from expressivity.heads.smoothing import (
+    Axis,
+    smoothing_matrix,
+)
 from proofs.engine import Formula
 
 

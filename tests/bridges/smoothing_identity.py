@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from expressivity.constructor import attention_from_conv
+from expressivity.conversion import attention_from_conv
 from expressivity.geometry import ConvGeometry
 from proofs.engine import Formula
 from tests.cases import BASE, BASE_3D, RandomChooser, choose_case

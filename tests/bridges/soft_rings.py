@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expressivity.constructor import attention_from_conv
-from expressivity.smoothing import Axis, smoothing_matrix
+from expressivity.conversion import attention_from_conv
+from expressivity.heads.smoothing import (
+    Axis,
+    smoothing_matrix,
+)
 from proofs.engine import Formula
 from tests.oracles import exact_convolution
 

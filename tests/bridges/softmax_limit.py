@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.encoding import axis_scores
 from expressivity.geometry import ConvGeometry
-from expressivity.smoothing import Axis, axis_limit, smoothing_matrix
+from expressivity.heads.encoding import axis_scores
+from expressivity.heads.smoothing import (
+    Axis,
+    axis_limit,
+    smoothing_matrix,
+)
 from proofs.engine import Formula
 
 # Size, target, nearest pixels, and how far all the others are behind.

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import expressivity as ex
-from expressivity.bounds import leak
+from expressivity.heads.leak import leak
 from proofs.engine import Formula
 from tests import oracles
 

@@ -10,13 +10,14 @@ import pytest
 
 import expressivity
 from expressivity import errors
+from tests import ROOT
 
 
 def is_error(value: object) -> bool:
     return inspect.isclass(value) and issubclass(value, Exception)
 
 
-TESTS = Path(__file__).parents[1]
+TESTS = ROOT / "tests"
 FILES = sorted(TESTS.rglob("test_*.py"))
 PUBLIC = [n for n in expressivity.__all__ if not is_error(getattr(expressivity, n))]
 over_files = pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "expressivity"
+from tests import ROOT
+
+PACKAGE = ROOT / "expressivity"
 CREATIONS = {
     "arange",
     "as_tensor",

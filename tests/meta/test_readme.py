@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import expressivity as ex
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIRST, USE, ATLAS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 

@@ -4,10 +4,13 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from expressivity.encoding import head_vectors, relative_encoding
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
-from expressivity.strategies import Heads
+from expressivity.heads.encoding import (
+    head_vectors,
+    relative_encoding,
+)
+from expressivity.heads.parameters import Heads
 
 
 def test_sizes_that_do_not_match_are_seen() -> None:

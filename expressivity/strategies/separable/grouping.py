@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from expressivity.grid import Grid
-from expressivity.precision import rounding_level
-from expressivity.strategies.base import Heads
-from expressivity.strategies.placement import Values
+from expressivity.geometry.grid import Grid
+from expressivity.heads.parameters import Heads
+from expressivity.heads.placement import Values
+from expressivity.numbers.precision import rounding_level
 from expressivity.strategies.separable.lattice import Lattice
 
 # A lattice with more points per head than this, or more targets per head and query, is

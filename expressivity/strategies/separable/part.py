@@ -9,11 +9,15 @@ from typing import Self, TypeGuard
 import torch
 from torch import Tensor
 
-from expressivity.banded import AxisProduct, Scratch
 from expressivity.convolutions import convolve
-from expressivity.grid import Grid
-from expressivity.recording import is_traced
-from expressivity.strategies.base import Heads, add_bias
+from expressivity.geometry.grid import Grid
+from expressivity.heads.banded import (
+    AxisProduct,
+    Scratch,
+)
+from expressivity.heads.parameters import Heads
+from expressivity.machine.recording import is_traced
+from expressivity.strategies.base import add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 

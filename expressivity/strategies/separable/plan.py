@@ -12,12 +12,25 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.banded import AxisProduct, is_joint
-from expressivity.bounds import mass_beyond, radius_for
-from expressivity.grid import Grid
-from expressivity.precision import compute_dtype, rounding_level
-from expressivity.smoothing import Axis, Band, smoothing_matrix
-from expressivity.strategies.base import Heads
+from expressivity.geometry.grid import Grid
+from expressivity.heads.banded import (
+    AxisProduct,
+    is_joint,
+)
+from expressivity.heads.leak import (
+    mass_beyond,
+    radius_for,
+)
+from expressivity.heads.parameters import Heads
+from expressivity.heads.smoothing import (
+    Axis,
+    Band,
+    smoothing_matrix,
+)
+from expressivity.numbers.precision import (
+    compute_dtype,
+    rounding_level,
+)
 from expressivity.strategies.separable.grouping import Group
 from expressivity.strategies.separable.reading import Layout, Reading
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from expressivity.grid import Grid
+from expressivity.geometry.grid import Grid
 from expressivity.strategies.separable.grouping import Group
 
 

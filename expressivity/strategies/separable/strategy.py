@@ -20,13 +20,19 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.banded import Scratch
-from expressivity.grid import Grid
-from expressivity.precision import compute_dtype
-from expressivity.recording import are_recorded, is_traced
-from expressivity.strategies.base import Heads
-from expressivity.strategies.memo import Memo
-from expressivity.strategies.placement import Values, values_of
+from expressivity.geometry.grid import Grid
+from expressivity.heads.banded import Scratch
+from expressivity.heads.memo import Memo
+from expressivity.heads.parameters import Heads
+from expressivity.heads.placement import (
+    Values,
+    values_of,
+)
+from expressivity.machine.recording import (
+    are_recorded,
+    is_traced,
+)
+from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
 from expressivity.strategies.separable.part import Part
 from expressivity.strategies.separable.plan import Step

@@ -11,10 +11,13 @@ from typing import Any
 import torch
 
 from expressivity.geometry import ConvGeometry
-from expressivity.grid import Grid
-from expressivity.recording import are_recorded
-from expressivity.strategies.base import Heads
-from expressivity.strategies.placement import Values, placement_of
+from expressivity.geometry.grid import Grid
+from expressivity.heads.parameters import Heads
+from expressivity.heads.placement import (
+    Values,
+    placement_of,
+)
+from expressivity.machine.recording import are_recorded
 from expressivity.strategies.separable.grouping import (
     Group,
     are_saturated,

@@ -1,0 +1,287 @@
+"""How often each strategy rounds, and how far its attention is from exact attention.
+
+What a strategy decides (which heads are saturated, what a band leaves out, whether a
+smoothing is one matrix, how many digits a score has) is asked of the strategy itself.
+The counts are those of the strategies' own code, at their largest.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from expressivity.accuracy.certificate.arithmetic import (
+    EXP_OF_HALF,
+    EXP_ULPS,
+    Arithmetic,
+)
+from expressivity.accuracy.certificate.attention_error import (
+    Axis,
+    ScoreError,
+    attention_error,
+)
+from expressivity.accuracy.certificate.ranges import (
+    require_products,
+    require_scores,
+)
+from expressivity.errors import CertificateError
+from expressivity.geometry.grid import Grid
+from expressivity.heads.banded import JOINT_ENTRIES
+from expressivity.heads.parameters import Heads
+from expressivity.numbers.precision import compute_dtype
+from expressivity.strategies.fused import factors_of, left_out_of_scores
+from expressivity.strategies.separable import largest_crowd, plans
+
+_LARGEST_DIGIT = 2.0**14  # of a key, see encoding.factor_scale
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A layer on canvases of one size, or of every size up to that.
+
+    Attributes:
+        heads: Its parameters.
+        grid: The canvas and the queries.
+        dtype: Dtype of parameters and input.
+        alpha: Locality strengths, as floats.
+        centers: Attention centers, as floats.
+        smaller_too: Whether smaller canvases are meant as well.
+    """
+
+    heads: Heads
+    grid: Grid
+    dtype: torch.dtype
+    alpha: tuple[float, ...]
+    centers: tuple[tuple[float, ...], ...]
+    smaller_too: bool = False
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Rounding of the dtype."""
+        return Arithmetic.of(self.dtype)
+
+    def axes(self, head: int) -> list[Axis]:
+        """Return the canvas as one head sees it.
+
+        Args:
+            head: Index of the head.
+
+        Returns:
+            One axis after the other.
+        """
+        return [
+            Axis.seen(tokens, query, center, smaller_too=self.smaller_too)
+            for tokens, query, center in zip(
+                self.grid.canvas_size,
+                self.grid.queries,
+                self.centers[head],
+                strict=True,
+            )
+        ]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How often a product is rounded on its way to an output, and what else is lost.
+
+    Attributes:
+        casts: Times it is written in the dtype.
+        terms: Roundings while sums are accumulated.
+        lost: Per head: what its attention is off by, as Σ_k |p̂_k − p_k|.
+        lost_of_bias: The same of a bias that is added before attention.
+        composed: Whether matrices of heads are multiplied or added up beforehand.
+    """
+
+    casts: int
+    terms: int
+    lost: tuple[float, ...]
+    lost_of_bias: float = 0.0
+    composed: bool = False
+
+
+def of_dense(setting: Setting) -> Counts:
+    """Return the roundings of ``dense``: all in at least float32, one cast at the end.
+
+    Args:
+        setting: Layer and canvas.
+
+    Returns:
+        The counts.
+
+    Raises:
+        CertificateError: If scores may leave the range.
+    """
+    heads, arithmetic = setting.heads, setting.arithmetic
+    terms = _inner(heads) + heads.value_width * len(heads.alpha) + 2
+    lost = []
+    for head, alpha in enumerate(setting.alpha):
+        axes = setting.axes(head)
+        require_scores(alpha, axes, compute_dtype(setting.dtype))
+        lost.append(attention_error(alpha, axes, _quadratic(setting), arithmetic))
+    return Counts(3, terms, tuple(lost))
+
+
+def of_separable(setting: Setting) -> Counts:
+    """Return the roundings of ``separable``, whichever way it takes.
+
+    Args:
+        setting: Layer and canvas.
+
+    Returns:
+        The counts.
+
+    Raises:
+        CertificateError: If scores or composed projections may leave the range.
+    """
+    heads = setting.heads
+    every = [step for plan in plans(heads, setting.grid) for step in plan]
+    soft = [step for step in every if not step.group.saturated]
+    neglected, joint = [0.0] * len(heads.alpha), set[int]()
+    for step in every:
+        for head in step.group.lattice.heads:
+            neglected[head] = max(neglected[head], 2 * step.neglected)
+        if setting.smaller_too or step.is_joint(setting.grid):
+            joint.update(step.group.lattice.heads)
+    lost = [Lost(off) for off in neglected]
+    for head in {head for step in soft for head in step.group.lattice.heads}:
+        lost[head] = lost[head].then(_smoothed(setting, head, joint=head in joint))
+    composed = heads.value_width if len(heads.projections) == 2 else 0
+    # Kernel, smoothing, two projections, bias, sum of the groups; then the result.
+    # Heads on one pixel are added up in the dtype.
+    crowd = largest_crowd(setting.centers)
+    casts = 2 + crowd + (1 if composed else 0) + (4 if soft else 0)
+    inner = heads.projections[-1].shape[2]
+    terms = composed + len(heads.alpha) * (inner + 1) + heads.value_width + 4
+    every_loss = tuple(off.total for off in lost)
+    if composed or crowd > 1:
+        require_products(heads, crowd, setting.dtype)
+    return Counts(
+        casts, terms, every_loss, max(every_loss), bool(composed) or crowd > 1
+    )
+
+
+def of_fused(setting: Setting) -> Counts:
+    """Return the roundings of ``fused``: scores are sums of digits, in any order.
+
+    Args:
+        setting: Layer and canvas.
+
+    Returns:
+        The counts.
+
+    Raises:
+        CertificateError: If the scores leave the range of the dtype, or the dtype is
+            float16, whose range they may leave on the way.
+    """
+    if setting.dtype == torch.float16:
+        raise CertificateError(
+            "the digits of positions may leave the range of float16, where nothing is "
+            "known: certify another dtype or strategy"
+        )
+    heads, arithmetic, dtype = setting.heads, setting.arithmetic, setting.dtype
+    half = dtype != compute_dtype(dtype)
+    blocks = math.prod(setting.grid.canvas_size) / 32 + 1
+    factors = factors_of(setting.grid, dtype)
+    # Factors are rounded as well; of float32, in float64.
+    roundings = factors + 2 * len(setting.grid.size) + 8
+    relative = roundings * arithmetic.computed + left_out_of_scores(dtype)
+    lost = []
+    for head, alpha in enumerate(setting.alpha):
+        axes = setting.axes(head)
+        # (|k| + |t|)², counted from the middle of the canvas.
+        reach = sum(_square(axis.tokens + axis.outside + 2) for axis in axes)
+        largest = 1.1 * abs(alpha) * reach
+        if not largest < torch.finfo(dtype).max / 8:
+            raise CertificateError(
+                f"scores up to {largest:.3g} leave the range of {dtype}: "
+                "certify another strategy"
+            )
+        scores = ScoreError(
+            absolute=relative * largest
+            + factors * _LARGEST_DIGIT * arithmetic.stored_tiny
+            + (EXP_OF_HALF if half else 0.0),
+            # Scores are rounded twice, and α once.
+            relative=3 * arithmetic.stored if half else arithmetic.computed,
+            of_positions=False,
+        )
+        error = Lost(attention_error(alpha, axes, scores, arithmetic))
+        # Blocks of keys are scaled to each other where a later one is nearer.
+        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
+        lost.append(error.then(2 * scaling).total)
+    terms = _inner(heads) + heads.value_width + len(heads.alpha) + 4
+    return Counts(8 if half else 4, terms, tuple(lost))
+
+
+# A strategy that is not listed cannot be certified.
+MODELS: dict[str, Callable[[Setting], Counts]] = {
+    "dense": of_dense,
+    "separable": of_separable,
+    "fused": of_fused,
+}
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What the attention of a head is off by, one error after the other.
+
+    Attributes:
+        total: Σ_k |p̂_k − p_k|.
+    """
+
+    total: float
+
+    def then(self, error: float) -> "Lost":
+        """Return what it is off by after one more error.
+
+        Args:
+            error: Of rows that sum to one.
+
+        Returns:
+            Both, and the error of the error.
+        """
+        return Lost((self.total + error + self.total * error) * (1 + 1e-15))
+
+
+def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:
+    """Return what smoothing one axis after the other, or all at once, comes to."""
+    arithmetic, axes = setting.arithmetic, setting.axes(head)
+    alpha, unit = setting.alpha[head], arithmetic.computed
+    total = Lost(0.0)
+    for axis in axes:
+        require_scores(alpha, [axis], compute_dtype(setting.dtype))
+        # e^(score − log Σ): the logarithm is a number of this size.
+        lowest = abs(alpha) * _square(axis.outside + axis.fraction)
+        logarithm = math.log(axis.tokens + 1) + lowest
+        scores = ScoreError(2 * unit * (1 + logarithm), 4 * unit, of_positions=True)
+        total = total.then(attention_error(alpha, [axis], scores, arithmetic))
+    if joint:
+        fewer = [
+            replace(
+                axis,
+                tokens=min(axis.tokens, JOINT_ENTRIES),
+                fewest=min(axis.fewest, JOINT_ENTRIES),
+            )
+            for axis in axes
+        ]
+        none = ScoreError(0.0, 0.0, of_positions=False)
+        summed = attention_error(alpha, fewer, none, arithmetic, most=JOINT_ENTRIES)
+        total = total.then(summed)
+    return total.total
+
+
+def _inner(heads: Heads) -> int:
+    """Return the terms of a value projection."""
+    value = heads.value_weight
+    return 0 if value is None else int(value.shape[2])
+
+
+def _quadratic(setting: Setting) -> ScoreError:
+    """Return what rounding −α(k − q − Δ)², summed over axes, comes to."""
+    unit = setting.arithmetic.computed
+    return ScoreError(0.0, (len(setting.grid.size) + 2) * unit, of_positions=True)
+
+
+def _square(number: float) -> float:
+    """Return a square; infinity where that is out of range."""
+    return number * number

@@ -1,0 +1,1 @@
+"""The rows of the operator attention − convolution, and the largest of them."""

@@ -1,0 +1,173 @@
+"""Replace the convolutions of a network, and say what was not replaced and why."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+
+from torch import Tensor, nn
+
+from expressivity.attention import RelativeSelfAttention
+from expressivity.conversion import attention_from_conv
+from expressivity.conversion.network.copying import independent_copy
+from expressivity.conversion.network.plan import (
+    keep_held,
+    keep_ties,
+    plan_conversion,
+)
+from expressivity.conversion.network.records import Conversion
+from expressivity.conversion.network.rehearsal import (
+    Inputs,
+    rehearse,
+)
+from expressivity.conversion.network.selection import Where
+from expressivity.conversion.network.source import Source
+from expressivity.conversion.to_attention import check_options
+from expressivity.errors import ArgumentError
+from expressivity.geometry.convolution import Convolution
+
+
+def convert(
+    model: nn.Module,
+    *,
+    alpha: float | None = None,
+    tolerance: float | None = None,
+    head_dim: int | None = None,
+    where: Where | None = None,
+    strategy: str = "auto",
+    inputs: Inputs | None = None,
+) -> Conversion:
+    """Replace every convolution of a network by self-attention.
+
+    The given model is left untouched. The converted one keeps dtype, device,
+    training mode, ``requires_grad``, hooks on other modules and weight sharing: one
+    convolution used twice becomes one attention used twice. What cannot be
+    reproduced (transposed, lazy, quantised convolutions, subclasses that compute
+    something else on a probe, …) stays in place and is listed with the reason. Calls of
+    ``torch.nn.functional`` are invisible here.
+
+    Args:
+        model: Any module; a single convolution too.
+        alpha: As for :func:`expressivity.attention_from_conv`, for every layer.
+        tolerance: As for :func:`expressivity.attention_from_conv`, for every layer:
+            its largest absolute error for inputs of the layer within ±1.
+        head_dim: As for :func:`expressivity.attention_from_conv`.
+        where: Which convolutions to convert: a predicate of name and module, or
+            names or shell patterns of names such as ``"layer3.*"``.
+        strategy: How the attention is evaluated: ``"auto"`` or a name.
+        inputs: What the model takes: a tensor, a tuple of positional arguments or a
+            mapping of keyword arguments. A copy of the converted model is then run on
+            it, without gradients, and a convolution is kept that still works in its
+            old form, or whose class or other traits that attention lacks are asked for.
+
+    Returns:
+        The converted model, one record a convolution, and remarks about code that
+        attention does not suit.
+
+    Raises:
+        ArgumentError: If an option is out of range, or a name in ``where`` matches
+            no convolution.
+        InputError: If the model cannot run on ``inputs``.
+        StrategyError: If there is no such strategy.
+        UnsupportedModuleError: If the model cannot be copied or was compiled, or its
+            conversion cannot run on ``inputs``.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 1))
+        >>> conversion = convert(model)
+        >>> [(layer.name, layer.num_heads) for layer in conversion.layers]
+        [('0', 9), ('2', 1)]
+    """
+    check_options(alpha, tolerance, head_dim, strategy)
+    _check_inputs(inputs)
+    build = partial(
+        attention_from_conv,
+        alpha=alpha,
+        tolerance=tolerance,
+        head_dim=head_dim,
+        strategy=strategy,
+    )
+    if inputs is None:
+        return _attempt(model, where, {}, build)[0]
+    kept: dict[str, str] = {}
+    while True:
+        conversion, replaced = _attempt(model, where, kept, build, release=False)
+        used = rehearse(model, conversion.model, replaced, inputs)
+        if not used:
+            return replace(conversion, ruled_out=tuple(kept))
+        kept |= used
+
+
+def _attempt(
+    model: nn.Module,
+    where: Where | None,
+    kept: Mapping[str, str],
+    build: Callable[[Convolution], RelativeSelfAttention],
+    *,
+    release: bool = True,
+) -> tuple[Conversion, dict[str, nn.Module]]:
+    """Convert a copy of a model.
+
+    Args:
+        model: The model.
+        where: Which convolutions to convert.
+        kept: Those that have to stay all the same, by name, and why.
+        build: Makes attention from a convolution.
+        release: Whether to let go of the weights of what was replaced.
+
+    Returns:
+        The conversion, and the convolutions that were replaced.
+    """
+    copied = independent_copy(model)
+    plans = plan_conversion(copied, where, kept)
+    remarks = keep_held(model, copied, plans)
+    keep_ties(copied, plans)
+    attention: dict[str, RelativeSelfAttention] = {}
+    shared: dict[int, RelativeSelfAttention] = {}
+    records = {}
+    for plan in plans:
+        if plan.conv is None:
+            records[plan.name] = plan.kept()
+            continue
+        layer = attention[plan.name] = build(plan.conv)
+        records[plan.name] = plan.converted(layer)
+        _tie(layer, plan.conv, shared)
+        if release:
+            plan.release()
+    replaced = {plan.name: plan.module for plan in plans if plan.name in attention}
+    source = Source(copied)
+    for name, sentences in source.uses(replaced, attention).items():
+        records[name] = records[name].with_reason(*sentences)
+    remarks += source.class_checks(replaced.values())
+    places = {id(module): attention[name] for name, module in replaced.items()}
+    converted = _replaced(copied, places)
+    return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced
+
+
+def _check_inputs(inputs: Inputs | None) -> None:
+    if not (inputs is None or isinstance(inputs, (Tensor, tuple, Mapping))):
+        raise ArgumentError(
+            "inputs needs a tensor, a tuple of positional arguments or a mapping of "
+            f"keyword arguments, got {type(inputs).__name__}"
+        )
+
+
+def _tie(
+    attention: RelativeSelfAttention,
+    conv: Convolution,
+    shared: dict[int, RelativeSelfAttention],
+) -> None:
+    """Let an attention layer share what its convolution shares with earlier ones."""
+    twin = shared.setdefault(id(conv.weight), attention)
+    attention.value_weight = twin.value_weight
+    attention.output_weight = twin.output_weight
+    if conv.bias is not None:
+        attention.bias = shared.setdefault(id(conv.bias), attention).bias
+
+
+def _replaced(model: nn.Module, replacements: Mapping[int, nn.Module]) -> nn.Module:
+    """Put every replacement wherever its module is registered."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if id(child) in replacements:
+                parent._modules[name] = replacements[id(child)]
+    return replacements.get(id(model), model)

@@ -1,0 +1,207 @@
+"""What is to become of each convolution of a network, and why."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from torch import nn
+
+from expressivity.accuracy.layer import conversion_error
+from expressivity.attention import RelativeSelfAttention
+from expressivity.conversion.network.records import LayerRecord
+from expressivity.conversion.network.references import (
+    MOST_OBJECTS,
+    references,
+)
+from expressivity.conversion.network.selection import (
+    Where,
+    convolution_like,
+    selector,
+)
+from expressivity.convolutions import inherits_forward, plain_convolution
+from expressivity.errors import UnsupportedModuleError
+from expressivity.geometry.convolution import Convolution
+
+
+@dataclass
+class Plan:
+    """What is to become of one module: a convolution to convert, or a reason.
+
+    Attributes:
+        name: Its first name in the network.
+        module: The module.
+        conv: The plain convolution that it computes; ``None`` if it is kept.
+        reason: Why it is kept; for one to convert, what to know about it.
+    """
+
+    name: str
+    module: nn.Module
+    conv: Convolution | None
+    reason: str = ""
+
+    def keep(self, reason: str) -> None:
+        """Leave the module in place.
+
+        Args:
+            reason: Why.
+        """
+        self.conv, self.reason = None, reason
+
+    def release(self) -> None:
+        """Let go of the weights: two sets of them all need not exist at once."""
+        self.conv = None
+        self.module._parameters.clear()
+
+    def converted(self, attention: RelativeSelfAttention) -> LayerRecord:
+        """Record what the convolution became.
+
+        Args:
+            attention: The layer that takes its place.
+
+        Returns:
+            The record.
+        """
+        conv = cast("Convolution", self.conv)
+        return LayerRecord(
+            self.name,
+            type(self.module).__name__,
+            "converted",
+            self.reason,
+            tuple(conv.kernel_size),
+            attention.num_heads,
+            float(attention.alpha.detach().max()),
+            float(conversion_error(attention, conv).max()),
+        )
+
+    def kept(self) -> LayerRecord:
+        """Record that the module stays.
+
+        Returns:
+            The record.
+        """
+        size = getattr(self.module, "kernel_size", None)
+        return LayerRecord(
+            self.name,
+            type(self.module).__name__,
+            "kept",
+            self.reason,
+            tuple(size) if isinstance(size, Sequence) else None,
+        )
+
+
+def plan_conversion(
+    model: nn.Module, where: Where | None, kept: Mapping[str, str]
+) -> list[Plan]:
+    """Return what is to become of every convolution, looked at by itself.
+
+    Args:
+        model: The network.
+        where: As for :func:`expressivity.convert`.
+        kept: Those that have to stay whatever they are, by name, and why.
+
+    Returns:
+        One plan a convolution.
+
+    Raises:
+        ArgumentError: If a name in ``where`` matches none.
+    """
+    found = dict(convolution_like(model))
+    wanted = selector(where, list(found))
+    return [
+        Plan(name, module, None, kept[name])
+        if name in kept
+        else _plan(name, module, selected=wanted(name, module))
+        for name, module in found.items()
+    ]
+
+
+def _plan(name: str, module: nn.Module, *, selected: bool) -> Plan:
+    if not selected:
+        return Plan(name, module, None, "not selected")
+    try:
+        conv = plain_convolution(module)
+    except UnsupportedModuleError as error:
+        return Plan(name, module, None, str(error))
+    if inherits_forward(module):
+        return Plan(name, module, conv)
+    reason = "a plain convolution with its present weight reproduced it on every probe"
+    return Plan(name, module, conv, reason)
+
+
+def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:
+    """Keep a convolution in place if converting it would break a tied parameter.
+
+    A parameter may be tied between convolutions that are all converted, with the
+    same groups; their attention layers are then tied too.
+
+    Args:
+        model: The network.
+        plans: Of its convolutions; they are changed.
+    """
+    owners = defaultdict(list)
+    for module_name, module in model.named_modules():
+        for role, parameter in module._parameters.items():
+            owners[id(parameter)].append((module_name, role, module))
+    changed = True
+    while changed:
+        convs = {id(p.module): p.conv for p in plans if p.conv is not None}
+        broken = [
+            (plan, f"{name} is also {other_name}.{other_role}")
+            for plan in plans
+            if plan.conv is not None
+            for name, parameter in plan.module.named_parameters()
+            for other_name, other_role, other in owners[id(parameter)]
+            if other not in plan.module.modules()
+            and not _tied_alike(plan.conv, convs.get(id(other)), name, other_role)
+        ]
+        for plan, what in broken:
+            plan.keep(f"its {what}, which is not converted with it")
+        changed = bool(broken)
+
+
+def _tied_alike(
+    conv: Convolution, other: Convolution | None, role: str, other_role: str
+) -> bool:
+    return other is not None and role == other_role and conv.groups == other.groups
+
+
+def keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[Plan]) -> list[str]:
+    """Keep a convolution that is called from where it cannot be replaced.
+
+    Args:
+        model: The given network.
+        copied: Its copy.
+        plans: Of the convolutions of the copy; they are changed.
+
+    Returns:
+        A sentence on every attribute that could not be searched.
+    """
+    originals = {id(module): name for name, module in model.named_modules()}
+    found = references(copied, model)
+    for place, module, shared in found.modules:
+        inside = originals.get(id(module))
+        for plan in plans:
+            if plan.conv is None:
+                continue
+            if plan.module is module:
+                plan.keep(
+                    f"it is also held by {place}, which is no registered submodule: "
+                    "use an nn.ModuleList or nn.ModuleDict there"
+                )
+            elif inside is not None and (
+                plan.name == inside or (_is_within(plan.name, inside) and not shared)
+            ):
+                plan.keep(
+                    f"{place} holds it in the given model, which any copy would go on "
+                    "calling: make it an attribute or a method of the model"
+                )
+    return [
+        f"{place} holds so much that only the first {MOST_OBJECTS:,} objects were "
+        "searched for convolutions: pass inputs="
+        for place in found.unfinished
+    ]
+
+
+def _is_within(name: str, parent: str) -> bool:
+    return parent in ("", name) or name.startswith(f"{parent}.")

@@ -1,0 +1,9 @@
+"""Where is everything? Canvas, taps, attention centers, queries."""
+
+from expressivity.geometry.convolution import (
+    ConvGeometry,
+    Convolution,
+    PaddingMode,
+)
+
+__all__ = ["ConvGeometry", "Convolution", "PaddingMode"]

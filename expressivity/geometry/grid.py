@@ -1,0 +1,153 @@
+"""A geometry laid on an input of one size: the canvas and the queries, in pixels.
+
+Strategies see positions through a :class:`Grid` only. The canvas need not be laid
+out for them: padding tokens that hold zeros change nothing but the normaliser of the
+softmax, and where they are is a number per axis.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from expressivity.geometry import ConvGeometry
+from expressivity.machine.recording import is_jit_traced
+
+_KEPT = 1024
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the tokens and the queries of one input size are.
+
+    Attributes:
+        geometry: The geometry that was laid out.
+        size: Pixels of the input, per axis.
+        canvas_size: Tokens of the canvas, padding tokens included, per axis.
+        any_size: Whether the sizes may be symbols, which stand for other sizes too:
+            then nothing that is decided by them holds.
+
+    Example:
+        >>> grid = Grid.of(ConvGeometry.create((3,), padding=1), (5,))
+        >>> grid.canvas_size, grid.queries
+        ((7,), (range(1, 6),))
+    """
+
+    geometry: ConvGeometry
+    size: tuple[int, ...]
+    canvas_size: tuple[int, ...]
+    any_size: bool = False
+
+    @staticmethod
+    def of(geometry: ConvGeometry, size: Sequence[int]) -> "Grid":
+        """Lay a geometry on an input.
+
+        Args:
+            geometry: Canvas and query grid.
+            size: Pixels per axis of the input.
+
+        Returns:
+            The grid; the same object for the same arguments, while few are in use.
+
+        Raises:
+            InputError: As :meth:`ConvGeometry.check_input`.
+        """
+        if torch.compiler.is_compiling():
+            return _laid(geometry, tuple(size), any_size=True)
+        if is_jit_traced():  # sizes are tensors
+            return _laid(geometry, tuple(map(int, size)))
+        return _kept(geometry, tuple(size))
+
+    def fixed(self) -> "Grid":
+        """Return the grid with numbers for symbols.
+
+        Returns:
+            The same grid; a graph that is being traced takes no other size then.
+        """
+        if not self.any_size:
+            return self
+        numbers = tuple(len(range(pixels)) for pixels in self.size)  # no symbols
+        return _laid(self.geometry, numbers)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __getstate__(self) -> dict[str, object]:
+        # Another process would have another hash.
+        return {name: v for name, v in vars(self).items() if name != "_hash"}
+
+    @cached_property
+    def _hash(self) -> int:  # plans are looked up by grid on every call
+        return hash((self.geometry, self.size))
+
+    @property
+    def queries(self) -> tuple[range, ...]:
+        """Query positions in pixels of the canvas, one range an axis."""
+        return self.geometry.queries(self.size)
+
+    @property
+    def has_zero_tokens(self) -> bool:
+        """Whether padding tokens that hold zeros are on the canvas."""
+        padded = any(map(any, self.geometry.token_padding))
+        return padded and self.geometry.padding_mode == "zeros"
+
+    @property
+    def zeros_before(self) -> tuple[int, ...]:
+        """Zero-valued tokens of the canvas before the first of :meth:`tokens`."""
+        if not self.has_zero_tokens:
+            return (0,) * len(self.size)
+        return tuple(before for before, _ in self.geometry.token_padding)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """Return the tokens that hold anything: the canvas less the zero tokens.
+
+        Args:
+            x: Input, (batch, channels, *size).
+
+        Returns:
+            The input itself, unless padding copies pixels.
+        """
+        return x if self.has_zero_tokens else self.geometry.canvas(x)
+
+    def canvas(self, x: Tensor) -> Tensor:
+        """Return all tokens.
+
+        Args:
+            x: Input, (batch, channels, *size).
+
+        Returns:
+            (batch, channels, *canvas_size).
+        """
+        return self.geometry.canvas(x)
+
+
+def tokens_at(
+    queries: Sequence[range], canvas: Float[Tensor, "batch channels ..."]
+) -> Float[Tensor, "batch channels ..."]:
+    """Return the token at each query; off the canvas, the nearest one.
+
+    Args:
+        queries: Query positions along each axis.
+        canvas: The tokens.
+
+    Returns:
+        (batch, channels, *queries).
+    """
+    for axis, query in enumerate(queries, start=2):
+        places = torch.arange(query.start, query.stop, query.step, device=canvas.device)
+        nearest = places.clamp(0, canvas.shape[axis] - 1)
+        canvas = canvas.index_select(axis, nearest)
+    return canvas
+
+
+def _laid(
+    geometry: ConvGeometry, size: tuple[int, ...], *, any_size: bool = False
+) -> Grid:
+    geometry.check_input(size)
+    return Grid(geometry, size, geometry.canvas_size(size), any_size)
+
+
+_kept = lru_cache(_KEPT)(_laid)

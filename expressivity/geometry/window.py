@@ -1,0 +1,165 @@
+"""Windows of displacements, and which queries see which part of one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from expressivity.checks import integers, shown
+from expressivity.errors import ArgumentError, InputError
+
+_KEPT = 1024
+# Pixels; no canvas is so wide.
+_FARTHEST = 2**24
+
+
+class Stretch(NamedTuple):
+    """Queries along one axis that see the same entries of a window.
+
+    Attributes:
+        queries: Their positions, in pixels of the canvas.
+        entries: Indices of the entries whose tokens are on the canvas.
+    """
+
+    queries: range
+    entries: range
+
+
+@dataclass(frozen=True)
+class Window:
+    """A box of displacements that heads may attend to.
+
+    Attributes:
+        low: The first displacement, in pixels, per axis.
+        size: Displacements per axis.
+        step: Pixels from one to the next, per axis.
+
+    Raises:
+        ArgumentError: If the fields differ in their number of axes, or a size or a
+            step is below 1.
+
+    Example:
+        >>> Window(low=(-2,), size=(3,), step=(2,)).displacements().tolist()
+        [[-2], [0], [2]]
+    """
+
+    low: tuple[int, ...]
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.size) == len(self.step):
+            raise ArgumentError(
+                "low, size and step of a window need one integer per axis each, got "
+                f"{self.low}, {self.size} and {self.step}"
+            )
+        if min(self.size) < 1 or min(self.step) < 1:
+            raise ArgumentError(
+                "size and step of a window need to be at least 1, got "
+                f"{self.size} and {self.step}"
+            )
+
+    @classmethod
+    def of(cls, low: object, size: object, step: object) -> Self:
+        """Return a window of given integers.
+
+        Args:
+            low: As the attribute.
+            size: As the attribute.
+            step: As the attribute.
+
+        Returns:
+            The window.
+
+        Raises:
+            ArgumentError: If one is no sequence of integers.
+        """
+        fields = {"low": low, "size": size, "step": step}
+        numbers = {name: integers(value) for name, value in fields.items()}
+        for name, value in numbers.items():
+            if not value or max(map(abs, value)) > _FARTHEST:
+                raise ArgumentError(
+                    f"{name} of a window needs one integer an axis, within "
+                    f"±{_FARTHEST} pixels, got {shown(fields[name])}"
+                )
+        return cls(*(value or () for value in numbers.values()))
+
+    def displacements(
+        self, device: torch.device | str | None = None
+    ) -> Int[Tensor, "entries axes"]:
+        """Return the displacements in pixels, in row-major order.
+
+        Args:
+            device: Where to put the result.
+
+        Returns:
+            One row an entry.
+        """
+        steps = [
+            torch.arange(size, device=device) * step + low
+            for low, size, step in zip(self.low, self.size, self.step, strict=True)
+        ]
+        return torch.cartesian_prod(*steps).reshape(-1, len(self.size))
+
+    def stretches(
+        self, queries: Sequence[range], canvas_size: Sequence[int]
+    ) -> tuple[tuple[Stretch, ...], ...]:
+        """Part the queries by what they see of the window.
+
+        Args:
+            queries: Query positions along each axis.
+            canvas_size: Tokens along each axis.
+
+        Returns:
+            The stretches of each axis, in order: a single one where every query sees
+            the whole window.
+
+        Raises:
+            InputError: If some query sees no token of the window at all.
+
+        Example:
+            >>> Window((-1,), (3,), (1,)).stretches([range(5)], [5])[0][:2]
+            (Stretch(queries=range(0, 1), entries=range(1, 3)),
+             Stretch(queries=range(1, 4), entries=range(0, 3)))
+        """
+        # Sizes may be symbols while a graph is traced.
+        split = _split if torch.compiler.is_compiling() else _kept_split
+        axes = zip(self.low, self.size, self.step, queries, canvas_size, strict=True)
+        found = tuple(split(*axis) for axis in axes)
+        for axis, stretches in enumerate(found):
+            for query, entries in stretches:
+                if not len(entries):
+                    raise InputError(
+                        f"axis {axis}: the window of displacements from "
+                        f"{self.low[axis]} to "
+                        f"{self.low[axis] + self.step[axis] * (self.size[axis] - 1)} "
+                        f"needs to reach a token from every query, got none from "
+                        f"{query[0]} on a canvas of {canvas_size[axis]}: widen the "
+                        "window or enlarge the input"
+                    )
+        return found
+
+
+def _split(
+    low: int, size: int, step: int, query: range, tokens: int
+) -> tuple[Stretch, ...]:
+    found: list[Stretch] = []
+    first, stop, start = -1, -1, 0
+    for place in query:
+        before = (first, stop)
+        first = max(0, -((place + low) // step))
+        stop = max(first, min(size, (tokens - 1 - place - low) // step + 1))
+        if (first, stop) == before:
+            found.pop()
+        else:
+            start = place
+        queries = range(start, place + 1, query.step)
+        found.append(Stretch(queries, range(first, stop)))
+    return tuple(found)
+
+
+_kept_split = lru_cache(_KEPT)(_split)

@@ -1,0 +1,240 @@
+"""Results that follow from parameters, kept until one of them changes.
+
+How a change is noticed depends on where a tensor lives. On a CPU its numbers are
+compared with a copy, bit by bit, on every call: nothing is missed, whoever wrote them,
+an optimiser through ``.data``, an array that shares the memory, or another process.
+Reading a GPU would wait for everything that it has yet to compute. There a tensor is
+taken for unchanged while it is the same memory and torch has counted no write into it;
+a write through ``.data`` is not counted. Optimisers that write so come after a forward
+pass that records gradients, and such a pass makes a :class:`Memo` forget.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from expressivity.machine.recording import (
+    are_recorded,
+    is_traced,
+)
+
+Value = TypeVar("Value")
+
+_MOST = 16
+# Comparing whole words is fastest; and as integers, NaN equals itself.
+_WORD = 8
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+class _Witness(Protocol):
+    """What is remembered of a tensor, to tell whether it has changed."""
+
+    @property
+    def pointer(self) -> int:
+        """Where its memory was."""
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor is what that one was."""
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The numbers themselves."""
+
+    pointer: int
+    copy: Tensor
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor holds these numbers."""
+        copy = self.copy
+        if (tensor.dtype, tensor.shape) != (copy.dtype, copy.shape):
+            return False
+        width = min(_word(tensor), _word(copy))
+        return torch.equal(_integers(tensor, width), _integers(copy, width))
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A count of writes, which torch keeps with the memory."""
+
+    pointer: int
+    about: tuple[object, ...]
+    count: int
+    # Its memory is held, so that no later tensor can be mistaken for it.
+    held: Tensor
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor is this memory, with no write counted since."""
+        # Another tensor may share the memory, with a count of its own.
+        return (
+            (tensor.data_ptr(), _about(tensor)) == (self.pointer, self.about)
+            and tensor._version == self.count
+            and self.held._version == self.count
+        )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    given: Hashable
+    witnesses: tuple[_Witness, ...]
+    value: Any
+
+    def knows(self, sources: Sequence[Tensor]) -> bool:
+        """Whether these are the tensors that the value was computed from."""
+        return len(sources) == len(self.witnesses) and all(
+            witness.knows(source)
+            for witness, source in zip(self.witnesses, sources, strict=True)
+        )
+
+
+class Memo:
+    """A small cache of what one layer has computed from its parameters.
+
+    An entry is used again only while the tensors that it was computed from are what
+    they were: on a CPU, bit by bit; elsewhere, the same memory without a counted write.
+    Where derivatives with respect to one of them are asked for, the result is computed
+    anew, and all that follows from that tensor is forgotten: a step of an optimiser
+    comes next. A copied or unpickled layer starts with an empty one.
+
+    Example:
+        >>> memo, weight = Memo(), torch.ones(2)
+        >>> total = lambda: memo.get("total", [weight], lambda: weight.sum().item())
+        >>> total(), weight.data.mul_(3).sum().item(), total()
+        (2.0, 6.0, 6.0)
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def get(
+        self,
+        key: Hashable,
+        sources: Sequence[Tensor],
+        compute: Callable[[], Value],
+        *,
+        given: Hashable = None,
+        differentiable: bool = False,
+    ) -> Value:
+        """Return what was computed from these tensors, or compute it.
+
+        Args:
+            key: What is computed; one result is kept for each.
+            sources: The tensors it depends on.
+            compute: Called without arguments, and without recording gradients.
+            given: What else it depends on; a result for another is forgotten.
+            differentiable: Whether derivatives with respect to the sources go through
+                the result; gradients are then recorded if they are asked for.
+
+        Returns:
+            The result; never to be changed.
+        """
+        if is_traced():  # tensors of a tracer are not kept
+            return compute()
+        if sources and are_recorded(sources):
+            self._forget({p for p in map(_pointer, sources) if p is not None})
+            if differentiable:
+                return compute()
+            with torch.no_grad():
+                return compute()
+        if None in map(_pointer, sources):
+            return compute()
+        kept = self._kept.get(key)
+        if kept is not None and kept.given == given:
+            if kept.knows(sources):
+                return kept.value  # type: ignore[no-any-return]
+            self._forget({witness.pointer for witness in kept.witnesses})
+        witnesses = self._known(sources) or _witnesses(sources)
+        if witnesses is None:
+            return compute()
+        # What is made in inference mode could not be used for training later.
+        with torch.inference_mode(mode=False), torch.no_grad():
+            value = compute()
+        witnesses = self._known(sources) or witnesses  # of a step on the way
+        self._kept.pop(key, None)
+        for oldest in tuple(self._kept)[: 1 - _MOST]:  # other threads may add some
+            self._kept.pop(oldest, None)
+        self._kept[key] = _Kept(given, witnesses, value)
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+
+    def _forget(self, pointers: set[int]) -> None:
+        """Drop what follows from some memory."""
+        for key, kept in tuple(self._kept.items()):
+            if not pointers.isdisjoint(w.pointer for w in kept.witnesses):
+                self._kept.pop(key, None)
+
+    def _known(self, sources: Sequence[Tensor]) -> tuple[_Witness, ...]:
+        """Return the witnesses of another result of these tensors: one copy serves."""
+        known = (k.witnesses for k in tuple(self._kept.values()) if k.knows(sources))
+        return next(known, ())
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return type(self)()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+
+def _pointer(tensor: Tensor) -> int | None:
+    """Return where a tensor's memory is; ``None`` if it has none (meta, vmap)."""
+    if tensor.is_meta:
+        return None
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return None
+
+
+def _witnesses(sources: Sequence[Tensor]) -> tuple[_Witness, ...] | None:
+    """Return a witness of each tensor; ``None`` if there is none of some."""
+    found = [w for w in map(_witness, sources) if w is not None]
+    return tuple(found) if len(found) == len(sources) else None
+
+
+def _witness(tensor: Tensor) -> _Witness | None:
+    """Return what tells a change of a tensor; ``None`` if nothing can."""
+    pointer = tensor.data_ptr()
+    if is_at_hand(tensor):
+        return _Copy(pointer, tensor.detach().clone())
+    try:
+        return _Version(pointer, _about(tensor), tensor._version, tensor.detach())
+    except RuntimeError:  # made in inference mode: writes are not counted
+        return None
+
+
+def is_at_hand(tensor: Tensor) -> bool:
+    """Return whether a tensor can be read without waiting for a device.
+
+    Args:
+        tensor: Any tensor.
+
+    Returns:
+        Whether it lives on the CPU.
+    """
+    return tensor.is_cpu
+
+
+def _about(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.dtype, tensor.device, tensor.shape, tensor.stride()
+
+
+def _word(tensor: Tensor) -> int:
+    """Return the bytes of the widest integers that a tensor can be read as."""
+    size = tensor.element_size()
+    whole = tensor.numel() * size % _WORD == 0 == tensor.storage_offset() * size % _WORD
+    return _WORD if whole and tensor.is_contiguous() else size
+
+
+def _integers(tensor: Tensor, width: int) -> Tensor:
+    """Return the bits of a tensor as integers."""
+    plain, size = tensor.detach(), tensor.element_size()
+    if width > size:
+        plain = plain.view(-1)
+    return plain.view(_INTEGERS[width]) if width in _INTEGERS else plain

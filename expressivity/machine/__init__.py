@@ -1,0 +1,1 @@
+"""What does the machine allow? Memory, files, and who follows a computation."""

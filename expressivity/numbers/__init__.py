@@ -1,0 +1,1 @@
+"""How exact is a number? Dtypes, rounding, ball arithmetic and ranks."""
