@@ -80,8 +80,8 @@ class Deviation:
         matrices: W_h, what each head's value and output projections compose to.
         tap_matrices: The convolution to compare with, one matrix a tap.
         geometry: Geometry of both.
-        doubt: What composing W_h may have added to Σ|W_h| of a row; ``None`` for
-            nothing.
+        composition_error: What composing W_h may have added to Σ|W_h| of a row;
+            ``None`` for nothing.
     """
 
     alpha: Float[Tensor, " heads"]
@@ -89,7 +89,7 @@ class Deviation:
     matrices: Float[Tensor, "heads out_channels channels_of_group"]
     tap_matrices: Float[Tensor, "taps out_channels channels_of_group"]
     geometry: ConvGeometry
-    doubt: Float[Tensor, "heads out_channels"] | None = None
+    composition_error: Float[Tensor, "heads out_channels"] | None = None
 
     def any_size(self) -> Float[Tensor, " out_channels"]:
         """Return an upper bound of the row norms, for every input size.
@@ -111,8 +111,8 @@ class Deviation:
             leaked = 2 * leaks @ some.double().abs().sum(-1)
             norms.append(leaked + spare.abs().sum(dim=(0, 2)) + lost)
         norm = torch.cat(norms)
-        if self.doubt is not None:
-            norm = norm + (2 * leaks + 1) @ self.doubt
+        if self.composition_error is not None:
+            norm = norm + (2 * leaks + 1) @ self.composition_error
         terms = self.matrices.shape[0] * self.matrices.shape[2]
         return norm * (1 + 8 * (terms + len(self.alpha)) * _UNIT)
 
@@ -258,8 +258,8 @@ class Deviation:
         each = entries * off + 2 * beyond
         slack = sizes @ each + entries * spare.abs().sum(dim=(1, 2))
         slack = slack + heads.shape[1] * pixels * _UNIT * norms
-        if self.doubt is not None:
-            slack = slack + (1 + off) @ self.doubt
+        if self.composition_error is not None:
+            slack = slack + (1 + off) @ self.composition_error
         return slack
 
 

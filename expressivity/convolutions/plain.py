@@ -7,8 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressivity.errors import InputError
-from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -85,30 +83,6 @@ def convolve(
     function = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
     result: Tensor = function(x, kernel, bias, stride, padding, dilation, groups)
     return result
-
-
-def batched_input(conv: Convolution, x: Tensor) -> Tensor:
-    """Return the input of a convolution with a batch axis.
-
-    Args:
-        conv: The convolution.
-        x: (batch, in_channels, *size), or without the batch axis.
-
-    Returns:
-        (batch, in_channels, *size).
-
-    Raises:
-        InputError: If axes, channels or size do not suit the convolution.
-    """
-    axes = len(conv.kernel_size)
-    batch = x.unsqueeze(0) if x.dim() == axes + 1 else x
-    if batch.dim() != axes + 2 or batch.shape[1] != conv.in_channels:
-        raise InputError(
-            f"x needs (batch, {conv.in_channels} channels, {axes} axes) or the same "
-            f"without batch, got {tuple(x.shape)}"
-        )
-    ConvGeometry.from_conv(conv).check_input(batch.shape[2:])
-    return batch
 
 
 def tap_matrices(

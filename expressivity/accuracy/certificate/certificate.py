@@ -35,18 +35,15 @@ from expressivity.accuracy.certificate.subject import (
     require_rigour,
 )
 from expressivity.accuracy.certificate.worst_input import WorstInput
-from expressivity.accuracy.layer import (
-    bias_difference,
-    deviation,
-)
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
-from expressivity.attention.gate import plain_attention
 from expressivity.checks import check_positive, check_size
-from expressivity.convolutions import plain_convolution
+from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError, CertificateError, FileError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
 from expressivity.machine.files import written_together
+from expressivity.results import Result
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
 
@@ -60,8 +57,8 @@ _ALIKE = 1e-6
 _STATEMENTS = ("layer", "convolution", "dtype", "made_by")
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Result):
     """A bound of |attention(x) − conv(x)| that holds for every input in a box.
 
     It speaks of the parameters as they are stored, floats being exact numbers. The
@@ -136,6 +133,13 @@ class Certificate:
         if value.double() > self.input_bound:
             value = torch.nextafter(value, torch.zeros_like(value))
         return self.worst.tensor(value.double().item(), dtype)
+
+    def __repr__(self) -> str:
+        size = "any size" if self.size is None else "×".join(map(str, self.size))
+        return (
+            f"Certificate(|attention − conv| ≤ {float(self.bound.max()):.3g} for "
+            f"‖x‖_∞ ≤ {self.input_bound:g}, {size}, {self.dtype}, {self.strategy!r})"
+        )
 
     def __str__(self) -> str:
         size, worst = self.size, self.worst
@@ -273,20 +277,20 @@ class Certificate:
                     "convolution to be checked: check(attention, conv)"
                 )
             attention, conv = self._subject
-        attention, conv = plain_attention(attention), plain_convolution(conv)
-        if fingerprint(attention, conv) != self.fingerprint:
+        layer, kernel = Snapshot.of(attention), Kernel.of(conv)
+        if fingerprint(layer.layer, kernel.conv) != self.fingerprint:
             raise CertificateError(
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
-        if attention.strategy not in (AUTO, self.strategy):
+        if layer.layer.strategy not in (AUTO, self.strategy):
             raise CertificateError(
                 f"strategy is stated as {self.strategy!r}, the layer is evaluated by "
-                f"{attention.strategy!r}: certify again"
+                f"{layer.layer.strategy!r}: certify again"
             )
-        again = _certified(attention, conv, self.input_bound, self.size, self.strategy)
+        again = _certified(layer, kernel, self.input_bound, self.size, self.strategy)
         self._compare(again)
-        self._check_worst(attention, conv, again.worst)
+        self._check_worst(layer, kernel, again.worst)
 
     def _compare(self, again: "Certificate") -> None:
         """Refuse words and bounds that come out otherwise."""
@@ -310,15 +314,13 @@ class Certificate:
                     f"again it is {float(found.max()):.6g}"
                 )
 
-    def _check_worst(
-        self, attention: RelativeSelfAttention, conv: Convolution, again: WorstInput
-    ) -> None:
+    def _check_worst(self, layer: Snapshot, kernel: Kernel, again: WorstInput) -> None:
         """Evaluate the worst input that is stated, which may be one of several."""
         stated = self.worst.attained
         reached = self.worst.reached(
-            deviation(attention, conv),
-            offset=bias_difference(attention, conv).expand(attention.out_channels),
-            groups=attention.groups,
+            layer.minus(kernel),
+            offset=layer.bias_minus(kernel),
+            groups=kernel.conv.groups,
             bound=self.input_bound,
             like=again,
         )
@@ -365,7 +367,8 @@ def certify(
             not compute what its parameters say: hooks, a ``forward`` of its own.
 
     Reference:
-        DESIGN 2.5; the assumptions on rounding are part of the certificate.
+        Statement ``worst_case`` in ``proofs/``; what rounding is assumed to do is part
+        of the certificate.
 
     Example:
         >>> from expressivity import attention_from_conv
@@ -377,36 +380,35 @@ def certify(
     """
     input_bound = check_positive("input_bound", input_bound)
     size = None if size is None else check_size("size", size, least=0)
-    attention, conv = plain_attention(attention), plain_convolution(conv)
-    return _certified(attention, conv, input_bound, size, attention.strategy)
+    layer, kernel = Snapshot.of(attention), Kernel.of(conv)
+    return _certified(layer, kernel, input_bound, size, attention.strategy)
 
 
 def _certified(
-    attention: RelativeSelfAttention,
-    conv: Convolution,
+    layer: Snapshot,
+    kernel: Kernel,
     bound: float,
     size: Sequence[int] | None,
     strategy: str,
 ) -> Certificate:
     """Certify two that have passed their gates."""
-    geometry = attention.geometry
-    require_rigour(attention, conv)
-    difference = deviation(attention, conv)
-    offset = bias_difference(attention, conv).expand(attention.out_channels)
+    geometry, heads, conv = kernel.geometry, layer.heads, kernel.conv
+    require_rigour(layer, conv)
+    difference, offset = layer.minus(kernel), layer.bias_minus(kernel)
     sample = size or difference.characteristic_size() or difference.sample_size()
     rows = difference.largest(sample)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
-        x = attention.alpha.new_zeros((), dtype=attention.dtype)
-        x = x.expand(1, attention.in_channels, *sample)
-        strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
+        x = heads.alpha.new_zeros((), dtype=heads.dtype)
+        x = x.expand(1, conv.in_channels, *sample)
+        strategy = select(AUTO, heads, Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
-    below = below_float64(attention.heads(), conv.weight, canvas, bound)
+    below = below_float64(heads, conv.weight, canvas, bound)
     exact = (norms * bound + offset.abs()) * _UP + below
     require_finite("the exact part", exact)
-    evaluated = spot_check.fits(attention, tuple(sample), strategy)
+    evaluated = spot_check.fits(layer, tuple(sample), strategy)
     certificate = Certificate(
-        layer=in_words(attention),
+        layer=in_words(layer.layer),
         convolution=str(conv),
         input_bound=bound,
         size=None if size is None else tuple(size),
@@ -414,7 +416,7 @@ def _certified(
         strategy=strategy,
         exact_part=exact,
         layer_rounding=layer_rounding(
-            attention, canvas, strategy, bound, smaller_too=size is None
+            layer, canvas, strategy, bound, smaller_too=size is None
         ),
         convolution_rounding=convolution_rounding(conv, bound),
         worst=WorstInput.of(
@@ -422,25 +424,25 @@ def _certified(
             rows,
             sample,
             offset=offset,
-            groups=attention.groups,
+            groups=conv.groups,
             bound=bound,
             below=below,
         ),
         assumptions=(*ASSUMPTIONS, *(() if evaluated else (spot_check.NOT_EVALUATED,))),
-        fingerprint=fingerprint(attention, conv),
+        fingerprint=fingerprint(layer.layer, conv),
         made_by=f"expressivity {__version__}",
-        _subject=(attention, conv),
+        _subject=(layer.layer, conv),
     )
     if evaluated:
         spot_check.require_bounds(
-            attention,
+            layer,
             conv,
             certificate.worst_input,
             strategy,
             every_size=size is None,
-            layer=certificate.layer_rounding,
-            convolution=certificate.convolution_rounding,
-            both=certificate.bound,
+            layer_bound=certificate.layer_rounding,
+            conv_bound=certificate.convolution_rounding,
+            difference_bound=certificate.bound,
         )
     return certificate
 

@@ -30,8 +30,7 @@ from expressivity.accuracy.certificate.ranges import (
     require_values,
     subnormal,
 )
-from expressivity.accuracy.layer import placement
-from expressivity.attention import RelativeSelfAttention
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.errors import CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
@@ -102,7 +101,7 @@ class Sizes:
 
 
 def layer_rounding(
-    attention: RelativeSelfAttention,
+    layer: Snapshot,
     grid: Grid,
     strategy: str,
     bound: float,
@@ -112,7 +111,7 @@ def layer_rounding(
     """Return how far the computed output of a layer is from its exact one, at most.
 
     Args:
-        attention: A layer without content terms.
+        layer: A layer without content terms.
         grid: Canvas and queries, the largest of interest.
         strategy: Name of the strategy that evaluates it.
         bound: Largest ‖x‖_∞.
@@ -130,14 +129,13 @@ def layer_rounding(
             f"nothing is known of how strategy {strategy!r} rounds: use one of "
             f"{', '.join(MODELS)}"
         )
-    heads, dtype = attention.heads(), attention.dtype
-    strengths, centers = placement(attention)
+    heads, dtype = layer.heads, layer.heads.dtype
     setting = Setting(
         heads,
         grid,
         dtype,
-        tuple(strengths.tolist()),
-        tuple(map(tuple, centers.tolist())),
+        tuple(layer.alpha.tolist()),
+        tuple(map(tuple, layer.centers.tolist())),
         smaller_too,
     )
     counts = MODELS[strategy](setting)
@@ -145,7 +143,7 @@ def layer_rounding(
     require_values(heads, bound, counts.lost, carried)
     sizes = Sizes.of_heads(heads, counts, Arithmetic.of(dtype).stored_tiny)
     tokens = math.prod(grid.canvas_size)
-    return _rounded(sizes, bound, attention.bias, counts, dtype, tokens=tokens)
+    return _rounded(sizes, bound, heads.bias, counts, dtype, tokens=tokens)
 
 
 def convolution_rounding(

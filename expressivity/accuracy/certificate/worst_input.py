@@ -7,10 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.accuracy import (
-    Deviation,
-    WorstRows,
-)
+from expressivity.accuracy.deviation import Deviation, WorstRows
 
 _SIGNS = "0+-"  # by sign, as an index
 

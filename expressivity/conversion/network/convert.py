@@ -21,7 +21,7 @@ from expressivity.conversion.network.rehearsal import (
 )
 from expressivity.conversion.network.selection import Where
 from expressivity.conversion.network.source import Source
-from expressivity.conversion.to_attention import check_options
+from expressivity.conversion.options import Options
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -77,7 +77,7 @@ def convert(
         >>> [(layer.name, layer.num_heads) for layer in conversion.layers]
         [('0', 9), ('2', 1)]
     """
-    check_options(alpha, tolerance, head_dim, strategy)
+    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
     _check_inputs(inputs)
     build = partial(
         attention_from_conv,

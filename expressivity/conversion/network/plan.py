@@ -7,7 +7,7 @@ from typing import cast
 
 from torch import nn
 
-from expressivity.accuracy.layer import conversion_error
+from expressivity.accuracy import worst_case_error
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion.network.records import LayerRecord
 from expressivity.conversion.network.references import (
@@ -71,7 +71,7 @@ class Plan:
             tuple(conv.kernel_size),
             attention.num_heads,
             float(attention.alpha.detach().max()),
-            float(conversion_error(attention, conv).max()),
+            float(worst_case_error(attention, conv).max()),
         )
 
     def kept(self) -> LayerRecord:
