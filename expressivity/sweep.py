@@ -197,34 +197,14 @@ def rounding_floor(conv: Convolution, x: Tensor, dtype: torch.dtype) -> float:
 
 
 def spread_alphas(smallest: float, largest: float, points: int) -> list[float]:
-    """Return evenly spread locality strengths.
-
-    Args:
-        smallest: The first, 1/pixel².
-        largest: The last, 1/pixel².
-        points: How many.
-
-    Returns:
-        The strengths, ascending.
-
-    Example:
-        >>> spread_alphas(2, 4, points=3)
-        [2.0, 3.0, 4.0]
-    """
+    """Return so many evenly spread locality strengths, ascending."""
     return torch.linspace(
         smallest, largest, points, dtype=torch.float64, device="cpu"
     ).tolist()
 
 
 def past_saturation(conv: Convolution) -> float:
-    """Return an α at which the error has long been down at the rounding level.
-
-    Args:
-        conv: The convolution.
-
-    Returns:
-        1.35 times the α at which attention in its dtype is one-hot, 1/pixel².
-    """
+    """Return 1.35 times the α at which attention in this dtype is one-hot."""
     return 1.35 * saturation_alpha(conv.weight.dtype, len(conv.kernel_size))
 
 

@@ -32,10 +32,7 @@ from expressivity.accuracy.rows.axis import (
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.leak import (
-    band_radius,
-    head_leaks,
-)
+from expressivity.heads.leak import band_radius, head_leaks
 
 _ROWS = 2**18
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
@@ -161,16 +158,7 @@ class Deviation:
         )
 
     def row(self, size: Sequence[int], place: Sequence[int], channel: int) -> Row:
-        """Return one row.
-
-        Args:
-            size: Pixels per axis of the input.
-            place: Index of the query along each axis.
-            channel: The output channel.
-
-        Returns:
-            The row, outside of which attention is below the rounding of float64.
-        """
+        """Return one row, but for attention below the rounding of float64."""
         spots, heads, spare, _ = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
         seen = [
@@ -193,14 +181,7 @@ class Deviation:
         return None if band > _WIDEST_BAND else self.sample_size(band)
 
     def sample_size(self, band: int = _WIDEST_BAND) -> tuple[int, ...]:
-        """Return an input size that leaves room for bands around the kernel.
-
-        Args:
-            band: Pixels on either side.
-
-        Returns:
-            Pixels per axis.
-        """
+        """Return an input size with bands of so many pixels around the kernel."""
         return tuple(
             extent + stride + 2 * (band + max(pair))
             for extent, stride, pair in zip(

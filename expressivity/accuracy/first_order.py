@@ -11,10 +11,7 @@ from expressivity.checks import check_positive
 from expressivity.convolutions import Kernel, convolve
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.positions import positions
-from expressivity.heads.banded import (
-    AxisProduct,
-    BandedMatrix,
-)
+from expressivity.heads.banded import AxisProduct, BandedMatrix
 from expressivity.heads.smoothing import axis_limit
 
 
@@ -58,16 +55,7 @@ def first_order_error(
 
 
 def first_order(kernel: Kernel, x: Tensor, alpha: float) -> Tensor:
-    """Predict the error of a conversion.
-
-    Args:
-        kernel: The convolution.
-        x: As for :func:`first_order_error`.
-        alpha: As for :func:`first_order_error`.
-
-    Returns:
-        As :func:`first_order_error`.
-    """
+    """Predict as :func:`first_order_error` does, for a kernel behind the gate."""
     conv, geometry = kernel.conv, kernel.geometry
     x = kernel.batched(x).detach()
     size = tuple(x.shape[2:])

@@ -71,11 +71,7 @@ class Snapshot:
         return cls(layer, heads, alpha, centers, *composed)
 
     def require_position_only(self) -> None:
-        """Refuse a layer whose content terms do not vanish.
-
-        Raises:
-            NotOneHotError: If its scores depend on the tokens.
-        """
+        """Refuse a layer whose scores depend on the tokens."""
         content = self.heads.content
         if content is not None and bool(
             content.query_weight.any() or content.content_bias.any()
@@ -136,14 +132,7 @@ class Snapshot:
         )
 
     def bias_minus(self, kernel: Kernel) -> Float[Tensor, " out_channels"]:
-        """Return the difference of the biases, a missing one being zero.
-
-        Args:
-            kernel: The convolution.
-
-        Returns:
-            One number per output channel, in float64 on the CPU.
-        """
+        """Return the difference of the biases in float64, a missing one being zero."""
         zeros = torch.zeros(self.layer.out_channels, dtype=torch.float64, device="cpu")
         bias, other = (
             zeros if b is None else b.detach().double().cpu()

@@ -137,30 +137,13 @@ def alpha_for(
 def worst_case(
     layer: Snapshot, kernel: Kernel, size: Sequence[int] | None
 ) -> Float[Tensor, " out_channels"]:
-    """Return the largest difference of a layer and a convolution.
-
-    Args:
-        layer: The layer.
-        kernel: The convolution.
-        size: As for :func:`worst_case_error`.
-
-    Returns:
-        As :func:`worst_case_error`.
-    """
+    """Return what :func:`worst_case_error` does, for a pair behind the gates."""
     error = _largest(layer.minus(kernel), size)
     return (error + layer.bias_minus(kernel).abs()) * (1 + 2.0**-50)
 
 
 def converted(kernel: Kernel, alpha: float) -> Deviation:
-    """Return attention − convolution for the conversion with one α.
-
-    Args:
-        kernel: The convolution.
-        alpha: Locality strength of all heads, 1/pixel².
-
-    Returns:
-        The operator.
-    """
+    """Return attention − convolution for the conversion with one α."""
     centers, taps = kernel.geometry.centers().double(), kernel.wide_taps
     strengths = torch.full_like(centers[:, 0], alpha)
     return Deviation(strengths, centers, taps, taps, kernel.geometry)
@@ -169,19 +152,7 @@ def converted(kernel: Kernel, alpha: float) -> Deviation:
 def strength_for(
     kernel: Kernel, tolerance: float, size: Sequence[int] | None = None
 ) -> float:
-    """Return the smallest α whose stated worst case is within a tolerance.
-
-    Args:
-        kernel: The convolution.
-        tolerance: As for :func:`alpha_for`.
-        size: As for :func:`alpha_for`.
-
-    Returns:
-        As :func:`alpha_for`.
-
-    Raises:
-        ArgumentError: If the tolerance is so small that float64 cannot express it.
-    """
+    """Return what :func:`alpha_for` does, for a kernel behind the gate."""
     size = None if size is None else check_size("size", size, least=0)
     norm = float(kernel.wide_taps.abs().sum(dim=(0, 2)).max())
     # A hair below, so that rounding in the product cannot break the promise.

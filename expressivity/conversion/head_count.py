@@ -119,14 +119,7 @@ class Spectrum:
 
     @classmethod
     def of(cls, kernel: Kernel) -> Self:
-        """Factorise the taps' matrices.
-
-        Args:
-            kernel: The convolution.
-
-        Returns:
-            The factors.
-        """
+        """Factorise the taps' matrices."""
         taps = kernel.wide_taps
         unfolding = taps.flatten(1)
         span = spanning_directions(unfolding)
@@ -145,14 +138,7 @@ class Spectrum:
         return max(1, rank + (rank > 0 and _is_balanced(directed)))
 
     def heads(self, max_heads: int | None = None) -> TableHeads:
-        """Return at most ρ + 1 heads.
-
-        Args:
-            max_heads: As for :meth:`HeadCount.minimal`.
-
-        Returns:
-            As :meth:`HeadCount.minimal`.
-        """
+        """Return what :meth:`HeadCount.minimal` does."""
         fewer = None if max_heads is None else max_heads - 1
         factors, basis = self.factors[:, :fewer], self.basis[:fewer]
         # A column that is mostly negative would need more of the last head.
@@ -175,14 +161,7 @@ class Spectrum:
         return TableHeads(tables, heads, left.abs().sum(dim=(0, 2)))
 
     def curve(self) -> HeadCurve:
-        """Return the error against the number of heads.
-
-        Returns:
-            As :meth:`HeadCount.curve`.
-
-        Raises:
-            ArgumentError: If the kernel is all zeros.
-        """
+        """Return what :meth:`HeadCount.curve` does."""
         if not bool(self.taps.any()):
             raise ArgumentError(
                 "the kernel needs a weight that is not zero: without one there is "

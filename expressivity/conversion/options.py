@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from expressivity.checks import (
-    check_choice,
-    check_integer,
-    check_positive,
-    check_size,
-)
+from expressivity.checks import check_choice, check_integer, check_positive, check_size
 from expressivity.errors import ArgumentError
 from expressivity.strategies import check_name
 
@@ -39,7 +34,8 @@ class Options:
         for name in ("alpha", "tolerance"):
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
-        check_head_dim(self.head_dim)
+        if self.head_dim is not None:
+            check_integer("head_dim", self.head_dim)
         check_name(self.strategy)
         check_choice("heads", self.heads, get_args(HeadKind))
         check_integer("rings", self.rings, least=0)
@@ -80,16 +76,3 @@ class Options:
             )
         if self.max_heads is not None:  # one head can carry one sign only
             check_integer("max_heads", self.max_heads, least=2)
-
-
-def check_head_dim(head_dim: int | None) -> None:
-    """Refuse a head dimension below 1.
-
-    Args:
-        head_dim: Dimension D_h of a head's values, ``None`` for the default.
-
-    Raises:
-        ArgumentError: If it is no integer or below 1.
-    """
-    if head_dim is not None:
-        check_integer("head_dim", head_dim)

@@ -108,18 +108,7 @@ def attention_from_conv(
 
 
 def build_attention(kernel: Kernel, options: Options) -> RelativeSelfAttention:
-    """Build the layer of a convolution that has passed the gate.
-
-    Args:
-        kernel: The convolution.
-        options: As for :func:`attention_from_conv`.
-
-    Returns:
-        As :func:`attention_from_conv`.
-
-    Raises:
-        ArgumentError: If the options do not suit the convolution.
-    """
+    """Build as :func:`attention_from_conv` does, for a kernel behind the gate."""
     conv, head_dim = kernel.conv, options.head_dim
     if options.heads == "minimal" or options.rings:
         _check_holds_everything(conv, head_dim)

@@ -16,11 +16,7 @@ from expressivity.convolutions import Kernel, build_convolution
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.encoding import axis_scores
-from expressivity.heads.leak import (
-    WIDEST_ALPHA,
-    band_radius,
-    head_leaks,
-)
+from expressivity.heads.leak import WIDEST_ALPHA, band_radius, head_leaks
 
 
 class NearestConvolution(NamedTuple):

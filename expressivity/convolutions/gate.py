@@ -15,11 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from expressivity.convolutions.inheritance import inherits_forward, require_no_additions
-from expressivity.convolutions.plain import (
-    CONVOLUTIONS,
-    TRANSPOSED,
-    build_convolution,
-)
+from expressivity.convolutions.plain import CONVOLUTIONS, TRANSPOSED, build_convolution
 from expressivity.convolutions.probing import require_plain
 from expressivity.errors import ArgumentError, UnsupportedModuleError
 from expressivity.geometry import ConvGeometry

@@ -33,17 +33,7 @@ class Kernel:
 
     @classmethod
     def of(cls, module: nn.Module) -> Self:
-        """Pass a module through the gate.
-
-        Args:
-            module: Any module.
-
-        Returns:
-            The kernel of the convolution that it computes.
-
-        Raises:
-            UnsupportedModuleError: As :func:`plain_convolution`.
-        """
+        """Pass a module through the gate, :func:`plain_convolution`."""
         conv = plain_convolution(module)
         return cls(conv, ConvGeometry.from_conv(conv))
 
@@ -58,27 +48,12 @@ class Kernel:
         return self.taps.double().cpu()
 
     def in_float64(self) -> Self:
-        """Return a copy that nobody trains.
-
-        Returns:
-            The kernel of the same convolution in float64.
-        """
+        """Return the kernel of a frozen copy in float64."""
         conv = copy.deepcopy(self.conv).requires_grad_(False).double()
         return type(self)(conv, self.geometry)
 
     def batched(self, x: Tensor) -> Tensor:
-        """Check an input and give it a batch axis.
-
-        Args:
-            x: (batch, in_channels, *size), or without the batch axis.
-
-        Returns:
-            (batch, in_channels, *size).
-
-        Raises:
-            ArgumentError: If it is no tensor of numbers.
-            InputError: If axes, channels, size, dtype or device do not suit.
-        """
+        """Check an input, with or without a batch axis, and return it with one."""
         conv, axes = self.conv, self.geometry.axes
         x = check_numbers("x", x)
         if x.dtype != conv.weight.dtype or x.device != conv.weight.device:

@@ -23,20 +23,7 @@ def build_convolution(
     groups: int,
     padding_mode: str,
 ) -> Convolution:
-    """Return a plain torch convolution with the given parameters.
-
-    Args:
-        weight: (out_channels, in_channels / groups, *taps); used as it is.
-        bias: (out_channels,) or ``None``; used as it is.
-        stride: As in ``torch.nn.Conv2d``, one number per axis.
-        padding: As in ``torch.nn.Conv2d``, one number per axis or a word.
-        dilation: As in ``torch.nn.Conv2d``, one number per axis.
-        groups: Number of channel groups.
-        padding_mode: As in ``torch.nn.Conv2d``.
-
-    Returns:
-        An ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
-    """
+    """Return a plain torch convolution that holds the given parameters."""
     options: dict[str, Any] = {
         "stride": stride,
         "padding": padding,
@@ -88,12 +75,5 @@ def convolve(
 def tap_matrices(
     weight: Float[Tensor, "out_channels channels_of_group *taps"],
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
-    """Return the matrices W_Δ, one a tap, in the order of the centers.
-
-    Args:
-        weight: A convolution's weight.
-
-    Returns:
-        A view of the weight.
-    """
+    """Return the matrices W_Δ, one a tap, in the order of the centers: a view."""
     return weight.flatten(2).movedim(-1, 0)

@@ -7,10 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.accuracy.certificate.arithmetic import (
-    EXP_ULPS,
-    Arithmetic,
-)
+from expressivity.accuracy.certificate.arithmetic import EXP_ULPS, Arithmetic
 from expressivity.heads.leak import WIDEST_ALPHA
 
 # Softmax rows are nonnegative and sum to one: no two differ by more.

@@ -1,34 +1,17 @@
 """What is certified about a layer, in words and as JSON, and how to check it."""
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from decimal import ROUND_CEILING, Decimal, localcontext
-from pathlib import Path
-from typing import Self
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from dataclasses import dataclass, field
 
 from expressivity.accuracy.certificate import spot_check
 from expressivity.accuracy.certificate.arithmetic import ASSUMPTIONS
-from expressivity.accuracy.certificate.document import (
-    FORMAT,
-    PARTS,
-    choose,
-    parse,
-    read,
-)
-from expressivity.accuracy.certificate.ranges import (
-    below_float64,
-    require_finite,
-)
+from expressivity.accuracy.certificate.document import PARTS
+from expressivity.accuracy.certificate.ranges import below_float64, require_finite
 from expressivity.accuracy.certificate.rounding import (
     convolution_rounding,
     layer_rounding,
 )
+from expressivity.accuracy.certificate.statement import ALIKE, UP, Statement, are_alike
 from expressivity.accuracy.certificate.subject import (
     fingerprint,
     in_words,
@@ -39,26 +22,20 @@ from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_positive, check_size
 from expressivity.convolutions import Kernel
-from expressivity.errors import ArgumentError, CertificateError, FileError
+from expressivity.errors import ArgumentError, CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
-from expressivity.machine.files import written_together
-from expressivity.results import Result
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
 
 # A certificate for every size speaks of rounding on canvases of up to so many pixels.
 LARGEST_AXIS = 4096
-# Sums of a few float64 numbers are right to more digits than that.
-_UP = 1 + 2.0**-48
-# Two processors add up in other orders, and may find another of two equal rows.
-_ALIKE = 1e-6
 # What is compared as it stands; the numbers follow from the box, size and strategy.
 _STATEMENTS = ("layer", "convolution", "dtype", "made_by")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Certificate(Result):
+class Certificate(Statement):
     """A bound of |attention(x) − conv(x)| that holds for every input in a box.
 
     It speaks of the parameters as they are stored, floats being exact numbers. The
@@ -93,160 +70,9 @@ class Certificate(Result):
         True
     """
 
-    layer: str
-    convolution: str
-    input_bound: float
-    size: tuple[int, ...] | None
-    dtype: str
-    strategy: str
-    exact_part: Float[Tensor, " out_channels"]
-    layer_rounding: Float[Tensor, " out_channels"]
-    convolution_rounding: Float[Tensor, " out_channels"]
-    worst: WorstInput
-    assumptions: tuple[str, ...]
-    fingerprint: str
-    made_by: str
     _subject: tuple[RelativeSelfAttention, Convolution] | None = field(
         default=None, repr=False
     )
-
-    @property
-    def rounding_part(self) -> Float[Tensor, " out_channels"]:
-        """What rounding adds on both sides, per output channel."""
-        return (self.layer_rounding + self.convolution_rounding) * _UP
-
-    @property
-    def bound(self) -> Float[Tensor, " out_channels"]:
-        """The certified bound, per output channel, absolute."""
-        return (self.exact_part + self.rounding_part) * _UP
-
-    @property
-    def attained(self) -> float:
-        """What the worst input attains in exact arithmetic, rounded downward."""
-        return self.worst.attained
-
-    @property
-    def worst_input(self) -> Float[Tensor, "one in_channels ..."]:
-        """The worst input, in the dtype of the layer."""
-        dtype = getattr(torch, self.dtype)
-        value = torch.tensor(self.input_bound, dtype=dtype, device="cpu")
-        if value.double() > self.input_bound:
-            value = torch.nextafter(value, torch.zeros_like(value))
-        return self.worst.tensor(value.double().item(), dtype)
-
-    def __repr__(self) -> str:
-        size = "any size" if self.size is None else "×".join(map(str, self.size))
-        return (
-            f"Certificate(|attention − conv| ≤ {float(self.bound.max()):.3g} for "
-            f"‖x‖_∞ ≤ {self.input_bound:g}, {size}, {self.dtype}, {self.strategy!r})"
-        )
-
-    def __str__(self) -> str:
-        size, worst = self.size, self.worst
-        inputs = "any size" if size is None else f"{'×'.join(map(str, size))} pixels"
-        exact = float(self.exact_part[worst.channel])
-        part = f"{self.attained / exact:.4%} of it" if exact else "it"
-        return (
-            f"For every input x of {inputs} with ‖x‖_∞ ≤ {self.input_bound:g}, "
-            f"{self.layer} and {self.convolution}, in {self.dtype} and evaluated by "
-            f"{self.strategy!r}, differ by at most {_up(self.bound)} in any output. In "
-            f"exact arithmetic it is at most {_up(self.exact_part)} (the worst input "
-            f"that was found attains {part}, in channel {worst.channel} at output "
-            f"{worst.output}); rounding adds at most {_up(self.layer_rounding)} to the "
-            f"layer and {_up(self.convolution_rounding)} to the convolution, provided "
-            f"that {'; '.join(self.assumptions)}. Parameters: sha256 "
-            f"{self.fingerprint[:16]}…"
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the certificate as JSON has it.
-
-        Returns:
-            Numbers, strings, lists and dictionaries only.
-        """
-        fields = {
-            name: value
-            for name, value in vars(self).items()
-            if not name.startswith("_")
-        }
-        for name in PARTS:
-            fields[name] = fields[name].tolist()
-        fields["worst"] = asdict(self.worst)
-        summary = {"bound": self.bound.tolist(), "attained": self.attained}
-        return {"format": FORMAT, **fields, **summary}
-
-    @classmethod
-    def from_dict(cls, document: object) -> Self:
-        """Build a certificate from what :meth:`to_dict` returned.
-
-        Args:
-            document: The dictionary.
-
-        Returns:
-            The certificate, without the layer and the convolution.
-
-        Raises:
-            FileError: If it is no certificate.
-        """
-        parsed = parse(document)
-        fields = {
-            name: getattr(parsed, name)
-            for name in cls.__dataclass_fields__
-            if not name.startswith("_")
-        }
-        for name in PARTS:
-            fields[name] = torch.tensor(fields[name], dtype=torch.float64, device="cpu")
-        worst = {
-            name: getattr(parsed.worst, name) for name in parsed.worst.__struct_fields__
-        }
-        certificate = cls(**{**fields, "worst": WorstInput(**worst)})
-        stated = torch.tensor(parsed.bound, dtype=torch.float64, device="cpu")
-        if (
-            not _alike(stated, certificate.bound)
-            or parsed.attained != worst["attained"]
-        ):
-            raise FileError(
-                "the certificate is damaged: bound and attained need to follow from "
-                "its parts and its worst input"
-            )
-        return certificate
-
-    def save(self, path: str | Path) -> None:
-        """Write the certificate as JSON, whole or not at all.
-
-        Args:
-            path: The file; replaced if it exists.
-
-        Raises:
-            FileError: If it cannot be written.
-        """
-        with written_together([Path(path)], force=True) as [draft]:
-            text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-            draft.write_text(text + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        layer: str | None = None,
-        size: Sequence[int] | None = None,
-    ) -> Self:
-        """Read a certificate.
-
-        Args:
-            path: A file that :meth:`save` or ``expressivity certify --output`` wrote.
-            layer: Which layer, by its name, where the file holds those of a model.
-            size: Which of its sizes, in pixels per axis, where it has several.
-
-        Returns:
-            The certificate; :meth:`check` then needs the layer and the convolution.
-
-        Raises:
-            FileError: If it cannot be read, is no certificate, or holds several that
-                fit.
-        """
-        return cls.from_dict(choose(read(Path(path)), layer, size))
 
     def check(
         self,
@@ -307,8 +133,8 @@ class Certificate(Result):
             )
         for name in PARTS:
             stated, found = getattr(self, name), getattr(again, name)
-            smaller = stated.shape != found.shape or bool((found > stated * _UP).any())
-            if smaller or not _alike(stated, found):
+            smaller = stated.shape != found.shape or bool((found > stated * UP).any())
+            if smaller or not are_alike(stated, found):
                 raise CertificateError(
                     f"{name} is stated as up to {float(stated.max()):.6g}, computed "
                     f"again it is {float(found.max()):.6g}"
@@ -324,7 +150,7 @@ class Certificate(Result):
             bound=self.input_bound,
             like=again,
         )
-        if not again.attained * (1 - _ALIKE) <= stated <= reached * (1 + _ALIKE):
+        if not again.attained * (1 - ALIKE) <= stated <= reached * (1 + ALIKE):
             raise CertificateError(
                 f"the worst input is stated to attain {stated:.6g}, it attains "
                 f"{reached:.6g}, and another attains {again.attained:.6g}"
@@ -404,7 +230,7 @@ def _certified(
         strategy = select(AUTO, heads, Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
     below = below_float64(heads, conv.weight, canvas, bound)
-    exact = (norms * bound + offset.abs()) * _UP + below
+    exact = (norms * bound + offset.abs()) * UP + below
     require_finite("the exact part", exact)
     evaluated = spot_check.fits(layer, tuple(sample), strategy)
     certificate = Certificate(
@@ -454,17 +280,3 @@ def _same_assumptions(stated: Sequence[str], found: Sequence[str]) -> bool:
         for assumptions in (stated, found)
     )
     return mine == others
-
-
-def _alike(stated: Tensor, found: Tensor) -> bool:
-    """Return whether two bounds differ by no more than orders of summation."""
-    return stated.shape == found.shape and all(
-        math.isclose(one, other, rel_tol=_ALIKE)
-        for one, other in zip(stated.tolist(), found.tolist(), strict=True)
-    )
-
-
-def _up(numbers: Tensor) -> str:
-    """Write the largest of some bounds in three digits, rounded upward."""
-    with localcontext(prec=3, rounding=ROUND_CEILING):
-        return f"{+Decimal(float(numbers.max())):.3g}"

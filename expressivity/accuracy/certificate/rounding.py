@@ -19,11 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.accuracy.certificate.arithmetic import Arithmetic
-from expressivity.accuracy.certificate.models import (
-    MODELS,
-    Counts,
-    Setting,
-)
+from expressivity.accuracy.certificate.models import MODELS, Counts, Setting
 from expressivity.accuracy.certificate.ranges import (
     products,
     require_in_range,
@@ -56,16 +52,7 @@ class Sizes:
 
     @classmethod
     def of_heads(cls, heads: Heads, counts: Counts, tiny: float) -> "Sizes":
-        """Add the parameters of a layer up.
-
-        Args:
-            heads: The parameters.
-            counts: How its strategy rounds.
-            tiny: The smallest normal number.
-
-        Returns:
-            The sums.
-        """
+        """Add the parameters of a layer up; ``tiny`` is the smallest normal number."""
         absolute = [w.detach().double().cpu().abs() for w in heads.projections]
         small = [subnormal(w, tiny) for w in absolute]
         flushed = [
@@ -84,15 +71,7 @@ class Sizes:
 
     @classmethod
     def of_kernel(cls, weight: Tensor, tiny: float) -> "Sizes":
-        """Add the kernel of a convolution up.
-
-        Args:
-            weight: As torch stores it.
-            tiny: The smallest normal number.
-
-        Returns:
-            The sums, as of one head.
-        """
+        """Add the kernel of a convolution up, as if it were one head."""
         size = weight.detach().double().cpu().abs().flatten(1)
         total = size.sum(1)
         return cls(
@@ -149,18 +128,7 @@ def layer_rounding(
 def convolution_rounding(
     conv: Convolution, bound: float
 ) -> Float[Tensor, " out_channels"]:
-    """Return how far torch's convolution is from the exact one, at most.
-
-    Args:
-        conv: A plain convolution.
-        bound: Largest ‖x‖_∞.
-
-    Returns:
-        One number per output channel, in float64, rounded upward.
-
-    Raises:
-        CertificateError: If numbers may leave the range of the dtype.
-    """
+    """Bound |computed − exact| of torch's convolution, per output channel."""
     dtype = conv.weight.dtype
     counts = Counts(3, conv.weight[0].numel() + 1, (0.0,))
     sizes = Sizes.of_kernel(conv.weight, Arithmetic.of(dtype).stored_tiny)

@@ -16,15 +16,7 @@ from expressivity.geometry.convolution import Convolution
 
 
 def require_rigour(layer: Snapshot, conv: Convolution) -> None:
-    """Refuse what nothing rigorous can be said about.
-
-    Args:
-        layer: The layer.
-        conv: The convolution.
-
-    Raises:
-        CertificateError: If there is no certificate of the two, and why.
-    """
+    """Refuse what nothing rigorous can be said about."""
     attention, heads = layer.layer, layer.heads
     for module, name in ((attention, "layer"), (conv, "convolution")):
         require_plain_tensors(module)
@@ -70,15 +62,7 @@ def require_rigour(layer: Snapshot, conv: Convolution) -> None:
 
 
 def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
-    """Return what tells parameters and options of a pair from all others.
-
-    Args:
-        attention: The layer.
-        conv: The convolution.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
+    """Return a SHA-256 of the parameters and options of both, in hexadecimal digits."""
     digest = hashlib.sha256()
     digest.update(f"{_options(attention)}|{conv}".encode())
     for module in (attention, conv):
@@ -92,14 +76,7 @@ def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
 
 
 def in_words(attention: RelativeSelfAttention) -> str:
-    """Describe a layer in one line, whatever its class is called.
-
-    Args:
-        attention: The layer.
-
-    Returns:
-        Its options.
-    """
+    """Describe a layer in one line, whatever its class is called."""
     return f"RelativeSelfAttention({_options(attention)})"
 
 

@@ -109,15 +109,7 @@ class WorstInput:
         return abs(total + float(offset[self.channel]))
 
     def tensor(self, value: float, dtype: torch.dtype) -> Tensor:
-        """Return the input.
-
-        Args:
-            value: The size of its entries.
-            dtype: Dtype of the result; it has to hold the value.
-
-        Returns:
-            (1, in_channels, *size).
-        """
+        """Return the input, (1, in_channels, *size), with entries of this size."""
         sign = {"0": 0.0, "+": 1.0, "-": -1.0}
         words = [[sign[letter] for letter in word] for word in self.signs]
         x = torch.zeros(len(words), *self.size, dtype=torch.float64, device="cpu")

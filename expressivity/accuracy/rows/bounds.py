@@ -62,16 +62,7 @@ class AxisView:
 
     @classmethod
     def of(cls, every: Sequence[Seen], far: Seen, limits: Sequence[int]) -> Self:
-        """Compare all queries of an axis with the far one.
-
-        Args:
-            every: What the queries see.
-            far: What the far one sees.
-            limits: The limits of the heads, in pixels from the query.
-
-        Returns:
-            The comparison.
-        """
+        """Compare what all queries of an axis see with what the far one sees."""
         heads, pixels = far.deviation.shape
         places = torch.tensor(limits, device="cpu") - far.start
         index = torch.arange(heads, device="cpu")

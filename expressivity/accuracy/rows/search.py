@@ -8,16 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from expressivity.accuracy.rows.axis import (
-    AxisRows,
-    Seen,
-    stacked,
-    together,
-)
-from expressivity.accuracy.rows.bounds import (
-    AxisView,
-    row_bounds,
-)
+from expressivity.accuracy.rows.axis import AxisRows, Seen, stacked, together
+from expressivity.accuracy.rows.bounds import AxisView, row_bounds
 from expressivity.accuracy.rows.norms import RowNorms
 
 

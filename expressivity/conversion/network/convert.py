@@ -9,16 +9,9 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion import attention_from_conv
 from expressivity.conversion.network.copying import independent_copy
-from expressivity.conversion.network.plan import (
-    keep_held,
-    keep_ties,
-    plan_conversion,
-)
+from expressivity.conversion.network.plan import keep_held, keep_ties, plan_conversion
 from expressivity.conversion.network.records import Conversion
-from expressivity.conversion.network.rehearsal import (
-    Inputs,
-    rehearse,
-)
+from expressivity.conversion.network.rehearsal import Inputs, rehearse
 from expressivity.conversion.network.selection import Where
 from expressivity.conversion.network.source import Source
 from expressivity.conversion.options import Options

@@ -10,15 +10,8 @@ from torch import nn
 from expressivity.accuracy import worst_case_error
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion.network.records import LayerRecord
-from expressivity.conversion.network.references import (
-    MOST_OBJECTS,
-    references,
-)
-from expressivity.conversion.network.selection import (
-    Where,
-    convolution_like,
-    selector,
-)
+from expressivity.conversion.network.references import MOST_OBJECTS, references
+from expressivity.conversion.network.selection import Where, convolution_like, selector
 from expressivity.convolutions import inherits_forward, plain_convolution
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
