@@ -82,14 +82,14 @@ def compare(
             if not isinstance(x, Tensor):
                 raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
-            wanted, found = _tensors(first(x.clone())), _tensors(second(x.clone()))
-            if [t.shape for t in wanted] != [t.shape for t in found]:
+            expected, actual = _tensors(first(x.clone())), _tensors(second(x.clone()))
+            if [t.shape for t in expected] != [t.shape for t in actual]:
                 raise InputError(
                     "the two modules return outputs of different shapes: "
-                    f"{[tuple(t.shape) for t in wanted]} and "
-                    f"{[tuple(t.shape) for t in found]}"
+                    f"{[tuple(t.shape) for t in expected]} and "
+                    f"{[tuple(t.shape) for t in actual]}"
                 )
-            for a, b in zip(wanted, found, strict=True):
+            for a, b in zip(expected, actual, strict=True):
                 compared += 1
                 if a.numel():
                     gap, size = _gap_and_size(a, b)

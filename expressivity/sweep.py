@@ -139,7 +139,7 @@ def error_sweep(
     if progress is not None:
         check_callable("progress", progress)
     exact, wide = kernel.in_float64(), x.detach().double()
-    wanted, size, largest = exact.conv(wide), wide.shape[2:], float(wide.abs().max())
+    reference, size, largest = exact.conv(wide), wide.shape[2:], float(wide.abs().max())
     points = []
     for strength in strengths if progress is None else progress(strengths):
         attention = build_attention(kernel, Options(alpha=strength))
@@ -149,7 +149,7 @@ def error_sweep(
         worst = converted(exact, alpha).largest(size).above
         points.append((
             alpha,
-            float((computed - wanted).abs().max()),
+            float((computed - reference).abs().max()),
             float(first_order(exact, wide, alpha).abs().max()),
             float(worst.max()) * largest,
         ))

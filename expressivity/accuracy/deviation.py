@@ -25,9 +25,9 @@ from expressivity.accuracy.rows.axis import (
     AxisHeads,
     AxisRows,
     axis_rows,
-    seen_by,
     stacked,
     together,
+    view_of,
 )
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
@@ -133,7 +133,7 @@ class Deviation:
             list(axis_rows(where, self.geometry, size, axis))
             for axis, where in enumerate(axes)
         ]
-        widest = [stacked([seen.rows for seen in axis]) for axis in along]
+        widest = [stacked([view.rows for view in axis]) for axis in along]
         placement = torch.cat([self.alpha[:, None], self.centers], 1)
         groups = _groups(placement[:, :-1]), _groups(spots[:, :-1])
         search = RowSearch(RowNorms(heads, spare, *groups), along)
@@ -150,7 +150,7 @@ class Deviation:
         # formed is below a bound that is rounded likewise, and may exceed by a slack.
         error = (2 if search.complete else 6) * slack() + lost
         places = [
-            torch.tensor([seen.query for seen in axis], device="cpu")[place]
+            torch.tensor([view.query for view in axis], device="cpu")[place]
             for axis, place in zip(along, search.places.mT, strict=True)
         ]
         return WorstRows(
@@ -161,13 +161,13 @@ class Deviation:
         """Return one row, but for attention below the rounding of float64."""
         spots, heads, spare, _ = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
-        seen = [
-            seen_by(heads, self.geometry, size, axis, index)
+        views = [
+            view_of(heads, self.geometry, size, axis, index)
             for axis, (heads, index) in enumerate(zip(axes, place, strict=True))
         ]
-        rows = together([one.rows for one in seen], like=seen[0].rows)
+        rows = together([one.rows for one in views], like=views[0].rows)
         flat = heads[channel] @ rows.deviation + spare[channel] @ rows.exact
-        pixels = tuple(one.pixels for one in seen)
+        pixels = tuple(one.pixels for one in views)
         return Row(flat.reshape(-1, *map(len, pixels)), pixels)
 
     def characteristic_size(self) -> tuple[int, ...] | None:
@@ -260,13 +260,13 @@ def _weights_left(
     places, index = torch.cat([limits, taps]).unique(dim=0, return_inverse=True)
     spare = matrices.new_zeros(len(places), *matrices.shape[1:])
     spare.index_add_(0, index, torch.cat([matrices, -tap_matrices]))
-    kept = spare.flatten(1).any(dim=1)
+    nonzero = spare.flatten(1).any(dim=1)
     lost = matrices.new_zeros(matrices.shape[1])
     # A difference that is computed as zero is zero; a longer sum may not be.
-    if bool(kept.any()) or int(index.bincount().max()) > 2:
-        added = matrices.abs().sum(dim=(0, 2)) + tap_matrices.abs().sum(dim=(0, 2))
-        lost = 2 * len(index) * _UNIT * added
-    return places[kept], spare[kept], lost
+    if bool(nonzero.any()) or int(index.bincount().max()) > 2:
+        sizes = matrices.abs().sum(dim=(0, 2)) + tap_matrices.abs().sum(dim=(0, 2))
+        lost = 2 * len(index) * _UNIT * sizes
+    return places[nonzero], spare[nonzero], lost
 
 
 def _groups(rows: Tensor) -> Tensor:

@@ -60,8 +60,8 @@ def table_kernel(
     """
     places = table.window.displacements()
     scores = table.scores.detach().double().cpu().flatten(1)
-    seen = ~scores.isneginf().all(0)
-    places, scores = places[seen], scores[:, seen]
+    reachable = ~scores.isneginf().all(0)
+    places, scores = places[reachable], scores[:, reachable]
     _require_whole_windows(places, geometry)
     alpha, centers = (
         p.detach().double().cpu() for p in (heads.alpha, heads.centers[:, None])

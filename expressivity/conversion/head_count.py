@@ -157,8 +157,8 @@ class Spectrum:
             sums, useful = sums + 1, torch.ones_like(useful)
         tables = tables[useful] / tables[useful].sum(1, keepdim=True)
         heads = matrices[useful] * sums[useful][:, None, None]
-        left = self.taps - torch.einsum("ht,hoc->toc", tables, heads)
-        return TableHeads(tables, heads, left.abs().sum(dim=(0, 2)))
+        remainder = self.taps - torch.einsum("ht,hoc->toc", tables, heads)
+        return TableHeads(tables, heads, remainder.abs().sum(dim=(0, 2)))
 
     def curve(self) -> HeadCurve:
         """Return what :meth:`HeadCount.curve` does."""

@@ -80,12 +80,12 @@ def _check_options(conv: Convolution) -> None:
     except ArgumentError as error:
         raise UnsupportedModuleError(f"its options do not suit: {error}") from error
     # What torch pads by was computed once, before anybody changed the options.
-    said = [width for pair in reversed(geometry.padding) for width in pair]
-    done = list(conv._reversed_padding_repeated_twice)
-    if conv.padding_mode != "zeros" and said != done:
+    stated = [width for pair in reversed(geometry.padding) for width in pair]
+    actual = list(conv._reversed_padding_repeated_twice)
+    if conv.padding_mode != "zeros" and stated != actual:
         raise UnsupportedModuleError(
-            f"its padding={conv.padding} says {said} from the last axis to the first, "
-            f"but torch pads by {done}: set the padding when it is created"
+            f"its padding={conv.padding} says {stated} from the last axis to the "
+            f"first, but torch pads by {actual}: set the padding when it is created"
         )
 
 

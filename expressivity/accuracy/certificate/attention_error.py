@@ -126,9 +126,9 @@ def attention_error(
     # Weights that underflow are lost.
     flushed = 2 * tokens * tiny
     summing = _summing(axes, [s.beyond for s in sums], unit, most)
-    found = (2 * further + 2 * summing + 4 * unit + flushed) * _MARGIN
+    error_bound = (2 * further + 2 * summing + 4 * unit + flushed) * _MARGIN
     capped = _capped(2.0, tokens, unit)
-    return min(found, capped) if math.isfinite(found) else capped
+    return min(error_bound, capped) if math.isfinite(error_bound) else capped
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,10 @@ class Certificate(Statement):
     def _compare(self, again: "Certificate") -> None:
         """Refuse words and bounds that come out otherwise."""
         for name in _STATEMENTS:
-            stated, found = getattr(self, name), getattr(again, name)
-            if stated != found:
+            stated, result = getattr(self, name), getattr(again, name)
+            if stated != result:
                 raise CertificateError(
-                    f"{name} is stated as {stated!r}, it is {found!r}: certify again"
+                    f"{name} is stated as {stated!r}, it is {result!r}: certify again"
                 )
         if not _same_assumptions(self.assumptions, again.assumptions):
             raise CertificateError(
@@ -132,12 +132,12 @@ class Certificate(Statement):
                 f"{again.assumptions!r}: certify again"
             )
         for name in PARTS:
-            stated, found = getattr(self, name), getattr(again, name)
-            smaller = stated.shape != found.shape or bool((found > stated * UP).any())
-            if smaller or not are_alike(stated, found):
+            stated, result = getattr(self, name), getattr(again, name)
+            smaller = stated.shape != result.shape or bool((result > stated * UP).any())
+            if smaller or not are_alike(stated, result):
                 raise CertificateError(
                     f"{name} is stated as up to {float(stated.max()):.6g}, computed "
-                    f"again it is {float(found.max()):.6g}"
+                    f"again it is {float(result.max()):.6g}"
                 )
 
     def _check_worst(self, layer: Snapshot, kernel: Kernel, again: WorstInput) -> None:
@@ -273,10 +273,10 @@ def _certified(
     return certificate
 
 
-def _same_assumptions(stated: Sequence[str], found: Sequence[str]) -> bool:
+def _same_assumptions(stated: Sequence[str], result: Sequence[str]) -> bool:
     """Compare assumptions, but for what depends on the memory of a machine."""
     mine, others = (
         [each for each in assumptions if each != spot_check.NOT_EVALUATED]
-        for assumptions in (stated, found)
+        for assumptions in (stated, result)
     )
     return mine == others

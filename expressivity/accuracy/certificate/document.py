@@ -150,14 +150,14 @@ def choose(content: object, layer: str | None, size: Sequence[int] | None) -> ob
     ]
     if len(matching) == 1:
         return matching[0].certificate
-    known = ", ".join(
+    choices = ", ".join(
         f"{row.name!r} of size {row.certificate.get('size')}"
         for row in every
         if row.certificate is not None
     )
     raise FileError(
         f"the file needs to hold one certificate of {layer=} and {size=}, it holds "
-        f"{len(matching)}: choose by layer= and size= among {known or 'none'}"
+        f"{len(matching)}: choose by layer= and size= among {choices or 'none'}"
     )
 
 

@@ -46,8 +46,8 @@ def require_scores(alpha: float, axes: Sequence[Axis], dtype: torch.dtype) -> No
     farthest = [axis.tokens + axis.farthest for axis in axes]
     require_in_range("squared distances", sum(f * f for f in farthest), dtype)
     nearest = [axis.outside + axis.fraction for axis in axes]
-    kept = nearest if alpha > 0 else farthest
-    require_in_range("scores", abs(alpha) * sum(k * k for k in kept), dtype)
+    extents = nearest if alpha > 0 else farthest
+    require_in_range("scores", abs(alpha) * sum(k * k for k in extents), dtype)
 
 
 def require_products(heads: Heads, crowd: int, dtype: torch.dtype) -> None:

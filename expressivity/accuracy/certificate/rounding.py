@@ -150,8 +150,8 @@ def _rounded(
     summed = sizes.of_inputs @ (1 + losses) * bound
     lost = sizes.of_inputs @ losses * bound
     if bias is not None:
-        added = bias.detach().double().cpu().abs()
-        summed, lost = summed + added, lost + counts.lost_of_bias * added
+        bias_sizes = bias.detach().double().cpu().abs()
+        summed, lost = summed + bias_sizes, lost + counts.lost_of_bias * bias_sizes
     require_in_range("outputs", float(summed.max()), dtype)
     growth = arithmetic.growth(casts=counts.casts, terms=counts.terms)
     # A result that underflows is off by a tiny number, and is then multiplied like the

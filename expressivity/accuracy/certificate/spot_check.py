@@ -122,15 +122,15 @@ def require_bounds(
                 raise CertificateError(
                     f"the worst input cannot be evaluated by {strategy!r} here: {error}"
                 ) from error
-            said = "the layer and the convolution differ"
-            _require(said, attended, convolved, difference_bound)
+            claim = "the layer and the convolution differ"
+            _require(claim, attended, convolved, difference_bound)
             if x.dtype == torch.float64:
                 continue
             exact = _computed(_double(heads), geometry, conv, x.double(), "separable")
-            said = "the layer and the layer in float64 differ"
-            _require(said, attended, exact[0], layer_bound)
-            said = "the convolution and the convolution in float64 differ"
-            _require(said, convolved, exact[1], conv_bound)
+            claim = "the layer and the layer in float64 differ"
+            _require(claim, attended, exact[0], layer_bound)
+            claim = "the convolution and the convolution in float64 differ"
+            _require(claim, convolved, exact[1], conv_bound)
 
 
 def _computed(
@@ -142,20 +142,20 @@ def _computed(
 ) -> tuple[Tensor, Tensor]:
     """Return what both compute, in the dtype of the input, without any hooks."""
     grid = Grid.of(geometry, x.shape[2:])
-    chosen = select(strategy, heads, grid, x)
+    runner = select(strategy, heads, grid, x)
     bias = None if conv.bias is None else conv.bias.to(x.dtype)
     convolved = conv._conv_forward(x, conv.weight.to(x.dtype), bias)
-    return chosen.attend(heads, grid, x).to(x.dtype), convolved
+    return runner.attend(heads, grid, x).to(x.dtype), convolved
 
 
-def _require(said: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
+def _require(claim: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
     gap = (one.double() - other.double()).abs().flatten(2).amax((0, 2)).cpu()
     within = gap <= bound * _MARGIN
     if not bool(within.all()):
         excess = (gap / bound).nan_to_num(nan=torch.inf)
         channel = int(excess.masked_fill(within, -1.0).argmax())
         raise CertificateError(
-            f"on the worst input {said} by {float(gap[channel]):.3g} in channel "
+            f"on the worst input {claim} by {float(gap[channel]):.3g} in channel "
             f"{channel}, at most {float(bound[channel]):.3g} can be certified: this "
             "processor, a library or a setting does not compute as certificates assume"
         )

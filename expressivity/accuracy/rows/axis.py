@@ -63,7 +63,7 @@ class AxisRows:
 
 
 @dataclass(frozen=True)
-class Seen:
+class QueryView:
     """One query position.
 
     Attributes:
@@ -89,7 +89,7 @@ class Seen:
 
 def axis_rows(
     heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int
-) -> Iterator[Seen]:
+) -> Iterator[QueryView]:
     """Yield the rows of one axis: all those near a border, one of the interior."""
     interior_seen = False
     for index, query in enumerate(geometry.queries(size)[axis]):
@@ -97,12 +97,12 @@ def axis_rows(
         if interior and interior_seen:
             continue
         interior_seen |= interior
-        yield seen_by(heads, geometry, size, axis, index)
+        yield view_of(heads, geometry, size, axis, index)
 
 
-def seen_by(
+def view_of(
     heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int, index: int
-) -> Seen:
+) -> QueryView:
     """Return what one query position sees, but for tokens that hold zeros."""
     query, keys = geometry.queries(size)[axis][index], geometry.canvas_size(size)[axis]
     low, high = heads.window(query)
@@ -110,17 +110,17 @@ def seen_by(
     first = max(0, min(low, keys - 1 - heads.band))
     last = min(keys - 1, max(high, heads.band))
     each = list(zip(heads.alpha, heads.centers, heads.limits, strict=True))
-    known = {
+    by_head = {
         head: _softmax(*head, query, range(first, last + 1), keys) for head in set(each)
     }
     attention, deviation = (
         torch.tensor(
-            [known[head][part] for head in each], dtype=torch.float64, device="cpu"
+            [by_head[head][part] for head in each], dtype=torch.float64, device="cpu"
         )
         for part in (0, 1)
     )
     beyond = torch.tensor(
-        [[known[head][2]] for head in each], dtype=torch.float64, device="cpu"
+        [[by_head[head][2]] for head in each], dtype=torch.float64, device="cpu"
     )
     limit, exact = (
         axis_limit(
@@ -141,7 +141,7 @@ def seen_by(
         deviation.abs().sum(1, keepdim=True),
     )
     reach = [query + spot for spot in heads.limits + heads.spots]
-    return Seen(
+    return QueryView(
         index,
         pixels,
         rows,
