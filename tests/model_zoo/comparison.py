@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 import expressivity as ex
@@ -69,8 +70,12 @@ def compare(network: nn.Module, inputs: Mapping[str, Any]) -> Comparison:
     reference = _reference(network, inputs, original)
     with torch.no_grad():
         for record in conversion.converted:
-            weight = network.get_submodule(record.name).weight
-            weight.copy_(-weight.roll(1, 0))
+            conv = network.get_submodule(record.name)
+            exchanged_weight = -conv.weight.roll(1, 0)
+            if parametrize.is_parametrized(conv):
+                conv.weight = exchanged_weight
+            else:
+                conv.weight.copy_(exchanged_weight)
         exchanged = _run(network, inputs)
         for parameter in network.parameters():
             parameter.mul_(0.5)

@@ -6,7 +6,7 @@ library, and through the same code.
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -306,7 +306,7 @@ SPECIAL: dict[str, Special] = {
         {"hidden_size": 64, "num_heads": 8, "head_dim": 16, "vocab_size": 100},
     ),
     "MambaModel": _TEXT,
-    "Qwen3NextModel": _EXPERTS,
+    "Qwen3NextModel": replace(_EXPERTS, options={"use_cache": False}),
     "SqueezeBertModel": _TEXT,
 }
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Sizes = Mapping[str, tuple[int, ...]]
+_INVISIBLE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ class Network:
 
 
 def randomise(network: nn.Module) -> None:
-    """Draw what libraries start at zero or one: scales, shifts, heads and statistics.
+    """Draw what libraries start near zero or one: scales, heads, statistics, codebooks.
 
-    Where the scale of a branch starts at 1e-6, or a head at zero, no error would show.
+    With the scale of a branch at 1e-6, or weights at 1e-10, no error would be visible.
     """
     generator = torch.Generator().manual_seed(1)
 
@@ -65,9 +66,11 @@ def randomise(network: nn.Module) -> None:
         for parameter in network.parameters():
             if parameter.dim() <= 1 or parameter.numel() == max(parameter.shape):
                 parameter.add_(normal(parameter))
-            elif not parameter.any():
+            elif parameter.abs().max() < _INVISIBLE:
                 parameter.copy_(normal(parameter))
         for name, buffer in network.named_buffers():
+            if name.endswith("embed") and not buffer.any():  # of a quantiser
+                buffer.copy_(normal(buffer))
             if name.endswith("running_mean"):
                 buffer.add_(normal(buffer))
             elif name.endswith("running_var"):
