@@ -58,6 +58,9 @@ class Formula:
         return str(latex(self.expression))
 
 
+Formulas = Mapping[str, Formula]
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a derivation.
@@ -199,7 +202,7 @@ class Statement:
     steps: Sequence[Step]
     controls: Sequence[Control]
     scope: str
-    formulas: Mapping[str, Formula] = field(default_factory=dict)
+    formulas: Formulas = field(default_factory=dict)
     remarks: Sequence[str] = ()
     notation: Names = field(default_factory=dict)
     formal: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,260 @@
+"""Attention by content does not see which of two other pixels is which."""
+
+from sympy import Abs, Expr, Function, Max, Sum, exp, symbols
+
+from proofs.engine import (
+    ByInduction,
+    Control,
+    Equal,
+    Formula,
+    Formulas,
+    Nonnegative,
+    Positive,
+    Statement,
+    Step,
+)
+
+n, C, U = symbols("n C U", integer=True, positive=True)
+m = symbols("m", integer=True, nonnegative=True)
+k, c, u, o = symbols("k c u o", integer=True)
+a, b, q, w, y, y0, rest, sigma = symbols("a b q w y y_0 r sigma", real=True)
+B, gap, weight = symbols("B g omega", positive=True)
+more = symbols("t", nonnegative=True)
+f, x, s, v, z = (Function(name, real=True) for name in "fxsvz")
+unit, out, place = Function("mu", real=True), Function("o", real=True), Function("p")
+A, D, X, Y = (Function(name, real=True) for name in ("A", "D", "X", "Y"))
+flip, size = Function("e", integer=True), Function("h", real=True)
+
+
+def _share(of: Expr) -> Expr:
+    """Return the softmax over the tokens, for one memory unit."""
+    return exp(unit(of, q)) / Sum(exp(unit(of, x(k))), (k, 1, n))
+
+
+FORMULAS = {
+    "attended": Formula(
+        (n, x, s, v),
+        Sum(exp(s(x(k))) * v(x(k)), (k, 1, n)) / Sum(exp(s(x(k))), (k, 1, n)),
+        "what a query gets from n tokens, x(1) to x(n), with scores by content",
+    ),
+    "external": Formula(
+        (U, n, q, x, unit, out),
+        Sum(out(u) * _share(u), (u, 1, U)) / Sum(_share(o), (o, 1, U)),
+        "external attention at the token q, with U memory units",
+    ),
+    "pooled": Formula(
+        (rest, a, b),
+        Max(rest, a, b),
+        "a block after max pooling; r is the largest but for two of its pixels",
+    ),
+    "bound": Formula(
+        (C, A, D, X, Y),
+        Abs(Sum((A(c) - D(c)) * (X(c) - Y(c)), (c, 1, C))) / 2,
+        "half of what a convolution with taps A and D makes of exchanging X and Y",
+    ),
+    "best": Formula(
+        (C, A, D, B),
+        B * Sum(Abs(A(c) - D(c)), (c, 1, C)),
+        "the largest such bound for pixels within B",
+    ),
+}
+
+
+def build(formulas: Formulas) -> Statement:
+    """Derive the statement from its formulas."""
+    attended, external, pooled, bound, best = (
+        formulas[name].expression for name in FORMULAS
+    )
+
+    def apart(layer: Expr) -> Expr:
+        """Let n + 2 tokens be n and two more, a and b."""
+        split = layer.replace(
+            lambda part: isinstance(part, Sum) and part.limits == ((k, 1, n),),
+            lambda part: part + sum(part.function.subs(k, n + i) for i in (1, 2)),
+        )
+        return split.subs({x(n + 1): a, x(n + 2): b})
+
+    def exchanged(layer: Expr) -> Expr:
+        return layer.subs({a: b, b: a}, simultaneous=True)
+
+    def over_channels(term: Expr) -> Sum:
+        return Sum(term, (c, 1, C))
+
+    moved = over_channels(A(c) * X(c) + D(c) * Y(c)) - over_channels(
+        A(c) * Y(c) + D(c) * X(c)
+    )
+    gain = over_channels((A(c) - D(c)) * (X(c) - Y(c)))
+    signed = (-1) ** flip(c)
+    chosen = {A(c): D(c) + signed * size(c) ** 2, X(c): B * signed, Y(c): -B * signed}
+    alike = attended.replace(s, lambda _: sigma).replace(v, lambda token: token)
+    placed = exp(s(a) + place(1)) * v(a) + exp(s(b) + place(2)) * v(b)
+    swapped = exp(s(b) + place(1)) * v(b) + exp(s(a) + place(2)) * v(a)
+    return Statement(
+        name="swap_symmetry",
+        title="Content alone: exchanging two pixels",
+        source="Vaswani et al. (2017) without encodings; Zhang et al. (2019), SAGAN; "
+        "Guo et al. (2021), external attention; permutation equivariance",
+        words="Attention that knows tokens by their content only does not notice when "
+        "two tokens that are not the query change places, nor does external "
+        "attention, nor does pooling two pixels of one block. A convolution does, "
+        "unless it weighs the two alike, so every setting of the parameters errs by "
+        "half of what the convolution makes of it.",
+        formula=r"\max(|y - y_0|, |y - y_1|) \ge \beta = \tfrac{1}{2} \Big| \sum_c "
+        r"(A_c - D_c)(X_c - Y_c) \Big|, \qquad \max_{|X|, |Y| \le B} \beta = "
+        r"B \sum_c |A_c - D_c|",
+        hypotheses=(
+            (
+                "The score $s$ and the value $v$ of a key depend on the key's token "
+                "and on the token at the query, by whatever functions; they do not "
+                "depend on where the key is. With several heads this holds for each. "
+                "What the layer makes of all heads and of the query's own token "
+                "(projection, residual, gate) may be anything."
+            ),
+            (
+                "Pixels with contents $a$ and $b$ change places; neither is the "
+                "query. All other tokens, padding tokens among them, stay."
+            ),
+            (
+                "The output of the convolution that is looked at weighs the two pixels "
+                "with $A$ and $D$, one number for each of $C$ channels; what the "
+                "pixels hold is $X$ and $Y$."
+            ),
+        ),
+        steps=(
+            Step(
+                "The order of a finite sum does not matter: number the tokens so that "
+                "the two come last, and take them out.",
+                ByInduction(
+                    Sum(f(k), (k, 1, m + 2)),
+                    Sum(f(k), (k, 1, m)) + f(m + 1) + f(m + 2),
+                    m,
+                ),
+            ),
+            Step(
+                "Exchanging the two contents exchanges two terms above and below the "
+                "fraction line: what the query gets is the same."
+                r" In symbols: $\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(b)} v(b) + "
+                r"e^{s(a)} v(a)}{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = "
+                r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} "
+                r"v(b)}{\sum_k e^{s(x_k)} + e^{s(a)} + e^{s(b)}}$.",
+                Equal(exchanged(apart(attended)), apart(attended)),
+            ),
+            Step(
+                "External attention takes the softmax over the tokens, for each "
+                "memory unit, and then normalises over the units. Only the first "
+                "normaliser knows of other tokens, and it is a sum over them all."
+                r" In symbols: $\sum_k e^{\mu_u(x_k)} + e^{\mu_u(b)} + e^{\mu_u(a)} = "
+                r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + e^{\mu_u(b)}$.",
+                Equal(exchanged(apart(external)), apart(external)),
+            ),
+            Step(
+                "Where keys and values are maxima over blocks, two pixels of one block "
+                "may change places, and so may two blocks as a whole: they are two "
+                "tokens as in the second step.",
+                Equal(exchanged(pooled), pooled),
+                shown=r"\max(r, b, a) = \max(r, a, b)",
+            ),
+            Step(
+                "The convolution does notice: by so much its output changes.",
+                Equal(moved, gain),
+            ),
+            Step(
+                "The layer has one output $y$ for two that should be $y_0$ and "
+                "$y_1$, which differ by that. The squares of its errors add up to "
+                r"twice $\beta^2$ or more, where $\beta = |y_0 - y_1|/2$, so the "
+                r"larger error is at least $\beta$: the bound.",
+                Nonnegative(
+                    (y - y0) ** 2
+                    + (y - y0 + w) ** 2
+                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
+                    2 * (y - y0 + w / 2) ** 2,
+                ),
+                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
+                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
+                where={"y_1": y0 - w, r"\beta": w / 2},
+            ),
+            Step(
+                r"Which pixels within $[-B, B]$ are best? Those with the signs of the "
+                r"differences, $A_c - D_c = (-1)^{e_c} h_c^2$, ...",
+                Equal(bound.subs(chosen), best.subs(chosen)),
+            ),
+            Step(
+                "... and no others are better: a sum is at most the sum of the "
+                "absolute values of its terms, and in each channel $|X_c - Y_c|$ is "
+                r"$2B - t$ with $t \ge 0$.",
+                Nonnegative(
+                    2 * B * size(c) ** 2 - size(c) ** 2 * (2 * B - more),
+                    size(c) ** 2 * more,
+                ),
+            ),
+            Step(
+                "So the bound vanishes only if the two pixels have the same weights.",
+                Positive(best.subs(C, 1).doit().subs(A(1), D(1) + gap)),
+            ),
+            Step(
+                r"The exception: a kernel that weighs all pixels beside the query by "
+                r"$w$. If all scores are equal, attention is the mean, and with the "
+                r"value $n w x$ it computes such a kernel up to a multiple of the "
+                r"query's own token: a box filter exactly, where it covers the image.",
+                Equal(n * w * alike, w * Sum(x(k), (k, 1, n))),
+            ),
+        ),
+        controls=(
+            Control(
+                "Scores that know the place as well.",
+                Equal(
+                    placed / (exp(s(a) + place(1)) + exp(s(b) + place(2))),
+                    swapped / (exp(s(b) + place(1)) + exp(s(a) + place(2))),
+                ),
+            ),
+            Control(
+                "The query is one of the two: scores belong to the token at the query.",
+                Equal(exp(z(a) * b), exp(z(b) * a)),
+            ),
+            Control(
+                "A block pooled with weights instead of its largest entry.",
+                Equal(exchanged(weight * a + b), weight * a + b),
+            ),
+            Control(
+                "The whole difference as the bound: the middle is closer.",
+                Nonnegative(Max(Abs(y - y0), Abs(y - w)) - Abs(y0 - w)),
+            ),
+            Control(
+                "Any two pixels show that taps differ: not if they are equal, $t = 0$.",
+                Positive(
+                    bound.subs(C, 1).doit().subs({A(1): D(1) + gap, X(1): Y(1) + more})
+                ),
+            ),
+            Control(
+                "All scores equal, but the value not scaled by the number of tokens.",
+                Equal(w * alike, w * Sum(x(k), (k, 1, n))),
+            ),
+        ),
+        scope="Any number of tokens, heads, channels and memory units; any scores and "
+        "values that are functions of the tokens; every convolution.",
+        formulas=formulas,
+        formal={
+            "content_only_equivariant": "attention that knows content only is "
+            "equivariant to permutations of the tokens",
+            "swap": "so two tokens that are not the query may change places",
+            "off_center_error": "and whatever the scores are, the layer errs by "
+            "half of a tap off the center, if some token is under no tap",
+            "no_off_center_tap": "whatever does not notice exchanges computes no "
+            "such tap, either",
+            "box_filter": "an exception without such a token: a box filter that "
+            "reaches the whole image",
+        },
+        informal="external attention and pooling; values that are not linear; the "
+        "best that such a layer can do",
+        remarks=(
+            (
+                "A box filter of size $3 \\times 3$ on an image of $2 \\times 2$ "
+                "pixels, zero-padded, weighs all pixels alike at every query: there "
+                "is no witness, and uniform attention computes it."
+            ),
+            (
+                "Any permutation of the other tokens is a product of such exchanges, "
+                "so none of them is noticed."
+            ),
+        ),
+    )
