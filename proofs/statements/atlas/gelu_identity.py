@@ -19,13 +19,14 @@ from sympy import (
 )
 
 from proofs.engine import Control, Equal, Every, Formula, Formulas, Statement, Step
+from proofs.lemmas import expressions, minor
 
 x = symbols("x", real=True)
 b, past = symbols("b t", positive=True)
 y, z = symbols("y z", nonnegative=True)
 n, N, C, K = symbols("n N C K", integer=True, positive=True)
 before, after = symbols("a b", integer=True, nonnegative=True)
-c, i, j, l, o, p, u = symbols("c i j l o p u", integer=True)
+c, j, l, o, p, u = symbols("c j l o p u", integer=True)
 U, V, A, M, X, kernel, place, phi = (
     Function(name, real=True) for name in (*"UVAMXk", "x", "phi")
 )
@@ -70,17 +71,11 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    gelu, gelu_tanh, mixed, tooth = (formulas[name].expression for name in FORMULAS)
+    gelu, gelu_tanh, mixed, tooth = expressions(formulas)
     relu, silu, logistic = Max(x, 0).rewrite(Abs), x / (1 + exp(-x)), 1 / (1 + exp(-x))
     leaky = (Max(x, 0) + Min(x, 0) / (1 + past)).rewrite(Abs)
 
-    def tokens(term: Expr) -> Sum:
-        return Sum(term, (j, 1, N))
-
-    def minor(entry: Expr) -> Expr:
-        row, column = {p: other[0], j: other[1]}, {o: other[2], c: other[3]}
-        return entry * entry.subs(row | column) - entry.subs(row) * entry.subs(column)
-
+    places = {p: other[0], j: other[1]}, {o: other[2], c: other[3]}
     skip = Sum(
         (A(p, j) - KroneckerDelta(j, before + 1)) * X(j), (j, 1, before + after + 1)
     )
@@ -148,7 +143,7 @@ def build(formulas: Formulas) -> Statement:
                 r"\Big(\mathrm{GELU}\big(\sum_j V_{l,j} X_j\big) - "
                 r"\mathrm{GELU}\big(-\sum_j V_{l,j} X_j\big)\Big) = \sum_{l=1}^{n} "
                 r"U_{p,l} \sum_{j=1}^{N} V_{l,j} X_j$.",
-                Equal(mixed, Sum(U(p, l) * tokens(V(l, j) * X(j)), (l, 1, n))),
+                Equal(mixed, Sum(U(p, l) * Sum(V(l, j) * X(j), (j, 1, N)), (l, 1, n))),
             ),
             Step(
                 "A skip connection adds the token itself: the perceptron then computes "
@@ -176,7 +171,7 @@ def build(formulas: Formulas) -> Statement:
                 "$p$ is $A_{p,j} M_{o,c}$. If that is a convolution, then every minor "
                 "of size two of its taps vanishes, a row for each tap and a column for "
                 r"each pair of channels: the taps are $k_\Delta M$.",
-                Equal(minor(A(p, j) * M(o, c)), 0),
+                Equal(minor(A(p, j) * M(o, c), *places), 0),
                 shown=r"A_{p,j} M_{o,c}\, A_{p',j'} M_{o',c'} - "
                 r"A_{p',j'} M_{o,c}\, A_{p,j} M_{o',c'} = 0",
             ),
@@ -225,7 +220,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "Two matrices, each shared by the channels, have the rank of one.",
-                Equal(minor(A(p, j) * M(o, c) + U(p, j) * V(o, c)), 0),
+                Equal(minor(A(p, j) * M(o, c) + U(p, j) * V(o, c), *places), 0),
             ),
         ),
         scope="Any numbers of tokens, channels, forms and taps; all real inputs.",

@@ -1,34 +1,39 @@
 """Scores even in the displacement do not tell the two sides of a query apart."""
 
-from sympy import Abs, Expr, Function, Max, Sum, exp, symbols
+from sympy import Abs, Expr, Function, Sum, exp, symbols
 
 from proofs.engine import (
-    ByInduction,
     Control,
     Equal,
     Formula,
     Formulas,
-    Nonnegative,
     Positive,
     Statement,
     Step,
 )
+from proofs.lemmas import (
+    exchanged,
+    expressions,
+    half_is_lost,
+    no_better,
+    over,
+    two_split_off,
+    whole_difference,
+    with_two_more,
+)
 
 n, C, T, axes = symbols("n C T d", integer=True, positive=True)
-j = symbols("j", integer=True, nonnegative=True)
 k, c, t, i = symbols("k c t i", integer=True)
-a, b, w, y, y0, m, delta, lean = symbols("a b w y y_0 m delta ell", real=True)
+a, b, w, m, delta, lean = symbols("a b w m delta ell", real=True)
 B, gap, far = symbols("B g tau", positive=True)
 more = symbols("p", nonnegative=True)
-f, x, s, v = (Function(name, real=True) for name in "fxsv")
+x, s, v = (Function(name, real=True) for name in "xsv")
 place, shift = Function("delta", real=True), Function("e", real=True)
 W, X = Function("W", real=True), Function("X", real=True)
 flip, size = Function("e", integer=True), Function("h", real=True)
 
 
-def _over_pairs(term: Expr) -> Sum:
-    return Sum(term, (c, 1, C), (t, 1, T))
-
+_over_pairs = over((c, 1, C), (t, 1, T))
 
 FORMULAS = {
     "bias": Formula((m, delta), -m * Abs(delta), "the bias of a displacement, slope m"),
@@ -58,25 +63,17 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    bias, sided, attended, bound, best = (
-        formulas[name].expression for name in FORMULAS
-    )
+    bias, sided, attended, bound, best = expressions(formulas)
 
     def apart(layer: Expr) -> Expr:
         """Let n + 2 tokens be n and two more, a and b, τ after and τ before."""
-        split = layer.replace(
-            lambda part: isinstance(part, Sum),
-            lambda part: part + sum(part.function.subs(k, n + i) for i in (1, 2)),
-        )
+        split = with_two_more(layer, k, n)
         split = split.subs({place(n + 1): far, place(n + 2): -far})
         return split.subs({x(n + 1): a, x(n + 2): b})
 
-    def exchanged(layer: Expr) -> Expr:
-        return layer.subs({a: b, b: a}, simultaneous=True)
-
-    def weighted(after: Expr, before: Expr) -> Expr:
-        return exp(s(a) + after) * v(a) + exp(s(b) + before) * v(b)
-
+    masked = exp(s(b) + bias.subs(delta, -far)) * v(b)
+    unequal = exp(s(a) + bias.subs(delta, far)) * v(a)
+    unequal += exp(s(b) + bias.subs(delta, -far - 1)) * v(b)
     read = _over_pairs(W(c, t) * X(c, t) + W(c, -t) * X(c, -t))
     mirrored = _over_pairs(W(c, t) * X(c, -t) + W(c, -t) * X(c, t))
     gain = _over_pairs((W(c, t) - W(c, -t)) * (X(c, t) - X(c, -t)))
@@ -134,14 +131,9 @@ def build(formulas: Formulas) -> Statement:
                     Sum(shift(i) ** 2, (i, 1, axes)),
                 ),
             ),
-            Step(
-                "Number the tokens so that the two come last, and take them out of "
-                "all sums.",
-                ByInduction(
-                    Sum(f(k), (k, 1, j + 2)),
-                    Sum(f(k), (k, 1, j)) + f(j + 1) + f(j + 2),
-                    j,
-                ),
+            two_split_off(
+                "Number the tokens so that the two come last, and split them off all "
+                "sums."
             ),
             Step(
                 r"Their contents $a$ and $b$ change places, at $\tau$ after and $\tau$ "
@@ -151,40 +143,19 @@ def build(formulas: Formulas) -> Statement:
                 r" In symbols: $e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + "
                 r"\varphi(-\tau)}\, v(a) = e^{s(a) + \varphi(\tau)}\, v(a) + e^{s(b) "
                 r"+ \varphi(-\tau)}\, v(b)$.",
-                Equal(exchanged(apart(attended)), apart(attended)),
+                Equal(exchanged(apart(attended), a, b), apart(attended)),
             ),
             Step(
                 "The convolution notices: by so much its output changes.",
                 Equal(read - mirrored, gain),
             ),
-            Step(
-                "One output $y$ for two that should be $y_0$ and $y_1$: the squares of "
-                r"its errors add up to twice $\beta^2$ or more, where "
-                r"$\beta = |y_0 - y_1|/2$, so the larger error is at least $\beta$.",
-                Nonnegative(
-                    (y - y0) ** 2
-                    + (y - y0 + w) ** 2
-                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
-                    2 * (y - y0 + w / 2) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 - w, r"\beta": w / 2},
-            ),
+            half_is_lost(bound.replace(Sum, lambda *_: w), w),
             Step(
                 r"Which tokens within $[-B, B]$ are best? Those with the signs of the "
                 r"differences, $W_{c,t} - W_{c,-t} = (-1)^{e} h^2$, ...",
                 Equal(bound.xreplace(chosen), best.xreplace(chosen)),
             ),
-            Step(
-                "... and no others are better: a sum is at most the sum of the "
-                "absolute values of its terms, and $|X_{c,t} - X_{c,-t}|$ is $2B - p$ "
-                r"with $p \ge 0$.",
-                Nonnegative(
-                    2 * B * size(c, t) ** 2 - size(c, t) ** 2 * (2 * B - more),
-                    size(c, t) ** 2 * more,
-                ),
-            ),
+            no_better("|X_{c,t} - X_{c,-t}|", size(c, t), B, more),
             Step(
                 "Only an even kernel is not noticed.",
                 Positive(best.subs(one).doit().subs(W(1, 1), W(1, -1) + gap)),
@@ -212,10 +183,8 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "Tokens at different distances, $t$ and $t + 1$.",
                 Equal(
-                    weighted(bias.subs(delta, far), bias.subs(delta, -far - 1)),
-                    exchanged(
-                        weighted(bias.subs(delta, far), bias.subs(delta, -far - 1))
-                    ),
+                    unequal,
+                    exchanged(unequal, a, b),
                 ),
             ),
             Control(
@@ -228,14 +197,11 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "With a causal mask, as published: one side is not seen.",
                 Equal(
-                    exchanged(exp(s(b) + bias.subs(delta, -far)) * v(b)),
-                    exp(s(b) + bias.subs(delta, -far)) * v(b),
+                    exchanged(masked, a, b),
+                    masked,
                 ),
             ),
-            Control(
-                "The whole difference as the bound: the middle is closer.",
-                Nonnegative(Max(Abs(y - y0), Abs(y - w)) - Abs(y0 - w)),
-            ),
+            whole_difference(),
             Control(
                 "The kernel itself instead of its even part.",
                 Equal(read - even, gain),

@@ -1,6 +1,6 @@
 """A normaliser removes what all channels of a token share, and a convolution not."""
 
-from sympy import Abs, Expr, Function, Max, Sum, sqrt, symbols
+from sympy import Abs, Expr, Function, Sum, sqrt, symbols
 
 from proofs.engine import (
     Control,
@@ -12,9 +12,10 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions, half_is_lost, whole_difference
 
 C, N = symbols("C N", integer=True, positive=True)
-c, e, i, k = symbols("c e i k", integer=True)
+c, e, i = symbols("c e i", integer=True)
 a, b, u, w, y, y0, shift = symbols("a b u w y y_0 s", real=True)
 targets = symbols("y_0:4", real=True)
 eta, B, scale, gap = symbols("eta B lambda omega", positive=True)
@@ -55,7 +56,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    normalised, bound, own, quarter = (formulas[name].expression for name in FORMULAS)
+    normalised, bound, own, quarter = expressions(formulas)
 
     def raised(of: Expr, by: Expr = a) -> Expr:
         return of.replace(x, lambda channel: x(channel) + by)
@@ -129,20 +130,7 @@ def build(formulas: Formulas) -> Statement:
                 "A convolution changes by so much at another query.",
                 Equal(seen(x(c) + a) - seen(x(c)), a * Sum(W(c), (c, 1, C))),
             ),
-            Step(
-                "One output $y$ for two that should be $y_0$ and $y_1$: the squares of "
-                r"its errors add up to twice $\beta^2$ or more, where "
-                r"$\beta = |y_0 - y_1|/2$, so the larger error is at least $\beta$.",
-                Nonnegative(
-                    (y - y0) ** 2
-                    + (y - y0 - a * w) ** 2
-                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
-                    2 * (y - y0 - a * w / 2) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 + a * w, r"\beta": a * w / 2},
-            ),
+            half_is_lost(bound.replace(Sum, lambda *_: w), -a * w),
             Step(
                 "With inputs from $-B$ to $B$ a token can be raised by $2B$, from all "
                 "$-B$ to all $B$.",
@@ -218,10 +206,7 @@ def build(formulas: Formulas) -> Statement:
                 "A normaliser over two tokens, one of which is raised.",
                 Equal(token.subs(x(1), x(1) + a), token),
             ),
-            Control(
-                "The whole difference as the bound: the middle is closer.",
-                Nonnegative(Max(Abs(y - y0), Abs(y - w)) - Abs(y0 - w)),
-            ),
+            whole_difference(),
             Control(
                 "The query's own token goes unnoticed, as others do.",
                 Equal(raised(x(i)) + F(i), x(i) + F(i)),

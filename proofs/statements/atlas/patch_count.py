@@ -13,6 +13,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions
 
 K, P = symbols("K P", integer=True, positive=True)
 m, c, e, b, seen = symbols("m c e b b'", integer=True, nonnegative=True)
@@ -36,7 +37,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    reach, count, tap = (formulas[name].expression for name in FORMULAS)
+    reach, count, tap = expressions(formulas)
     width = e + c + 1  # P; divided by it, r - 1 leaves e
     r = m * width + e + 1
 

@@ -1,6 +1,6 @@
 """What a layer does not see it cannot depend on: windows, partitions, patches."""
 
-from sympy import Abs, Expr, Function, Max, S, Sum, symbols
+from sympy import Abs, Function, Max, S, Sum, symbols
 
 from proofs.engine import (
     ByInduction,
@@ -13,20 +13,19 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import exchanged, expressions, half_is_lost, over
 
 C, P, d, w = symbols("C P d w", integer=True, positive=True)
 a, b, m = symbols("a b m", integer=True, nonnegative=True)
 c, p, i = symbols("c p i", integer=True)
-y, y0, z = symbols("y y_0 z", real=True)
+z = symbols("z", real=True)
 B, gap = symbols("B omega", positive=True)
 more = symbols("t", nonnegative=True)
 W, A, D, X, Y, x = (Function(name, real=True) for name in "WADXYx")
 flip, size = Function("e", integer=True), Function("h", real=True)
 
 
-def _over_unseen(term: Expr) -> Sum:
-    return Sum(term, (c, 1, C), (p, 1, P))
-
+_over_unseen = over((c, 1, C), (p, 1, P))
 
 FORMULAS = {
     "bound": Formula(
@@ -55,13 +54,8 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    bound, exchanged, losing, reads = (formulas[name].expression for name in FORMULAS)
-
-    def over_channels(term: Expr) -> Sum:
-        return Sum(term, (c, 1, C))
-
-    def exchange(of: Expr) -> Expr:
-        return of.subs({X(c): Y(c), Y(c): X(c)}, simultaneous=True)
+    bound, means, losing, reads = expressions(formulas)
+    over_channels = over((c, 1, C))
 
     kept = A(c) * X(c) + D(c) * Y(c)
     pair = {A(1): z + size(1, 1) ** 2, D(1): z - more, X(1): B, Y(1): -B}
@@ -118,18 +112,7 @@ def build(formulas: Formulas) -> Statement:
                     2 * bound.xreplace(weights),
                 ),
             ),
-            Step(
-                r"One output $y$ for two that should be $y_0$ and $y_1 = y_0 - "
-                r"2\beta$: the squares of its errors add up to twice $\beta^2$ or "
-                r"more, so the larger error is at least $\beta$.",
-                Nonnegative(
-                    (y - y0) ** 2 + (y - y0 + 2 * z) ** 2 - 2 * z**2,
-                    2 * (y - y0 + z) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 - 2 * z, r"\beta": z},
-            ),
+            half_is_lost(z, 2 * z),
             Step(
                 "A layer that computes the rest errs by what falls on unseen pixels; "
                 "each term is at most $B$ times its absolute weight, as $|x|$ is "
@@ -146,15 +129,15 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "An output that sees only the mean of some pixels, in each channel, "
                 "does not notice when two of them change places: their sum stays.",
-                Equal(exchange(X(c) + Y(c)), X(c) + Y(c)),
+                Equal(exchanged(X(c) + Y(c), X(c), Y(c)), X(c) + Y(c)),
                 shown="Y_c + X_c = X_c + Y_c",
             ),
             Step(
                 "The convolution, with the weights $A$ and $D$ there, changes by twice "
                 "this bound.",
                 Equal(
-                    over_channels(kept - exchange(kept)) ** 2,
-                    (2 * exchanged) ** 2,
+                    over_channels(kept - exchanged(kept, X(c), Y(c))) ** 2,
+                    (2 * means) ** 2,
                 ),
                 shown=r"\Big| \sum_{c=1}^{C} (A_c X_c + D_c Y_c) - \sum_{c=1}^{C} "
                 r"(A_c Y_c + D_c X_c) \Big| = \Big| \sum_{c=1}^{C} (A_c - D_c)"
@@ -171,7 +154,7 @@ def build(formulas: Formulas) -> Statement:
                 r" In symbols: $\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = "
                 r"B\,(h^2 + t) = B\,\left(|A - z| + |D - z|\right)$.",
                 Equal(
-                    exchanged.subs(C, 1).doit().subs(pair),
+                    means.subs(C, 1).doit().subs(pair),
                     bound.subs({C: 1, P: 2}).doit().subs(left),
                 ),
             ),

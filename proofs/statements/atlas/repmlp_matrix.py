@@ -3,7 +3,6 @@
 from sympy import Expr, Function, KroneckerDelta, Sum, Symbol, sqrt, symbols
 
 from proofs.engine import (
-    ByInduction,
     Control,
     Equal,
     Every,
@@ -13,11 +12,11 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import exchanged, expressions, over, own_group
 
 K, N, C, s, d = symbols("K N C s d", integer=True, positive=True)
-p, a, g, b, after, later = symbols("p a g b b' r", integer=True, nonnegative=True)
+p, a, g, b, after = symbols("p a g b b'", integer=True, nonnegative=True)
 i, j, k, c, u = symbols("i j k c u", integer=True, nonnegative=True)
-group = symbols("g'", integer=True)
 gamma, beta, mean = symbols("gamma beta mu", real=True)
 variance, eta = symbols("nu eta", positive=True)
 W, X, E, F = (Function(name, real=True) for name in "WxEF")
@@ -46,10 +45,8 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    reads, entry, scale, shift = (formulas[name].expression for name in FORMULAS)
-
-    def pixels(term: Expr) -> Sum:
-        return Sum(term, (j, 0, N - 1))
+    reads, entry, scale, shift = expressions(formulas)
+    pixels = over((j, 0, N - 1))
 
     def tap(place: Expr) -> Expr:
         return reads.subs(u, place)
@@ -79,7 +76,6 @@ def build(formulas: Formulas) -> Statement:
         )
 
     shared = Sum(E(c, j) * X(g * C + c, j), (c, 0, C - 1), (j, 0, N - 1))
-    everyone = Sum(E(c, j) * X(group * C + c, j), (c, 0, C - 1), (j, 0, N - 1))
     return Statement(
         name="repmlp_matrix",
         title="The matrix of a convolution",
@@ -174,11 +170,7 @@ def build(formulas: Formulas) -> Statement:
                 r" In symbols: $\sum_{g'=0}^{g+r} [g = g'] \sum_{c,j} "
                 r"\mathrm{FC}_{c,j}\, x_{g'C+c,\,j} = \sum_{c,j} \mathrm{FC}_{c,j}\, "
                 r"x_{gC+c,\,j}$.",
-                ByInduction(
-                    Sum(KroneckerDelta(g, group) * everyone, (group, 0, g + later)),
-                    shared,
-                    later,
-                ),
+                own_group(shared, g),
             ),
             Step(
                 "A normaliser after the convolution is a factor for each row and a "
@@ -201,7 +193,7 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "The matrix transposed; three taps, dilation two, padding one."
                 r" In symbols: $\mathrm{FC}_{p,k} = \mathrm{FC}_{k,p}$.",
-                Equal(small(), small().subs({p: k, k: p}, simultaneous=True)),
+                Equal(small(), exchanged(small(), p, k)),
             ),
             Control(
                 "The kernel turned around."
@@ -211,7 +203,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "Stride and dilation exchanged.",
-                Equal(reads, reads.subs({s: d, d: s}, simultaneous=True)),
+                Equal(reads, exchanged(reads, s, d)),
             ),
             Control("The sign of the padding.", Equal(reads, reads.subs(a, -a))),
         ),

@@ -27,6 +27,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions
 
 F, d = symbols("F d", integer=True, positive=True)
 f = symbols("f", integer=True, nonnegative=True)
@@ -67,7 +68,7 @@ def _encoding(position: Expr) -> Matrix:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    score, frequency, fall = (formulas[name].expression for name in FORMULAS)
+    score, frequency, fall = expressions(formulas)
     one_pair = score.subs(F, 1).doit().subs(theta(0), angle)
 
     one_fall = fall.subs(F, 1).doit()

@@ -19,7 +19,6 @@ from sympy import (
 
 from proofs.engine import (
     Below,
-    ByInduction,
     Control,
     Equal,
     Formula,
@@ -30,15 +29,23 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import (
+    exchange_noticed,
+    exchanged,
+    expressions,
+    half_is_lost,
+    two_split_off,
+    with_two_more,
+)
 
 E, J, M, d = symbols("E J M d", positive=True)
 n, C, N, g = symbols("n C N g", integer=True, positive=True)
 p, r, j = symbols("p r j", integer=True, nonnegative=True)
 k, c = symbols("k c", integer=True)
-a, b, w, y, y0 = symbols("a b w y y_0", real=True)
+a, b, w = symbols("a b w", real=True)
 e, alpha = symbols("varepsilon alpha", positive=True)
 bucket, other = symbols("u u'", integer=True)
-f, x, s, v, table = (Function(name, real=True) for name in "fxsvt")
+x, s, v, table = (Function(name, real=True) for name in "xsvt")
 place = Function("u", integer=True)
 A, D, X, Y = (Function(name, real=True) for name in "ADXY")
 T5 = {E: Integer(8), J: Integer(8), M: Integer(128)}
@@ -71,7 +78,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    far, attended, found, bound = (formulas[name].expression for name in FORMULAS)
+    far, attended, found, bound = expressions(formulas)
     (steps,) = (part.args[0].subs(T5) for part in far.atoms(floor))
 
     def passed(distance: Expr) -> Expr:
@@ -80,18 +87,9 @@ def build(formulas: Formulas) -> Statement:
 
     def apart(layer: Expr, second: Expr = bucket) -> Expr:
         """Let n + 2 tokens be n and two more, a in bucket u and b in another."""
-        split = layer.replace(
-            lambda part: isinstance(part, Sum),
-            lambda part: part + sum(part.function.subs(k, n + i) for i in (1, 2)),
-        )
+        split = with_two_more(layer, k, n)
         split = split.subs({place(n + 1): bucket, place(n + 2): second})
         return split.subs({x(n + 1): a, x(n + 2): b})
-
-    def exchanged(layer: Expr) -> Expr:
-        return layer.subs({a: b, b: a}, simultaneous=True)
-
-    def over_channels(term: Expr) -> Sum:
-        return Sum(term, (c, 1, C))
 
     begins = 8 * 2 ** (j / 2)
     return Statement(
@@ -182,44 +180,19 @@ def build(formulas: Formulas) -> Statement:
                 "tends to the convolution.",
                 Tends(found.subs(g, 1), e, S.Zero, S.One),
             ),
-            Step(
+            two_split_off(
                 "Reach of eight or more: number the tokens so that the two of one "
-                "bucket come last.",
-                ByInduction(
-                    Sum(f(k), (k, 1, p + 2)),
-                    Sum(f(k), (k, 1, p)) + f(p + 1) + f(p + 2),
-                    p,
-                ),
+                "bucket come last, and split them off."
             ),
             Step(
                 "Their contents $a$ and $b$ change places: content scores and values "
                 "move along, and the bias is the same. Nothing changes for the query."
                 r" In symbols: $e^{s(b) + t(u)}\, v(b) + e^{s(a) + t(u)}\, v(a) = "
                 r"e^{s(a) + t(u)}\, v(a) + e^{s(b) + t(u)}\, v(b)$.",
-                Equal(exchanged(apart(attended)), apart(attended)),
+                Equal(exchanged(apart(attended), a, b), apart(attended)),
             ),
-            Step(
-                "A convolution notices: by so much its output changes.",
-                Equal(
-                    over_channels(A(c) * X(c) + D(c) * Y(c))
-                    - over_channels(A(c) * Y(c) + D(c) * X(c)),
-                    over_channels((A(c) - D(c)) * (X(c) - Y(c))),
-                ),
-            ),
-            Step(
-                "One output $y$ for two that should be $y_0$ and $y_1$: the squares of "
-                r"its errors add up to twice $\gamma^2$ or more, where "
-                r"$\gamma = |y_0 - y_1|/2$, so the larger error is at least $\gamma$.",
-                Nonnegative(
-                    (y - y0) ** 2
-                    + (y - y0 + w) ** 2
-                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
-                    2 * (y - y0 + w / 2) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\gamma^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 - w, r"\gamma": w / 2},
-            ),
+            exchange_noticed(),
+            half_is_lost(bound.replace(Sum, lambda *_: w), w, r"\gamma"),
             Step(
                 r"A kernel of reach eight has $A = W_8 \ne 0$ and $D = W_9 = 0$: with "
                 r"$X = 1$, $Y = -1$ every setting errs by $|W_8|$ or more, if the "
@@ -256,7 +229,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "Two keys of different buckets.",
-                Equal(exchanged(apart(attended, other)), apart(attended, other)),
+                Equal(exchanged(apart(attended, other), a, b), apart(attended, other)),
             ),
             Control(
                 "One bucket for both sides: not with the $16$ that are added.",

@@ -8,16 +8,16 @@ from proofs.engine import (
     Equal,
     Formula,
     Formulas,
-    Nonnegative,
     Positive,
     Statement,
     Step,
 )
+from proofs.lemmas import exchange_noticed, exchanged, expressions, half_is_lost
 
 n, C, D = symbols("n C D", integer=True, positive=True)
 m = symbols("m", integer=True, nonnegative=True)
 k, c, i, j = symbols("k c i j", integer=True)
-a, b, w, y, y0, sigma, delta = symbols("a b w y y_0 sigma delta", real=True)
+a, b, w, sigma, delta = symbols("a b w sigma delta", real=True)
 center = symbols("Delta", real=True)
 alpha, tau, B, gap = symbols("alpha tau B g", positive=True)
 x, v, rho = (Function(name, real=True) for name in ("x", "v", "rho"))
@@ -47,16 +47,11 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    score, silent, bound = (
-        formulas[name].expression for name in ("score", "silent", "bound")
-    )
+    score, silent, bound = expressions(formulas)
 
     def holding(token: Expr, query_bias: Expr, of: Expr = score) -> Expr:
         """Return a score where the token at the query and the bias are these."""
         return of.replace(x, lambda _: token).replace(bias, lambda _: query_bias)
-
-    def over_channels(term: Expr) -> Sum:
-        return Sum(term, (c, 1, C))
 
     rotated = Sum(
         (Sum(W(i, c) * x(c), (c, 1, C)) + bias(i)) * R(i, j) * key(j),
@@ -67,7 +62,6 @@ def build(formulas: Formulas) -> Statement:
     attended = Sum(shared * v(k), (k, 1, n)) / Sum(shared, (k, 1, n))
     more = (v(m + 1) + v(m + 2)).subs({v(m + 1): a, v(m + 2): b})
     encoded = (more + rho(m + 1) + rho(m + 2)) / (m + 2)
-    gain = over_channels((A(c) - E(c)) * (X(c) - Y(c)))
     # q = α (2Δ, −1), r = (δ, δ²): two dimensions of the constructed layers.
     chosen = score.subs({D: 2, tau: 1}).doit()
     for place, number in ((1, 2 * alpha * center), (2, -alpha)):
@@ -130,32 +124,12 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "Exchanging their values $a$ and $b$ leaves the mean, also if values "
                 r"have encodings $\rho$ that stay where they are.",
-                Equal(encoded.subs({a: b, b: a}, simultaneous=True), encoded),
+                Equal(exchanged(encoded, a, b), encoded),
                 shown=r"\frac{b + \rho_{m+1} + a + \rho_{m+2}}{m + 2} = "
                 r"\frac{a + \rho_{m+1} + b + \rho_{m+2}}{m + 2}",
             ),
-            Step(
-                "The convolution notices: its output changes by so much.",
-                Equal(
-                    over_channels(A(c) * X(c) + E(c) * Y(c))
-                    - over_channels(A(c) * Y(c) + E(c) * X(c)),
-                    gain,
-                ),
-            ),
-            Step(
-                "One output $y$ for two that should be $y_0$ and $y_1$: the squares of "
-                r"its errors add up to twice $\beta^2$ or more, where "
-                r"$\beta = |y_0 - y_1|/2$, so the larger error is at least $\beta$.",
-                Nonnegative(
-                    (y - y0) ** 2
-                    + (y - y0 + w) ** 2
-                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
-                    2 * (y - y0 + w / 2) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 - w, r"\beta": w / 2},
-            ),
+            exchange_noticed(),
+            half_is_lost(bound.replace(Sum, lambda *_: w), w),
             Step(
                 "It is above zero for every tap that differs: with $X = B$ and "
                 "$Y = -B$ in that channel it is $B g$, if the taps differ by $g$.",

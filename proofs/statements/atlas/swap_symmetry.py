@@ -3,24 +3,31 @@
 from sympy import Abs, Expr, Function, Max, Sum, exp, symbols
 
 from proofs.engine import (
-    ByInduction,
     Control,
     Equal,
     Formula,
     Formulas,
-    Nonnegative,
     Positive,
     Statement,
     Step,
 )
+from proofs.lemmas import (
+    exchange_noticed,
+    exchanged,
+    expressions,
+    half_is_lost,
+    no_better,
+    two_split_off,
+    whole_difference,
+    with_two_more,
+)
 
 n, C, U = symbols("n C U", integer=True, positive=True)
-m = symbols("m", integer=True, nonnegative=True)
 k, c, u, o = symbols("k c u o", integer=True)
-a, b, q, w, y, y0, rest, sigma = symbols("a b q w y y_0 r sigma", real=True)
+a, b, q, w, rest, sigma = symbols("a b q w r sigma", real=True)
 B, gap, weight = symbols("B g omega", positive=True)
 more = symbols("t", nonnegative=True)
-f, x, s, v, z = (Function(name, real=True) for name in "fxsvz")
+x, s, v, z = (Function(name, real=True) for name in "xsvz")
 unit, out, place = Function("mu", real=True), Function("o", real=True), Function("p")
 A, D, X, Y = (Function(name, real=True) for name in ("A", "D", "X", "Y"))
 flip, size = Function("e", integer=True), Function("h", real=True)
@@ -62,28 +69,12 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    attended, external, pooled, bound, best = (
-        formulas[name].expression for name in FORMULAS
-    )
+    attended, external, pooled, bound, best = expressions(formulas)
 
     def apart(layer: Expr) -> Expr:
         """Let n + 2 tokens be n and two more, a and b."""
-        split = layer.replace(
-            lambda part: isinstance(part, Sum) and part.limits == ((k, 1, n),),
-            lambda part: part + sum(part.function.subs(k, n + i) for i in (1, 2)),
-        )
-        return split.subs({x(n + 1): a, x(n + 2): b})
+        return with_two_more(layer, k, n).subs({x(n + 1): a, x(n + 2): b})
 
-    def exchanged(layer: Expr) -> Expr:
-        return layer.subs({a: b, b: a}, simultaneous=True)
-
-    def over_channels(term: Expr) -> Sum:
-        return Sum(term, (c, 1, C))
-
-    moved = over_channels(A(c) * X(c) + D(c) * Y(c)) - over_channels(
-        A(c) * Y(c) + D(c) * X(c)
-    )
-    gain = over_channels((A(c) - D(c)) * (X(c) - Y(c)))
     signed = (-1) ** flip(c)
     chosen = {A(c): D(c) + signed * size(c) ** 2, X(c): B * signed, Y(c): -B * signed}
     alike = attended.replace(s, lambda _: sigma).replace(v, lambda token: token)
@@ -121,14 +112,9 @@ def build(formulas: Formulas) -> Statement:
             ),
         ),
         steps=(
-            Step(
+            two_split_off(
                 "The order of a finite sum does not matter: number the tokens so that "
-                "the two come last, and take them out.",
-                ByInduction(
-                    Sum(f(k), (k, 1, m + 2)),
-                    Sum(f(k), (k, 1, m)) + f(m + 1) + f(m + 2),
-                    m,
-                ),
+                "the two come last, and split them off."
             ),
             Step(
                 "Exchanging the two contents exchanges two terms above and below the "
@@ -137,7 +123,7 @@ def build(formulas: Formulas) -> Statement:
                 r"e^{s(a)} v(a)}{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = "
                 r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} "
                 r"v(b)}{\sum_k e^{s(x_k)} + e^{s(a)} + e^{s(b)}}$.",
-                Equal(exchanged(apart(attended)), apart(attended)),
+                Equal(exchanged(apart(attended), a, b), apart(attended)),
             ),
             Step(
                 "External attention takes the softmax over the tokens, for each "
@@ -145,48 +131,23 @@ def build(formulas: Formulas) -> Statement:
                 "normaliser knows of other tokens, and it is a sum over them all."
                 r" In symbols: $\sum_k e^{\mu_u(x_k)} + e^{\mu_u(b)} + e^{\mu_u(a)} = "
                 r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + e^{\mu_u(b)}$.",
-                Equal(exchanged(apart(external)), apart(external)),
+                Equal(exchanged(apart(external), a, b), apart(external)),
             ),
             Step(
                 "Where keys and values are maxima over blocks, two pixels of one block "
                 "may change places, and so may two blocks as a whole: they are two "
                 "tokens as in the second step.",
-                Equal(exchanged(pooled), pooled),
+                Equal(exchanged(pooled, a, b), pooled),
                 shown=r"\max(r, b, a) = \max(r, a, b)",
             ),
-            Step(
-                "The convolution does notice: by so much its output changes.",
-                Equal(moved, gain),
-            ),
-            Step(
-                "The layer has one output $y$ for two that should be $y_0$ and "
-                "$y_1$, which differ by that. The squares of its errors add up to "
-                r"twice $\beta^2$ or more, where $\beta = |y_0 - y_1|/2$, so the "
-                r"larger error is at least $\beta$: the bound.",
-                Nonnegative(
-                    (y - y0) ** 2
-                    + (y - y0 + w) ** 2
-                    - 2 * bound.replace(Sum, lambda *_: w) ** 2,
-                    2 * (y - y0 + w / 2) ** 2,
-                ),
-                shown=r"(y - y_0)^2 + (y - y_1)^2 - 2\beta^2 = "
-                r"2\,\left(y - \tfrac{1}{2}(y_0 + y_1)\right)^2 \ge 0",
-                where={"y_1": y0 - w, r"\beta": w / 2},
-            ),
+            exchange_noticed(),
+            half_is_lost(bound.replace(Sum, lambda *_: w), w),
             Step(
                 r"Which pixels within $[-B, B]$ are best? Those with the signs of the "
                 r"differences, $A_c - D_c = (-1)^{e_c} h_c^2$, ...",
                 Equal(bound.subs(chosen), best.subs(chosen)),
             ),
-            Step(
-                "... and no others are better: a sum is at most the sum of the "
-                "absolute values of its terms, and in each channel $|X_c - Y_c|$ is "
-                r"$2B - t$ with $t \ge 0$.",
-                Nonnegative(
-                    2 * B * size(c) ** 2 - size(c) ** 2 * (2 * B - more),
-                    size(c) ** 2 * more,
-                ),
-            ),
+            no_better("|X_c - Y_c|", size(c), B, more),
             Step(
                 "So the bound vanishes only if the two pixels have the same weights.",
                 Positive(best.subs(C, 1).doit().subs(A(1), D(1) + gap)),
@@ -213,12 +174,9 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "A block pooled with weights instead of its largest entry.",
-                Equal(exchanged(weight * a + b), weight * a + b),
+                Equal(exchanged(weight * a + b, a, b), weight * a + b),
             ),
-            Control(
-                "The whole difference as the bound: the middle is closer.",
-                Nonnegative(Max(Abs(y - y0), Abs(y - w)) - Abs(y0 - w)),
-            ),
+            whole_difference(),
             Control(
                 "Any two pixels show that taps differ: not if they are equal, $t = 0$.",
                 Positive(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sympy import Expr, Function, Integer, Rational, Sum, Symbol, exp, floor, symbols
+from sympy import Expr, Function, Integer, Rational, Sum, Symbol, floor, symbols
 
 from proofs.engine import (
     Below,
@@ -15,14 +15,15 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import bernoulli, expressions, over, softmax_shift
 
 alpha, u, D = symbols("alpha u D", positive=True)
 p = symbols("p", real=True)
-d, n, m, b, c, L, j = symbols("d n m b c L j", integer=True, positive=True)
+d, m, b, c, L, j = symbols("d m b c L j", integer=True, positive=True)
 N, whole = symbols("N K", integer=True, nonnegative=True)
-i, l = symbols("i l", integer=True)
+i = symbols("i", integer=True)
 g, r = symbols("g r", nonnegative=True)
-t, q, s, x, y = symbols("t q s x y", real=True)
+t, q, s, x = symbols("t q s x", real=True)
 K, T, Q, S, O = (Function(name, real=True) for name in ("k", "t", "q", "s", "o"))
 score, shift = Function("z", real=True), symbols("C", real=True)
 digit_of, rest = Function("y", real=True), Function("rho", real=True)
@@ -55,18 +56,13 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    quadratic, linear, constant, digit, left_out = (
-        formulas[name].expression
-        for name in ("quadratic", "linear", "constant", "digit", "left_out")
-    )
+    quadratic, linear, constant, digit, _, left_out = expressions(formulas)
+    over_axes = over((i, 1, d))
     one_axis = quadratic * x**2 + linear * x + constant
     target, query = {t: T(i), p: 0, q: 0, s: 0}, {t: T(i), q: Q(i), s: S(i)}
 
     def left(count: Expr) -> Expr:
         return formulas["left"].expression.subs(c, count)
-
-    def over_axes(term: Expr) -> Sum:
-        return Sum(term, (i, 1, d))
 
     def inner_product(values: Mapping[Symbol, Expr]) -> Expr:
         return (
@@ -77,8 +73,6 @@ def build(formulas: Formulas) -> Statement:
 
     quadratic_score = -alpha * over_axes((K(i) - T(i)) ** 2)
     content = over_axes(p * (K(i) - Q(i)) ** 2 + S(i) * (K(i) - Q(i)))
-    softmax = exp(score(l)) / Sum(exp(score(i)), (i, 1, n))
-    shifted = exp(score(l) + shift) / Sum(exp(score(i) + shift), (i, 1, n))
     between = (1 - g) / 2  # from a number to the nearest whole one: at most a half
     smallest = 2 ** (b - 1)
     levels = D**L + Sum((D**i + D ** (i + 1)) * D ** (L - i), (i, 0, L - 1))
@@ -115,9 +109,10 @@ def build(formulas: Formulas) -> Statement:
                 "Multiplied out, over any number of axes.",
                 Equal(quadratic_score, inner_product(target)),
             ),
-            Step(
+            softmax_shift(
                 "The last term is the same for all keys, and drops out of the softmax.",
-                Equal(shifted, softmax),
+                score,
+                shift,
             ),
             Step(
                 "Only differences of positions count: the origin may be the middle of "
@@ -218,7 +213,7 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 r"Let $u = 2^{-b}$, so $D = u/(1 + u)$. By Bernoulli's inequality "
                 r"$(1 + u)^L \ge 1 + Lu$: by induction, as",
-                Nonnegative((1 + L * u) * (1 + u) - (1 + (L + 1) * u), L * u**2),
+                bernoulli(u, L),
             ),
             Step(
                 r"Hence the part is at most $(L + 1)\,2^{-bL}$, with "

@@ -13,6 +13,7 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import expressions
 
 e, past = symbols("varepsilon t", positive=True)
 d, H, K = symbols("d H K", integer=True, positive=True)
@@ -49,8 +50,8 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    neighbour, target, remainder, most_off, truncated, truncation = (
-        formulas[name].expression for name in FORMULAS
+    neighbour, target, remainder, most_off, truncated, truncation = expressions(
+        formulas
     )
     Z = 1 + nu * e + R
     leaked, elsewhere = 1 - 1 / Z, R / Z

@@ -12,6 +12,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions
 
 alpha, e, S, Z = symbols("alpha varepsilon S Z", positive=True)
 d, n, m, N = symbols("d n m N", integer=True, positive=True)
@@ -35,8 +36,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    leak = formulas["leak"].expression
-    bound = formulas["bound"].expression
+    leak, bound = expressions(formulas)
     off_center = Sum(e ** (k**2) + e ** ((-k) ** 2), (k, 1, N))
     one_axis = 2 * S / (1 + 2 * S)
     found = 1 - theta(alpha) ** (-d)

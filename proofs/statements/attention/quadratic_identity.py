@@ -14,6 +14,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import over, softmax_shift
 
 alpha = symbols("alpha", positive=True)
 delta = symbols("delta_1:4", real=True)
@@ -22,7 +23,7 @@ d, n, k = symbols("d n k", integer=True, positive=True)
 i = symbols("i", integer=True)
 miss = symbols("e_1:4", real=True)
 hit = symbols("e", integer=True, positive=True)  # |e_j| of an axis that is missed
-s, w = Function("s", real=True), Function("w", real=True)
+s = Function("s", real=True)
 c = symbols("c", real=True)
 
 
@@ -57,16 +58,13 @@ def build(formulas: Formulas) -> Statement:
     score = {axes: formulas[f"score_{axes}"].expression for axes in (1, 2, 3)}
     x, y = IndexedBase("delta", real=True), IndexedBase("Delta", real=True)
 
-    def over_axes(term: Expr) -> Sum:
-        return Sum(term, (i, 1, d))
-
+    over_axes = over((i, 1, d))
     at_center = dict(zip(delta, center, strict=True))
     off_center = dict(
         zip(delta, [a + b for a, b in zip(center, miss, strict=True)], strict=True)
     )
     plus = [a + b for a, b in zip(delta[:2], center[:2], strict=True)]
     softmax = exp(s(k)) / Sum(exp(s(i)), (i, 1, n))
-    shifted = exp(s(k) + c) / Sum(exp(s(i) + c), (i, 1, n))
     return Statement(
         name="quadratic_identity",
         title="Quadratic scores",
@@ -125,10 +123,11 @@ def build(formulas: Formulas) -> Statement:
                 "A miss that is not zero, on or off the grid, costs something.",
                 Positive(alpha * symbols("e", real=True, nonzero=True) ** 2),
             ),
-            Step(
+            softmax_shift(
                 "A constant added to all scores drops out of the softmax, over any "
                 "number $n$ of keys.",
-                Equal(shifted, softmax),
+                s,
+                c,
             ),
         ),
         controls=(

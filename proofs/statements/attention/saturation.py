@@ -14,6 +14,7 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import bernoulli, expressions, share_rises
 
 e, u, n = symbols("varepsilon u n", positive=True)
 d = symbols("d", integer=True, positive=True)
@@ -53,9 +54,7 @@ def _hundredths(constant: Expr, low: int, name: str) -> tuple[Every, str]:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    saturation, earliest, latest, underflow = (
-        formulas[name].expression for name in FORMULAS
-    )
+    saturation, earliest, latest, underflow = expressions(formulas)
     unit = {name: Rational(1, 2**bits) for name, (bits, _) in FORMATS.items()}
     normal = {name: Rational(1, 2**-low) for name, (_, low) in FORMATS.items()}
     vanished = {
@@ -129,15 +128,12 @@ def build(formulas: Formulas) -> Statement:
                 r"\ge (1 + 2\varepsilon)^d - 1$, and $(1 + x)^d \ge 1 + dx$ by "
                 r"induction. So $s \ge 2d\varepsilon$, and below $\ln(2d/u)$ the "
                 "normaliser does not round to one.",
-                Nonnegative((1 + d * x) * (1 + x) - (1 + (d + 1) * x), d * x**2),
+                bernoulli(x, d),
             ),
             Step(
                 r"The leak grows with $s = 2d\varepsilon + r$: it is at least "
                 r"$2d\varepsilon/(1 + 2d\varepsilon)$.",
-                Nonnegative(
-                    (near + r) / (1 + near + r) - near / (1 + near),
-                    r / ((1 + near + r) * (1 + near)),
-                ),
+                share_rises(near, r),
             ),
             Step(
                 r"At $\ln(2d(1 - u)/u)$ that is $u$: at any smaller strength the leak "

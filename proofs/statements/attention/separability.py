@@ -5,6 +5,7 @@ from collections.abc import Callable
 from sympy import Expr, Function, Sum, exp, symbols
 
 from proofs.engine import Control, Equal, Formula, Formulas, Statement, Step
+from proofs.lemmas import over
 
 alpha = symbols("alpha", positive=True)
 beta = symbols("beta", real=True)
@@ -45,12 +46,7 @@ def build(formulas: Formulas) -> Statement:
         values = {t: target, k: key, n: size}
         return formulas["factor"].expression.subs(values, simultaneous=True)
 
-    def rows(term: Expr) -> Sum:
-        return Sum(term, (i, 0, H - 1))
-
-    def columns(term: Expr) -> Sum:
-        return Sum(term, (j, 0, W - 1))
-
+    rows, columns = over((i, 0, H - 1)), over((j, 0, W - 1))
     softmax_a = exp(a(k1)) / rows(exp(a(i)))
     softmax_b = exp(b(k2)) / columns(exp(b(j)))
     joint_of_sums = softmax_a * softmax_b

@@ -1,6 +1,6 @@
 """Attention with quadratic scores is a convolution of the smoothed canvas."""
 
-from sympy import Expr, Function, KroneckerDelta, S, Sum, exp, symbols
+from sympy import Expr, Function, S, Sum, exp, symbols
 
 from proofs.engine import (
     ByInduction,
@@ -11,6 +11,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import exchanged, expressions, over, own_group
 
 alpha, *strengths = symbols("alpha alpha_1 alpha_2", positive=True)
 t, phi = symbols("t varphi", real=True)
@@ -20,7 +21,6 @@ s, d = symbols("s d", integer=True, positive=True)
 o = symbols("o", integer=True)
 c, e, h, i, j, k, l = symbols("c e h i j k l", integer=True)
 before, after, later = symbols("p z r", integer=True, nonnegative=True)
-group = symbols("g'", integer=True)
 W, U, V, X, Y, f, place = (Function(name, real=True) for name in "WUVXYfx")
 G, P = (Function(name, positive=True) for name in "GP")
 
@@ -55,16 +55,11 @@ def _softmax(score: Expr, first: Expr, last: Expr) -> Expr:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    query, center, target = (
-        formulas[name].expression for name in ("query", "center", "target")
-    )
-    gaussian = formulas["weight"].expression
+    query, center, target, gaussian = expressions(formulas)
+    keys = over((k, 1, N))
 
     def row(position: Expr) -> Expr:  # the softmax of a head with this target
         return _softmax(-alpha * (k - position) ** 2, S.Zero, N - 1)
-
-    def keys(term: Expr) -> Sum:
-        return Sum(term, (k, 1, N))
 
     def attended(matrix: Expr, *position: Expr) -> Expr:  # by one head
         return keys(G(*position, k) * Sum(matrix * X(k, c), (c, 1, C)))
@@ -77,7 +72,6 @@ def build(formulas: Formulas) -> Statement:
 
     moved = (query + center).subs(u, h)
     shared = Sum(W(c) * Y(g * C + c), (c, 1, C))
-    everyone = Sum(W(c) * Y(group * C + c), (c, 1, C))
     canvas = before + N + after
     on_pixels = gaussian.subs({k: before + k, N: canvas}, simultaneous=True)
     score = exp(-alpha * (k - t) ** 2)
@@ -183,11 +177,7 @@ def build(formulas: Formulas) -> Statement:
                 r"$\delta_{g g'} W_c$ there. Summed over all channels of all groups, "
                 "$g$ before and $r$ after this one (induction on $r$), only those of "
                 "the own group are left, as in a grouped convolution.",
-                ByInduction(
-                    Sum(KroneckerDelta(g, group) * everyone, (group, 0, g + later)),
-                    shared,
-                    later,
-                ),
+                own_group(shared, g),
             ),
             Step(
                 "Heads with strengths of their own fall in $J$ classes that share "
@@ -248,7 +238,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "Stride and dilation exchanged.",
-                Equal(query + center, target.subs({s: d, d: s}, simultaneous=True)),
+                Equal(query + center, exchanged(target, s, d)),
             ),
             Control(
                 "A convolution that flips its kernel, over two taps.",
@@ -273,7 +263,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "All groups read by all outputs.",
-                Equal(Sum(everyone, (group, 0, 1)), shared.subs(g, 1)),
+                Equal(Sum(shared, (g, 0, 1)), shared.subs(g, 1)),
             ),
             Control(
                 "Zero tokens left out of the normaliser as well: not for one zero "

@@ -13,6 +13,7 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import expressions
 
 alpha, gamma, tau = symbols("alpha gamma tau", positive=True)
 m, N, others = symbols("m N r", integer=True, positive=True)
@@ -51,8 +52,7 @@ def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
     # Without another key there is nothing to prove: N = m + r with r ≥ 1.
     nearest, other, missed, half_gap = (
-        formulas[name].expression.subs(N, m + others)
-        for name in ("nearest", "other", "missed", "half_gap")
+        expression.subs(N, m + others) for expression in expressions(formulas)
     )
     weight = exp(-alpha * gamma)
 

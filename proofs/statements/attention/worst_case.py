@@ -11,6 +11,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions, over
 
 n, H, C = symbols("n H C", integer=True, positive=True)
 i, k, h, c, a, t = symbols("i k h c a t", integer=True)
@@ -56,7 +57,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    worst, two_taps = (formulas[name].expression for name in ("worst", "two_taps"))
+    worst, two_taps = expressions(formulas, "worst", "two_taps")
 
     def row_norm(leaked: Expr) -> Expr:
         return formulas["row_norm"].expression.subs(share, leaked)
@@ -65,15 +66,11 @@ def build(formulas: Formulas) -> Statement:
         values = {share: leaked, weight: weights, spare: left}
         return formulas["bound"].expression.subs(values, simultaneous=True)
 
-    def over_pixels(term: Expr) -> Sum:
-        return Sum(term, (k, 1, n))
-
-    def over_heads(term: Expr) -> Sum:
-        return Sum(term, (h, 1, H))
-
-    def over_taps(term: Expr) -> Sum:
-        return Sum(term, (a, 1, C))
-
+    over_pixels, over_heads, over_taps = (
+        over((k, 1, n)),
+        over((h, 1, H)),
+        over((a, 1, C)),
+    )
     length = Sum(Abs(r(i)), (i, 1, n))
     output = Sum(B * Abs(r(i)) - d(i), (i, 1, n))
     signs = B * sign(b) * sign(y)

@@ -13,12 +13,13 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import expressions, share_rises
 
 e, X, Y, Z, far = symbols("varepsilon x y z c", positive=True)
 T, slack = symbols("T r", nonnegative=True)
 j, N, d, H = symbols("j N d H", integer=True, positive=True)
 k, n, i, h = symbols("k n i h", integer=True)
-m, s, p = symbols("m s p", integer=True, nonnegative=True)
+m, p = symbols("m p", integer=True, nonnegative=True)
 one, many = symbols("lambda_1 lambda_d", nonnegative=True)
 off = Function("n", integer=True, nonnegative=True)
 beyond = Function("m", integer=True, nonnegative=True)
@@ -53,9 +54,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    leak, upper, lower = (
-        formulas[name].expression for name in ("leak", "upper", "lower")
-    )
+    _, leak, upper, lower = expressions(formulas)
 
     def gap(steps: Expr, outside: Expr = m) -> Expr:
         values = {n: steps, m: outside}
@@ -157,10 +156,7 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 r"If there is a second pixel, $S = x + r$ with another $r \ge 0$, and "
                 "the leak is at least $x / (1 + x)$.",
-                Nonnegative(
-                    (X + slack) / (1 + X + slack) - below,
-                    slack / ((1 + X + slack) * (1 + X)),
-                ),
+                share_rises(X, slack),
             ),
             Step(
                 "This is the lower bound.",

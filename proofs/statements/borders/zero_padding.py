@@ -13,13 +13,14 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import exchanged, expressions
 
 e, Z, G = symbols("varepsilon Z G", positive=True)
 n, H, A, C = symbols("n H A C", integer=True, positive=True)
 h, i, j, k, q = symbols("h i j k q", integer=True)
 p, r = symbols("p r", integer=True, nonnegative=True)
 x, M, total, left, beta = symbols("x M T ell beta", real=True)
-a, b, y, w = symbols("a b y w", real=True)
+a, b, w = symbols("a b w", real=True)
 half, more = symbols("g t", nonnegative=True)
 v, u = symbols("v u", real=True, nonzero=True)
 s = Function("s", real=True)
@@ -56,9 +57,7 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    constant, border, bound, seen = (
-        formulas[name].expression for name in ("constant", "border", "bound", "seen")
-    )
+    constant, border, bound, seen = expressions(formulas)
     softmax = exp(s(q, k)) / Sum(exp(s(q, j)), (j, 1, n))
     other_keys = Sum(P(h, q, k), (k, 1, n))
     taps, gone = Sum(inside(i), (i, 1, A)), Sum(leaving(i), (i, 1, C))
@@ -167,7 +166,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "If $b$ is less than $a$, they change places.",
-                Equal(bound.subs({a: b, b: a}, simultaneous=True), bound),
+                Equal(exchanged(bound, a, b), bound),
                 shown=r"\tfrac{1}{2}\,|b - a| = \tfrac{1}{2}\,|a - b|",
             ),
             Step(

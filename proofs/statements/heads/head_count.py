@@ -17,6 +17,7 @@ from sympy import (
 )
 
 from proofs.engine import Control, Equal, Formula, Formulas, Statement, Step
+from proofs.lemmas import LAPLACIAN, SOBEL, expressions, minor, over
 
 H, C, O, Q, N, K, d, g, n = symbols("H C O Q N K d g n", integer=True, positive=True)
 i, j, q, k, h, t, l = symbols("i j q k h t l", integer=True)
@@ -39,8 +40,6 @@ FORMULAS = {
     ),
 }
 
-LAPLACIAN = Matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-SOBEL = Matrix([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
 KERNELS = {"Laplacian": [LAPLACIAN], "Sobel": [SOBEL], "both Sobel": [SOBEL, SOBEL.T]}
 SIZES = (  # K, d, C, O, g
     (3, 2, 1, 1, 1),
@@ -60,20 +59,17 @@ def _span(outputs: Sequence[Matrix]) -> Expr:
 def _minor(layer: Expr, heads: int) -> Expr:
     """Return a minor of size two of a realigned layer: rows (q, k), columns (i, j)."""
     entry = layer.subs(H, heads).doit()
-    row, column = {q: other[2], k: other[3]}, {i: other[0], j: other[1]}
-    return entry * entry.subs(row | column) - entry.subs(row) * entry.subs(column)
+    return minor(entry, {q: other[2], k: other[3]}, {i: other[0], j: other[1]})
 
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    layer, span = (formulas[name].expression for name in ("layer", "generic_span"))
+    layer, span = expressions(formulas)
 
-    def over_channels(term: Expr) -> Sum:
-        return Sum(Sum(term, (i, 1, C)), (j, 1, O))
-
-    def over_pixels(term: Expr) -> Sum:
-        return Sum(Sum(term, (q, 1, Q)), (k, 1, N))
-
+    over_channels, over_pixels = (
+        over((i, 1, C), (j, 1, O)),
+        over((q, 1, Q), (k, 1, N)),
+    )
     stated = [
         span.subs(dict(zip((K, d, C, O, g), size, strict=True))) for size in SIZES
     ]

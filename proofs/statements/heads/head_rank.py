@@ -24,6 +24,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions
 
 C, O, D, r, m = symbols("C O D r m", integer=True, positive=True)
 before, after = symbols("a b", integer=True, nonnegative=True)
@@ -62,7 +63,7 @@ def _minor(dimension: int, size: int) -> Expr:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    rank, tail = formulas["rank"].expression, formulas["tail"].expression
+    rank, tail = expressions(formulas)
     sizes = list(product(range(1, 4), repeat=3))
     ranks = [(eye(c, d) * eye(d, out)).rank() for d, c, out in sizes]
     stated = [rank.subs(dict(zip((D, C, O), size, strict=True))) for size in sizes]

@@ -25,6 +25,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import LAPLACIAN, SOBEL, expressions, over
 
 n, T, C = symbols("n T C", integer=True, positive=True)
 rho, R, more = symbols("rho R k", integer=True, nonnegative=True)
@@ -32,13 +33,13 @@ several = symbols("rho", integer=True, positive=True)
 h, l, r, d = symbols("h l r Delta", integer=True)
 f, b, y = symbols("f B z_2", real=True)
 g, spare, eta = symbols("g e eta", nonnegative=True)
-s, e, c, F, tau, sigma, m, mu, past = symbols(
-    "s varepsilon c F tau sigma m mu t", positive=True
+s, e, c, F, tau, sigma, m, mu = symbols(
+    "s varepsilon c F tau sigma m mu", positive=True
 )
 first, factor, basis, W, V, a, M, z, balance = (
     Function(name, real=True) for name in ("f_1", *"fBWVaMz", "mu")
 )
-offset, over, table = (Function(name, nonnegative=True) for name in "gea")
+offset, excess, table = (Function(name, nonnegative=True) for name in "gea")
 
 FORMULAS = {
     "offset": Formula(
@@ -60,9 +61,6 @@ FORMULAS = {
     ),
 }
 
-LAPLACIAN = Matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
-SOBEL = Matrix([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-
 
 def _total(kernels: Sequence[Matrix]) -> Matrix:
     """Return the sum of the taps, one number an output."""
@@ -71,15 +69,11 @@ def _total(kernels: Sequence[Matrix]) -> Matrix:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    grown, probability, carried, last, bound = (
-        formulas[name].expression for name in FORMULAS
-    )
+    grown, probability, carried, last, bound = expressions(formulas)
+    over_taps = over((d, 1, T))
 
     def read(component: Expr, offset_of: Expr, total: Expr) -> Expr:
         return probability.subs({f: component, g: offset_of, s: total})
-
-    def over_taps(term: Expr) -> Sum:
-        return Sum(term, (d, 1, T))
 
     sums = over_taps(factor(r, d) + offset(d)), over_taps(offset(d))
     shared = read(factor(r, d), offset(d), sums[0]) * carried.subs({
@@ -221,8 +215,8 @@ def build(formulas: Formulas) -> Statement:
                 r"The left side is at least the smallest weight $m$; here $\mu_\Delta "
                 r"= m + e_\Delta$.",
                 Nonnegative(
-                    over_taps((m + over(d)) * table(d)) - m * over_taps(table(d)),
-                    over_taps(over(d) * table(d)),
+                    over_taps((m + excess(d)) * table(d)) - m * over_taps(table(d)),
+                    over_taps(excess(d) * table(d)),
                 ),
             ),
             Step(
@@ -297,7 +291,7 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "The largest weight in place of the smallest.",
                 Nonnegative(
-                    over_taps(m / (1 + over(d)) * table(d)) - m * over_taps(table(d))
+                    over_taps(m / (1 + excess(d)) * table(d)) - m * over_taps(table(d))
                 ),
             ),
             Control(

@@ -29,6 +29,7 @@ from proofs.engine import (
     Statement,
     Step,
 )
+from proofs.lemmas import expressions
 
 alpha, e = symbols("alpha varepsilon", positive=True)
 n, a, b = symbols("n a b", integer=True, positive=True)
@@ -93,8 +94,7 @@ def _common_root(pixels: int, apart: int) -> Expr:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    log_determinant = formulas["log_determinant"].expression
-    ratio = formulas["cross_ratio"].expression
+    log_determinant, ratio = expressions(formulas)
 
     def smoothed(target: Expr, key: Expr) -> Expr:
         return e ** ((key - target) ** 2) / Z(target)

@@ -13,6 +13,7 @@ from proofs.engine import (
     Step,
     Tends,
 )
+from proofs.lemmas import expressions
 
 alpha, e, eta, past = symbols("alpha varepsilon eta t", positive=True)
 d = symbols("d", integer=True, positive=True)
@@ -52,9 +53,7 @@ TERM = _in_epsilon(WEIGHT)
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    inverse, bound = (
-        _in_epsilon(formulas[name].expression) for name in ("inverse", "bound")
-    )
+    inverse, bound = map(_in_epsilon, expressions(formulas))
     beyond = TERM.subs(n, late)
     normaliser = (1 + e) / (1 - e)  # 1 + 2ε + 2ε² + …: more than Z
 
