@@ -23,18 +23,13 @@ from proofs.engine.equality import Equal
 from proofs.engine.every import Every
 from proofs.engine.induction import ByInduction
 from proofs.engine.limits import Tends
-from proofs.engine.notation import (
-    Names,
-    NotationError,
-    Relation,
-    names_of,
-    pieces,
-    read,
-)
+from proofs.engine.notation import names_of, pieces, read
 from proofs.engine.ranges import UnsoundError, sound
+from proofs.engine.reader import Relation
 from proofs.engine.rounding import Rounded
 from proofs.engine.signs import Nonnegative, Positive, PositiveBetween
 from proofs.engine.sums import normal
+from proofs.engine.tokens import Names, NotationError
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 

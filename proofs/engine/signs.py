@@ -99,8 +99,8 @@ class PositiveBetween:
 
     polynomial: Expr
     variable: Symbol
-    low: Expr
-    high: Expr
+    low: Expr = S.Zero
+    high: Expr = S.One
 
     def decide(self) -> Verdict:
         """Count the roots exactly (Sturm), and look at one sign.

@@ -9,8 +9,9 @@ from typing import Any, Literal
 from sympy import Expr, Symbol, lambdify, latex
 
 from proofs.engine.claim import Claim
-from proofs.engine.notation import Names, names_of
+from proofs.engine.notation import names_of
 from proofs.engine.shown import mismatch, names_in
+from proofs.engine.tokens import Names
 from proofs.engine.verdict import Verdict
 
 Coverage = Literal["", "part", "full"]

@@ -1,20 +1,16 @@
 """The smoothing is nonsingular at every strength; what soft heads make of it."""
 
-from collections.abc import Sequence
 from math import prod
 
 from sympy import (
     Expr,
     Function,
-    Integer,
     Matrix,
     Rational,
     Sum,
     diff,
     exp,
-    expand,
     log,
-    resultant,
     symbols,
 )
 
@@ -30,12 +26,13 @@ from proofs.engine import (
     Step,
 )
 from proofs.lemmas import expressions
+from proofs.three_pixels import ITSELF, common_root, mismatch, weights
 
 alpha, e = symbols("alpha varepsilon", positive=True)
 n, a, b = symbols("n a b", integer=True, positive=True)
 i, l, m, t, u, v, w = symbols("i l m t u v w", integer=True)
 j, k = symbols("j k", integer=True, nonnegative=True)
-place, X, y = symbols("t X y", real=True)
+place, X = symbols("t X", real=True)
 lift = symbols("c", nonnegative=True)  # 1 + cos ω
 x, c, N, R, S, P, Q = (Function(name, real=True) for name in "xcNRSPQ")
 Z = Function("Z", positive=True)
@@ -54,43 +51,6 @@ FORMULAS = {
     ),
 }
 
-# Where it vanishes, five heads on three pixels let every pixel read itself.
-ITSELF = e**15 + e**12 + 2 * e**11 + e**9 + 3 * e**8 + e**5 + e**4 - e**2 + e - 1
-
-
-def _weights(target: int) -> list[Expr]:
-    """Return the weights of a target on three pixels, less a power that all share."""
-    powers = [(key - target) ** 2 for key in range(3)]
-    return [e ** (power - min(powers)) for power in powers]
-
-
-def _mismatch(read: Sequence[int]) -> Expr:
-    """Return what vanishes if five heads let each query q read the pixel read[q].
-
-    That is the determinant of six equations for the factors of the heads at the shifts
-    -2 to 2 on three pixels, with their right-hand sides, cleared of denominators: the
-    factors add up to one, and five pairs of a query and a key get what they ought to.
-    """
-    rows = [[Integer(1)] * 6]
-    for query, key in ((0, 0), (0, 1), (1, 0), (2, 0), (2, 1)):
-        weights = [_weights(query + shift) for shift in range(-2, 3)]
-        sums = [sum(row) for row in weights]
-        shares = [
-            row[key] * prod(sums[:head]) * prod(sums[head + 1 :])
-            for head, row in enumerate(weights)
-        ]
-        rows.append([*shares, prod(sums) * int(read[query] == key)])
-    return Matrix(rows).applyfunc(expand).det(method="domain-ge")
-
-
-def _common_root(pixels: int, apart: int) -> Expr:
-    """Return the resultant of the normalisers of two queries, polynomials in y."""
-    one, other = (
-        sum(e ** (k**2 + 2 * q * (pixels - 1 - k)) * y**k for k in range(pixels))
-        for q in (0, apart)
-    )
-    return resultant(one, other, y)
-
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
@@ -106,7 +66,7 @@ def build(formulas: Formulas) -> Statement:
         sums = [sum(gauss.row(target)) for target in range(size)]
         determinants.append(gauss.det(method="domain-ge") / prod(sums))
         closed.append(exp(log_determinant.subs(n, size).doit()))
-    corner = Matrix([[w / sum(_weights(q)) for w in _weights(q)] for q in (-1, 0, 1)])
+    corner = Matrix([[w / sum(weights(q)) for w in weights(q)] for q in (-1, 0, 1)])
     solved = corner.T.inv()[:, 0]
     circle = Matrix(3, 3, lambda row, column: 1 if row == column else e) / (1 + 2 * e)
     powers = Sum(c(j) * N(j), (j, 0, k))
@@ -259,27 +219,25 @@ def build(formulas: Formulas) -> Statement:
                 "Six equations for the five factors have a determinant, with the "
                 r"right-hand sides, that is a polynomial in $\varepsilon$ without a "
                 "root.",
-                PositiveBetween(_mismatch((1, 2, 2)), e, Integer(0), Integer(1)),
+                PositiveBetween(mismatch((1, 2, 2)), e),
                 shown=r"\det\,(\text{six equations}) > 0 \quad (0 < \varepsilon < 1)",
-                where={r"\det\,(\text{six equations})": _mismatch((1, 2, 2))},
+                where={r"\det\,(\text{six equations})": mismatch((1, 2, 2))},
             ),
             Step(
                 "Nor can they let every pixel read itself, except where a polynomial "
                 r"$p$ vanishes: that determinant is $-p(\varepsilon)$ times a "
                 "polynomial without a root, ...",
-                PositiveBetween(
-                    (-_mismatch((0, 1, 2)) / ITSELF).cancel(), e, Integer(0), Integer(1)
-                ),
+                PositiveBetween((-mismatch((0, 1, 2)) / ITSELF).cancel(), e),
                 shown=r"-\det\,(\text{six equations}) / p(\varepsilon) > 0 \quad "
                 r"(0 < \varepsilon < 1)",
                 where={
-                    r"\det\,(\text{six equations})": _mismatch((0, 1, 2)),
+                    r"\det\,(\text{six equations})": mismatch((0, 1, 2)),
                     r"p(\varepsilon)": ITSELF,
                 },
             ),
             Step(
                 r"... and $p$ does not vanish for $\varepsilon < 7/10$.",
-                PositiveBetween(-ITSELF, e, Integer(0), Rational(7, 10)),
+                PositiveBetween(-ITSELF, e, high=Rational(7, 10)),
             ),
             Step(
                 "But seven different shifts are enough for both, and for every map "
@@ -293,14 +251,12 @@ def build(formulas: Formulas) -> Statement:
                 r"more zeros than that. So it is zero, $P_q$ divides its own "
                 r"numerator, and $d_{q,k} = d_q$ with $\sum_q d_q = 0$: relations that "
                 "maps with equal sums satisfy.",
-                PositiveBetween(
-                    _common_root(3, 1) * _common_root(3, 2), e, Integer(0), Integer(1)
-                ),
+                PositiveBetween(common_root(1) * common_root(2), e),
                 shown=r"\operatorname{res}(P_0, P_1)\, \operatorname{res}(P_0, P_2) "
                 r"> 0 \quad (0 < \varepsilon < 1)",
                 where={
-                    r"\operatorname{res}(P_0, P_1)": _common_root(3, 1),
-                    r"\operatorname{res}(P_0, P_2)": _common_root(3, 2),
+                    r"\operatorname{res}(P_0, P_1)": common_root(1),
+                    r"\operatorname{res}(P_0, P_2)": common_root(2),
                 },
             ),
             Step(
@@ -329,7 +285,7 @@ def build(formulas: Formulas) -> Statement:
         controls=(
             Control(
                 r"Two heads with one target. In symbols: $\det G > 0$.",
-                Positive(Matrix([_weights(0)[:2], _weights(0)[:2]]).det()),
+                Positive(Matrix([weights(0)[:2], weights(0)[:2]]).det()),
             ),
             Control(
                 "The cross ratio with half the exponent.",
@@ -346,12 +302,12 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "The five heads cannot let every pixel read itself, at any strength: "
                 r"$p$ has a root, $\varepsilon \approx 0.718$.",
-                PositiveBetween(-ITSELF, e, Integer(0), Integer(1)),
+                PositiveBetween(-ITSELF, e),
             ),
             Control(
                 "A circle of four pixels, with shortest distances, is nonsingular at "
                 r"every strength: at $\varepsilon \approx 0.544$ it is not.",
-                PositiveBetween(1 - 2 * e + e**4, e, Integer(0), Integer(1)),
+                PositiveBetween(1 - 2 * e + e**4, e),
             ),
         ),
         scope=r"All $\alpha > 0$, any number of pixels and axes, any different "
