@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from rich.console import Console
 
 from proofs.document.plain import plain, words
@@ -26,8 +27,8 @@ def test_a_terminal_shows_no_latex(statement: Statement) -> None:
         assert not set("\\$") & set(plain(formula))
 
 
-def printed(outcomes: list[Outcome]) -> str:
-    console = Console(width=200, highlight=False)
+def printed(outcomes: list[Outcome], width: int = 200) -> str:
+    console = Console(width=width, highlight=False)
     with console.capture() as capture:
         for outcome in outcomes:
             show_derivation(outcome, console)
@@ -55,8 +56,31 @@ def test_a_terminal_shows_everything(statements: list[Statement]) -> None:
     assert "NOT" not in text
 
 
+@pytest.mark.parametrize("width", [12, 40, 80, 99, 100, 120])
+def test_a_terminal_of_any_width_shows_every_column(
+    width: int, statements: list[Statement]
+) -> None:
+    console = Console(width=width, highlight=False)
+    with console.capture() as capture:
+        show_table([*map(taken_for_granted, statements)], console)
+    text = capture.get()
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    begins = 0
+    for statement in statements:
+        steps, controls = len(statement.steps), len(statement.controls)
+        numbers = rf"{steps}{steps}(steps)?{controls}{controls}(controls)?025(seconds)?"
+        coverage = f"(coq)?{statement.coverage}" if statement.coverage else ""
+        name, scope = letters(statement.name), letters(words(statement.scope))
+        row = re.compile(f"{name}{numbers}{coverage}{scope}")
+        place = row.search(letters(text), begins)
+        assert place, statement.name
+        begins = place.end()
+
+
 def test_a_terminal_shows_failures() -> None:
     text = printed([failing().check()])
+    assert "NOT PROVED" in printed([failing().check()], width=40)
     assert text.count("NOT DECIDED") == 2
     assert text.count("NOT REFUTED") == 1
     assert "1/3" in text
