@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sympy import Expr, Integer, S, Symbol, fraction, latex, together
+from sympy import Expr, Integer, S, Symbol, fraction, together
 
 from proofs.engine.equality import Equal
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, check_assumptions, integer_from, sound
 from proofs.engine.sums import difference_is_zero, normal, peeled
 from proofs.engine.verdict import Verdict

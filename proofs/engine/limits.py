@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from sympy import Add, Basic, Expr, Limit, Symbol, latex, limit, oo, sympify
+from sympy import Add, Basic, Expr, Limit, Symbol, limit, oo, sympify
 
 from proofs.engine.equality import Equal
 from proofs.engine.leading_terms import UnknownLimitError, limit_with_parameters
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.verdict import Verdict
 
@@ -71,14 +72,21 @@ class Tends:
             return limit(expression, self.variable, to, side)
         return limit_with_parameters(expression, self.variable, to, side)
 
+    def arrow(self) -> str:
+        """Return what moves, and where to.
+
+        Returns:
+            LaTeX.
+        """
+        return rf"\lim_{{{latex(self.variable)} \to {latex(self.to)}}}"
+
     def latex(self) -> str:
         """Return a limit and its value.
 
         Returns:
             LaTeX.
         """
-        arrow = rf"\lim_{{{latex(self.variable)} \to {latex(self.to)}}}"
-        return rf"{arrow} {_wrapped(self.expression)} = {latex(self.value)}"
+        return rf"{self.arrow()} {_wrapped(self.expression)} = {latex(self.value)}"
 
 
 def _wrapped(expression: Basic) -> str:

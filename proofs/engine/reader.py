@@ -19,7 +19,6 @@ from sympy import (
     Min,
     Product,
     Rational,
-    S,
     Sum,
     Symbol,
     ceiling,
@@ -103,12 +102,13 @@ class Reader(Scanner):
         return value
 
     def _sum(self) -> Expr:
-        total = S.Zero
+        total = None
         sign = 1
         if self.peek() in ("-", "+"):
             sign = -1 if self.take() == "-" else 1
         while True:
-            total += sign * self._product()
+            term = sign * self._product()
+            total = term if total is None else total + term
             if self.peek() not in ("-", "+"):
                 return total
             sign = -1 if self.take() == "-" else 1
@@ -247,16 +247,14 @@ class Reader(Scanner):
             if value is None or isinstance(value, tuple):
                 continue
             # A symbol with a subscript is another, and so is one with a prime.
-            if isinstance(value, Expr) and re.match(r"_(?!\+)|'", rest[end:]):
+            if _is_value(value) and re.match(r"_(?!\+)|'", rest[end:]):
                 continue
             self.place += end
             return self._applied(value, key)
         return None
 
     def _applied(self, value: object, name: str = "") -> Expr:
-        if not callable(value) or (
-            isinstance(value, Expr) and not isinstance(value, Lambda)
-        ):
+        if not callable(value) or _is_value(value):
             return sympify(value)
         arguments: list[Expr] = []
         if self.peek() == "_":
@@ -265,7 +263,10 @@ class Reader(Scanner):
                 arguments += self._between("{")
             else:
                 arguments.append(self._group())
-        if self.peek() == "(":
+        # After subscripts and a space a bracket is a factor.
+        if self.text[self.place : self.place + 1] == "(" or (
+            not arguments and self.peek() == "("
+        ):
             arguments += self._between("(")
         if not arguments:
             return Symbol(name)
@@ -309,3 +310,7 @@ class Reader(Scanner):
             known if isinstance(known, Symbol) else Symbol(plain(head), integer=True)
         )
         return index, low, high
+
+
+def _is_value(meaning: object) -> bool:
+    return isinstance(meaning, Expr) and not isinstance(meaning, Lambda)

@@ -6,14 +6,17 @@ from types import MappingProxyType
 from typing import Any
 
 from sympy import (
+    Abs,
     Basic,
     Expr,
+    KroneckerDelta,
     MatrixBase,
+    Max,
+    Min,
     S,
     expand,
     expand_log,
     expand_trig,
-    latex,
     sympify,
 )
 
@@ -74,12 +77,15 @@ def mismatch(
         'the claim does not say 2x - x = 2x'
     """
     made = list(_relations(claim))
-    names = {**notation, **names_in(claim), **where}
-    if isinstance(claim, Tends):
-        arrow = rf"\lim_{{{latex(claim.variable)} \to {latex(claim.to)}}}"
-        if not formula.startswith(arrow):
+    # A letter e of other claims does not hide Euler's number in this one.
+    others = {name: value for name, value in notation.items() if name != "e"}
+    names = {**others, **names_in(claim), **where}
+    limits = _limits(claim)
+    if limits:
+        arrow, *more = {limit.arrow() for limit in limits}
+        if more or not formula.startswith(arrow):
             return f"no limit as in the claim: {formula}"
-        formula = formula.removeprefix(arrow)
+        formula = formula.replace(arrow, "")
     chains, conditions = pieces(formula)
     for condition in conditions:
         if condition not in claim.latex():
@@ -91,6 +97,13 @@ def mismatch(
     if not relations or not all(_is_made(chain, made) for chain in relations):
         return f"the claim does not say {', '.join(chains)}"
     return ""
+
+
+def _limits(claim: Claim) -> list[Tends]:
+    """Return the limits of a claim that is about limits alone."""
+    claims = claim.claims if isinstance(claim, Every) else [claim]
+    limits = [each for each in claims if isinstance(each, Tends)]
+    return limits if len(limits) == len(claims) else []
 
 
 def _relations(claim: Claim) -> Iterator[Relation]:
@@ -117,7 +130,7 @@ def _relations(claim: Claim) -> Iterator[Relation]:
 def _equations(left: Expr | MatrixBase, right: Expr | MatrixBase) -> list[Relation]:
     if isinstance(left, MatrixBase) and isinstance(right, MatrixBase):
         pairs = zip(left, right, strict=True)
-        return [Relation(*sides) for sides in ((a, "=", b) for a, b in pairs)]
+        return [Relation(left, "=", right), *(Relation(a, "=", b) for a, b in pairs)]
     return [Relation(sympify(left), "=", sympify(right))]
 
 
@@ -153,6 +166,8 @@ def _says(one: Relation, other: Relation) -> bool:
         return True
     if _same(one.left, other.right) and _same(one.right, other.left):
         return True
+    if any(isinstance(r.left, MatrixBase) for r in (one, other)):
+        return False
     gap = other.left - other.right
     return gap != 0 and _same(one.left - one.right, gap)
 
@@ -175,10 +190,13 @@ def _is_proved(relation: Relation) -> bool:
 
 def _same(one: Basic, other: Basic) -> bool:
     """Whether two expressions are equal, by algebra that takes no time to search."""
+    if isinstance(one, MatrixBase) and isinstance(other, MatrixBase):
+        return one.shape == other.shape and all(map(_same, one, other))
     if not isinstance(one, Expr) or not isinstance(other, Expr):
         return False
     if one == other:
         return True
+    one, other = map(_evaluated, (one, other))
     try:
         gap = sound(one) - sound(other)
     except UnsoundError:
@@ -189,3 +207,10 @@ def _same(one: Basic, other: Basic) -> bool:
         or (not gap.free_symbols and expand_log(gap, factor=True).expand() == 0)
         or normal(gap) == 0
     )
+
+
+def _evaluated(expression: Expr) -> Expr:
+    """Write maxima by sizes, and sums over brackets by the terms that are left."""
+    if expression.has(Max, Min):
+        expression = expression.rewrite(Abs)
+    return expression.doit() if expression.has(KroneckerDelta) else expression

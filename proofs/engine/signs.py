@@ -16,12 +16,12 @@ from sympy import (
     exp,
     expand,
     factor,
-    latex,
     powsimp,
 )
 from sympy.polys.polyerrors import BasePolynomialError
 
 from proofs.engine.equality import Equal
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, check_assumptions, sound
 from proofs.engine.verdict import Verdict
 from proofs.engine.witness import counter_example

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sympy import Expr, Symbol, lambdify, latex
+from sympy import Expr, Symbol, lambdify
 
 from proofs.engine.claim import Claim
 from proofs.engine.notation import names_of
+from proofs.engine.printing import latex
 from proofs.engine.shown import mismatch, names_in
 from proofs.engine.tokens import Names
 from proofs.engine.verdict import Verdict

@@ -128,29 +128,31 @@ def build(formulas: Formulas) -> Statement:
                 where={r"\varphi": phi},
             ),
             Step(
-                "... as it is for ReLU, for SiLU and for GELU's approximation, $x$ "
-                "times a number that moves to one minus itself with the sign of $x$."
-                r" In symbols: $\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = "
-                r"\max(x, 0), \quad \frac{x}{1 + e^{-x}}, \quad \frac{x}{2} \left(1 + "
-                r"\tanh\left(\sqrt{2/\pi}\,(x + 0.044715\, x^3)\right)\right)$.",
+                r"... as it is for ReLU, $\max(x, 0)$, for SiLU, $x / (1 + e^{-x})$, "
+                r"and for GELU's approximation, $\frac{x}{2} \left(1 + "
+                r"\tanh\left(\sqrt{2/\pi}\,(x + 0.044715\, x^3)\right)\right)$: $x$ "
+                "times a number that moves to one minus itself with the sign of $x$.",
                 Every([Equal(_odd(a), x) for a in (relu, silu, gelu_tanh)]),
+                shown=r"\varphi(x) - \varphi(-x) = x",
+                where={r"\varphi": Lambda(x, relu)},
             ),
             Step(
-                "Two hidden units for each of $n$ forms: the perceptron is the matrix "
-                "$UV$. With $N$ tokens $2N$ hidden units are enough for any matrix, "
-                "and twice its rank are."
-                r" In symbols: $\sum_{l=1}^{n} U_{p,l}\, "
-                r"\Big(\mathrm{GELU}\big(\sum_j V_{l,j} X_j\big) - "
-                r"\mathrm{GELU}\big(-\sum_j V_{l,j} X_j\big)\Big) = \sum_{l=1}^{n} "
-                r"U_{p,l} \sum_{j=1}^{N} V_{l,j} X_j$.",
+                "Two hidden units for each of $n$ forms: the perceptron is the "
+                "matrix $UV$. With $N$ tokens $2N$ hidden units are enough for any "
+                "matrix, and twice its rank are.",
                 Equal(mixed, Sum(U(p, l) * Sum(V(l, j) * X(j), (j, 1, N)), (l, 1, n))),
+                shown=r"\sum_{l=1}^{n} U_{p,l}\, \Big(\mathrm{GELU}\big(\sum_j "
+                r"V_{l,j} X_j\big) - \mathrm{GELU}\big(-\sum_j V_{l,j} "
+                r"X_j\big)\Big) = \sum_{l=1}^{n} U_{p,l} \sum_{j=1}^{N} V_{l,j} "
+                "X_j",
+                where={r"\mathrm{GELU}": Lambda(x, gelu), r"\sum_j": (j, 1, N)},
             ),
             Step(
-                "A skip connection adds the token itself: the perceptron then computes "
-                "$A - I$. Here token $p = a + 1$ of $a + b + 1$."
-                r" In symbols: $X_p + \sum_{j} (A_{p,j} - [j = p])\, X_j = \sum_{j} "
-                r"A_{p,j} X_j$.",
+                "A skip connection adds the token itself: the perceptron then "
+                "computes $A - I$. Here token $p = a + 1$ of $a + b + 1$.",
                 Equal((X(before + 1) + skip).expand().doit(), whole),
+                shown=r"X_{a+1} + \sum_{j=1}^{a+b+1} (A_{p,j} - [j = a + 1])\, X_j = "
+                r"\sum_{j=1}^{a+b+1} A_{p,j} X_j",
             ),
             Step(
                 "All channels share the matrix $A$, and a matrix $M$ of the channels "
@@ -176,18 +178,20 @@ def build(formulas: Formulas) -> Statement:
                 r"A_{p',j'} M_{o,c}\, A_{p,j} M_{o',c'} = 0",
             ),
             Step(
-                "Kernels of their own for channels told apart by offsets: four hidden "
-                r"units make a tooth $\tau$. With ReLU it is $x$ where $|x| \le b$; "
-                "here $x = y - z$ and $b = y + z$ with $y, z \\ge 0$, ..."
-                r" ($\tau(x) = -(x + 4b)_+ + 2\,(x + 2b)_+ - 2\,(x - 2b)_+ + (x - "
-                r"4b)_+ = x$)",
+                "Kernels of their own for channels told apart by offsets: four "
+                r"hidden units make a tooth, with ReLU $\tau(x) = -(x + 4b)_+ + 2\,(x "
+                r"+ 2b)_+ - 2\,(x - 2b)_+ + (x - 4b)_+$. It is $x$ where $|x| \le b$; "
+                r"here $x = y - z$ and $b = y + z$ with $y, z \ge 0$, ...",
                 Equal(tooth.subs({x: y - z, b: y + z}, simultaneous=True), y - z),
+                shown=r"\tau(y - z) = y - z",
+                where={r"\tau": Lambda(x, tooth.subs(b, y + z))},
             ),
             Step(
                 r"... and zero where $|x| \ge 5b$, here $|x| = 5b + y$. Offsets that "
-                "are $6b$ apart let one channel pass and no other."
-                r" In symbols: $\tau(5b + y) = \tau(-5b - y) = 0$.",
+                "are $6b$ apart let one channel pass and no other.",
                 Every([Equal(tooth.subs(x, s * (5 * b + y)), 0) for s in (1, -1)]),
+                shown=r"\tau(5b + y) = \tau(-5b - y) = 0",
+                where={r"\tau": Lambda(x, tooth), "b": b, "y": y},
             ),
         ),
         controls=(
@@ -212,11 +216,11 @@ def build(formulas: Formulas) -> Statement:
                 "The logistic function, without the factor.", Equal(_odd(logistic), x)
             ),
             Control(
-                r"ReLU with a slope of $1/(1 + t)$ on the left: it is $x$ times one "
-                "plus that slope."
-                r" In symbols: $\varphi(x) - \varphi(-x) = x, \qquad \varphi(x) = "
-                r"\max(x, 0) + \frac{\min(x, 0)}{1 + t}$.",
+                r"ReLU with a slope of $1/(1 + t)$ on the left, $\varphi(x) = \max(x, "
+                r"0) + \min(x, 0) / (1 + t)$: it is $x$ times one plus that slope.",
                 Equal(_odd(leaky), x),
+                shown=r"\varphi(x) - \varphi(-x) = x",
+                where={r"\varphi": Lambda(x, leaky)},
             ),
             Control(
                 "Two matrices, each shared by the channels, have the rank of one.",

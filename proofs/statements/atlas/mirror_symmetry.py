@@ -1,6 +1,14 @@
 """Scores even in the displacement do not tell the two sides of a query apart."""
 
-from sympy import Abs, Expr, Function, Sum, exp, symbols
+from sympy import (
+    Abs,
+    Expr,
+    Function,
+    Lambda,
+    Sum,
+    exp,
+    symbols,
+)
 
 from proofs.engine import (
     Control,
@@ -123,27 +131,37 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"-m\,|-\delta| = -m\,|\delta|",
             ),
             Step(
-                "... over several axes, too, if it is a function of the distance."
-                r" In symbols: $\sum_{i=1}^{d} (-\delta_i)^2 = \sum_{i=1}^{d} "
-                r"\delta_i^2$.",
+                "... over several axes, too, if it is a function of the distance.",
                 Equal(
                     Sum((-shift(i)) ** 2, (i, 1, axes)),
                     Sum(shift(i) ** 2, (i, 1, axes)),
                 ),
+                shown=r"\sum_{i=1}^{d} (-\delta_i)^2 = \sum_{i=1}^{d} \delta_i^2",
+                where={r"\delta": shift},
             ),
             two_split_off(
                 "Number the tokens so that the two come last, and split them off all "
                 "sums."
             ),
             Step(
-                r"Their contents $a$ and $b$ change places, at $\tau$ after and $\tau$ "
-                "before the query: content scores and values move along with the "
-                "contents, and the bias is the same. So nothing changes for the query; "
-                "nor does it for several such pairs, one after the other."
-                r" In symbols: $e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + "
-                r"\varphi(-\tau)}\, v(a) = e^{s(a) + \varphi(\tau)}\, v(a) + e^{s(b) "
-                r"+ \varphi(-\tau)}\, v(b)$.",
+                r"Their contents $a$ and $b$ change places, at $\tau$ after and "
+                r"$\tau$ before the query: content scores and values move along with "
+                "the contents, and the bias is the same. So nothing changes for the "
+                "query; nor does it for several such pairs, one after the other.",
                 Equal(exchanged(apart(attended), a, b), apart(attended)),
+                shown=r"\frac{\sum_k e^{s(x_k) + \varphi(\delta_k)}\, v(x_k) + "
+                r"e^{s(b) + \varphi(\tau)}\, v(b) + e^{s(a) + \varphi(-\tau)}\, "
+                r"v(a)}{\sum_k e^{s(x_k) + \varphi(\delta_k)} + e^{s(b) + "
+                r"\varphi(\tau)} + e^{s(a) + \varphi(-\tau)}} = \frac{\sum_k "
+                r"e^{s(x_k) + \varphi(\delta_k)}\, v(x_k) + e^{s(a) + "
+                r"\varphi(\tau)}\, v(a) + e^{s(b) + \varphi(-\tau)}\, "
+                r"v(b)}{\sum_k e^{s(x_k) + \varphi(\delta_k)} + e^{s(a) + "
+                r"\varphi(\tau)} + e^{s(b) + \varphi(-\tau)}}",
+                where={
+                    r"\sum_k": (k, 1, n),
+                    r"\varphi": Lambda(delta, bias),
+                    r"\delta": place,
+                },
             ),
             Step(
                 "The convolution notices: by so much its output changes.",

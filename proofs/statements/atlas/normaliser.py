@@ -163,27 +163,33 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"g_1\, \frac{x_1 - x_1}{\sqrt{0 + \eta}} + h_1 = h_1",
             ),
             Step(
-                "A normaliser over the tokens of a channel: read $C$ as the number of "
-                "tokens. It removes what all tokens share, so raising all channels of "
-                "all tokens moves all outputs alike, by $s$. Then the targets "
-                r"$y_0, y_1$ and $y_2, y_3$ at two queries, before and after, tell how "
-                "large four errors are together, ..."
-                r" ($e_0 - e_1 - e_2 + e_3 = -\left((y_3 - y_2) - (y_1 - y_0)\right)$)",
+                "A normaliser over the tokens of a channel: read $C$ as the number "
+                "of tokens. It removes what all tokens share, so raising all "
+                "channels of all tokens moves all outputs alike, by $s$. Then the "
+                "targets $y_0, y_1$ and $y_2, y_3$ at two queries, before and after, "
+                "tell how large four errors are together, ...",
                 Equal(
                     e0 - e1 - e2 + e3,
                     -((targets[3] - targets[2]) - (targets[1] - targets[0])),
                 ),
+                shown=r"e_0 - e_1 - e_2 + e_3 = -\left((y_3 - y_2) - (y_1 - "
+                r"y_0)\right)",
+                where={**{f"e_{i}": error for i, error in enumerate(errors)}},
             ),
             Step(
-                r"... and that the largest of them is at least a quarter, $\kappa$."
-                r" In symbols: $e_0^2 + e_1^2 + e_2^2 + e_3^2 - 4\kappa^2 = "
-                r"\tfrac{1}{4} \left((e_0 + e_1)^2 + (e_0 + e_2)^2 + (e_0 - e_3)^2 + "
-                r"(e_1 - e_2)^2 + (e_1 + e_3)^2 + (e_2 + e_3)^2\right) \ge 0$.",
+                r"... and that the largest of them is at least a quarter, $\kappa$.",
                 Nonnegative(
                     sum(error**2 for error in errors) - 4 * quarter**2,
                     ((e0 + e1) ** 2 + (e0 + e2) ** 2 + (e0 - e3) ** 2) / 4
                     + ((e1 - e2) ** 2 + (e1 + e3) ** 2 + (e2 + e3) ** 2) / 4,
                 ),
+                shown=r"e_0^2 + e_1^2 + e_2^2 + e_3^2 - 4\kappa^2 = \tfrac{1}{4} "
+                r"\left((e_0 + e_1)^2 + (e_0 + e_2)^2 + (e_0 - e_3)^2 + (e_1 - "
+                r"e_2)^2 + (e_1 + e_3)^2 + (e_2 + e_3)^2\right) \ge 0",
+                where={
+                    r"\kappa": quarter,
+                    **{f"e_{i}": error for i, error in enumerate(errors)},
+                },
             ),
         ),
         controls=(
@@ -191,16 +197,16 @@ def build(formulas: Formulas) -> Statement:
                 "The constant on one channel of two: the variance changes.",
                 Equal(((first - half) ** 2 + (x(2) - half) ** 2) / 2, two),
             ),
-            Control(
-                "RMSNorm, which subtracts no mean.",
-                Equal(raised(rms), rms),
-            ),
+            Control("RMSNorm, which subtracts no mean.", Equal(raised(rms), rms)),
             Control(
                 r"A factor instead of a constant: with $\eta > 0$ it shows.",
                 Equal(
                     (scale * x(1) - scale * x(2)) / sqrt(scale**2 * two + eta),
                     (x(1) - x(2)) / sqrt(two + eta),
                 ),
+                shown=r"\frac{\lambda x_1 - \lambda x_2}{\sqrt{\lambda^2 \sigma^2 + "
+                r"\eta}} = \frac{x_1 - x_2}{\sqrt{\sigma^2 + \eta}}",
+                where={r"\sigma^2": two},
             ),
             Control(
                 "A normaliser over two tokens, one of which is raised.",

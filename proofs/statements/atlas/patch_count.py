@@ -115,10 +115,9 @@ def build(formulas: Formulas) -> Statement:
                 where={"|D|": m - less},
             ),
             Step(
-                r"The largest $D$ is $r / P$, rounded up, ..."
-                r" ($\left\lceil \frac{(2r + 1) - 1}{2P} \right\rceil = \left\lceil "
-                r"\frac{mP + e + 1}{P} \right\rceil = m + 1$)",
+                "The largest $D$ is $r / P$, rounded up, ...",
                 Rounded(at(reach, 2 * r + 1), m + 1),
+                shown=r"\left\lceil \frac{(2r + 1) - 1}{2P} \right\rceil = m + 1",
             ),
             Step(
                 "... and $D$ runs over that many on both sides and zero: heads that "
@@ -138,7 +137,7 @@ def build(formulas: Formulas) -> Statement:
                 r"$P - r = c \ge 0$, ...",
                 Nonnegative((width - r).subs(m, 0)),
                 shown=r"P - (e + 1) = c \ge 0",
-                where={"P": width},
+                where={"P": width, "e": e},
             ),
             Step(
                 "... and for $m = n + 1$ it is not.",
@@ -147,11 +146,11 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Even kernels, with $r$ taps before the middle and $r + 1$ after it "
-                "($K = 2r + 2$): the same formula rounds the larger reach. Here "
-                "$r = mP + e$."
-                r" In symbols: $\left\lceil \frac{(2r + 2) - 1}{2P} \right\rceil = "
-                r"\left\lceil \frac{2 (mP + e) + 1}{2P} \right\rceil = m + 1$.",
+                "($K = 2r + 2$): the same formula rounds the larger reach. Here $r = "
+                "mP + e$.",
                 Rounded(at(reach, 2 * r), m + 1),
+                shown=r"\left\lceil \frac{(2r + 2) - 1}{2P} \right\rceil = m + 1",
+                where={"r": r - 1},
             ),
         ),
         controls=(

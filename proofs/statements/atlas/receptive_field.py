@@ -100,17 +100,22 @@ def build(formulas: Formulas) -> Statement:
         ),
         steps=(
             Step(
-                "Let the unseen pixels hold $B$ with the signs of their weights, "
-                "$W = (-1)^{e} h^2$, and then $-B$; nothing else changes. The "
-                "convolution changes by twice the bound, the layer not at all."
-                r" In symbols: $\sum_{c,p} (-1)^{e} h^2 \left((-1)^{e} B - (-(-1)^{e} "
-                r"B)\right) = 2B \sum_{c,p} h^2$.",
+                "Let the unseen pixels hold $B$ with the signs of their weights, $W "
+                "= (-1)^{e} h^2$, and then $-B$; nothing else changes. The "
+                "convolution changes by twice the bound, the layer not at all.",
                 Equal(
                     (unseen - unseen.replace(x, lambda *at: -x(*at)))
                     .xreplace({x(c, p): B * signed})
                     .xreplace(weights),
                     2 * bound.xreplace(weights),
                 ),
+                shown=r"\sum_{c,p} (-1)^{e} h^2 \left((-1)^{e} B - (-(-1)^{e} "
+                r"B)\right) = 2B \sum_{c,p} h^2",
+                where={
+                    r"\sum_{c,p}": ((c, 1, C), (p, 1, P)),
+                    "(-1)^{e}": signed,
+                    "h^2": size(c, p) ** 2,
+                },
             ),
             half_is_lost(z, 2 * z),
             Step(
@@ -144,19 +149,20 @@ def build(formulas: Formulas) -> Statement:
                 r"(X_c - Y_c) \Big|",
             ),
             Step(
-                r"What is the mean worth? If a layer gives all of them one weight $z$ "
-                r"in place of their own, $W_p - z$ is left to be missed. If "
-                r"$A = z + h^2$ and $D = z - t$ with $t \ge 0$, that is as much for "
-                r"the two as exchanging $B$ and $-B$ shows. With the median of the "
-                r"weights for $z$ all pixels are in such pairs, but for one that has "
-                r"$W_p = z$ if their number is odd: with $|W_p - z|$ for $|W_p|$ the "
-                "bound is attained again."
-                r" In symbols: $\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = "
-                r"B\,(h^2 + t) = B\,\left(|A - z| + |D - z|\right)$.",
+                "What is the mean worth? If a layer gives all of them one weight $z$ "
+                "in place of their own, $W_p - z$ is left to be missed. If $A = z + "
+                r"h^2$ and $D = z - t$ with $t \ge 0$, that is as much for the two as "
+                "exchanging $B$ and $-B$ shows. With the median of the weights for "
+                "$z$ all pixels are in such pairs, but for one that has $W_p = z$ if "
+                "their number is odd: with $|W_p - z|$ for $|W_p|$ the bound is "
+                "attained again.",
                 Equal(
                     means.subs(C, 1).doit().subs(pair),
                     bound.subs({C: 1, P: 2}).doit().subs(left),
                 ),
+                shown=r"\tfrac{1}{2} \left| (A - D)(B - (-B)) \right| = B\,(h^2 + t) "
+                r"= B\,\left(|A - z| + |D - z|\right)",
+                where={"A": pair[A(1)], "D": pair[D(1)], "h": size(1, 1)},
             ),
             Step(
                 "Along one axis the output at place $i$ of a window reads from "
@@ -199,11 +205,14 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Over several axes a tap stays if it stays along each: what stays "
-                "multiplies, too.",
+                r"multiplies, too. Here $K = a + b + 1$, and $\ell$ is what is lost "
+                "along one axis.",
                 Equal(
                     ((w * kernel) ** d - reads) * (w * kernel - lost),
                     (w * kernel) ** (d + 1) - reads.subs(d, d + 1),
                 ),
+                shown=r"(w K - \ell)^d\, (w K - \ell) = (w K - \ell)^{d+1}",
+                where={"K": kernel, r"\ell": lost},
             ),
         ),
         controls=(
@@ -235,6 +244,8 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "Taps that leave along one axis are lost along another, too.",
                 Equal(reads.subs(d, 2), 2 * lost),
+                shown=r"(w K)^2 - (w K - \ell)^2 = 2 \ell",
+                where={"K": kernel, r"\ell": lost},
             ),
         ),
         scope="Any kernel, number of channels, pixels and axes; windows and kernels of "

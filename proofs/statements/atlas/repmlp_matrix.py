@@ -102,9 +102,9 @@ def build(formulas: Formulas) -> Statement:
         steps=(
             Step(
                 "What a tap reads is a sum over the image: pixel $b$ of $b + b' + 1$ "
-                "if there is one, ..."
-                r" ($\sum_{j=0}^{b+b'} x_j\, [j = b] = x_b$)",
+                "if there is one, ...",
                 Equal(Sum(X(j) * KroneckerDelta(j, b), (j, 0, b + after)).doit(), X(b)),
+                shown=r"\sum_{j=0}^{b+b'} x_j\, [j = b] = x_b",
             ),
             Step(
                 "... and zero off the image, here $b$ pixels beyond the last one and "
@@ -118,20 +118,21 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "So the convolution is linear, with one number for each output and "
-                "pixel."
-                r" In symbols: $\sum_{u=0}^{K-1} W_u \sum_{j=0}^{N-1} x_j\, [\,j = s "
-                r"p + d u - a\,] = \sum_{j=0}^{N-1} \mathrm{FC}_{p,j}\, x_j$.",
+                "pixel.",
                 Equal(
                     Sum(W(u) * pixels(X(j) * KroneckerDelta(j, reads)), (u, 0, K - 1)),
                     pixels(entry.subs(k, j) * X(j)),
                 ),
+                shown=r"\sum_{u=0}^{K-1} W_u \sum_{j=0}^{N-1} x_j\, [\,j = s p + d u "
+                r"- a\,] = \sum_{j=0}^{N-1} \mathrm{FC}_{p,j}\, x_j",
+                where={r"\mathrm{FC}_{p,j}": entry.subs(k, j)},
             ),
             Step(
                 "A matrix $E$ is known by what it makes of the basis: its column $b$ "
                 "is $E e_b$. So the matrix of the convolution is the convolution of "
-                "the identity, and there is no other."
-                r" In symbols: $\sum_{j=0}^{b+b'} E_{p,j}\, [j = b] = E_{p,b}$.",
+                "the identity, and there is no other.",
                 Equal(basis(b + after + 1, b).doit(), E(p, b)),
+                shown=r"\sum_{j=0}^{b+b'} E_{p,j}\, [j = b] = E_{p,b}",
             ),
             Step(
                 "Two taps of an output read different pixels, as $d$ is not zero.",
@@ -151,15 +152,21 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "More axes, each with its own stride, dilation and padding: with "
-                "pixels and taps numbered through, a tap at $(u_1, u_2)$ reads a pixel "
-                "if it reads its place along each axis. Here two."
-                r" In symbols: $\sum_u W_u \sum_j x_j \prod_{i=1}^{2} [\,j_i = s_i "
-                r"p_i + d_i u_i - a_i\,] = \sum_j \Big(\sum_u W_u \prod_{i=1}^{2} "
-                r"[\,j_i = s_i p_i + d_i u_i - a_i\,]\Big)\, x_j$.",
+                "pixels and taps numbered through, a tap at $(u_1, u_2)$ reads a "
+                "pixel if it reads its place along each axis. Here two.",
                 Equal(
                     Sum(W(u) * pixels(X(j) * row * column), (u, 0, K - 1)),
                     pixels(Sum(W(u) * row * column, (u, 0, K - 1)) * X(j)),
                 ),
+                shown=r"\sum_u W_u \sum_j x_j \prod_{i=1}^{2} [\,j_i = s_i p_i + d_i "
+                r"u_i - a_i\,] = \sum_j \Big(\sum_u W_u \prod_{i=1}^{2} [\,j_i "
+                r"= s_i p_i + d_i u_i - a_i\,]\Big)\, x_j",
+                where={
+                    r"\sum_u": (u, 0, K - 1),
+                    r"\sum_j": (j, 0, N - 1),
+                    r"\prod_{i=1}^{2} [\,j_i = s_i p_i + d_i u_i - a_i\,]": row
+                    * column,
+                },
             ),
             Step(
                 "Channels are numbered with the pixels, and each pair of an output and "
@@ -191,15 +198,22 @@ def build(formulas: Formulas) -> Statement:
         ),
         controls=(
             Control(
-                "The matrix transposed; three taps, dilation two, padding one."
-                r" In symbols: $\mathrm{FC}_{p,k} = \mathrm{FC}_{k,p}$.",
+                "The matrix transposed; three taps, dilation two, padding one.",
                 Equal(small(), exchanged(small(), p, k)),
+                shown=r"\mathrm{FC}_{p,k} = \mathrm{FC}_{k,p}",
+                where={
+                    r"\mathrm{FC}_{p,k}": small(),
+                    r"\mathrm{FC}_{k,p}": exchanged(small(), p, k),
+                },
             ),
             Control(
-                "The kernel turned around."
-                r" In symbols: $\mathrm{FC}_{p,k} = \sum_{u=0}^{2} W_{2-u}\, [k = p + "
-                r"2u - 1]$.",
+                "The kernel turned around.",
                 Equal(small(), small(turned=True)),
+                shown=r"\mathrm{FC}_{p,k} = \sum_{u=0}^{2} W_{2-u}\, [k = p + 2u - 1]",
+                where={
+                    r"\mathrm{FC}_{p,k}": small(),
+                    r"\sum_{u=0}^{2} W_{2-u}\, [k = p + 2u - 1]": small(turned=True),
+                },
             ),
             Control(
                 "Stride and dilation exchanged.",

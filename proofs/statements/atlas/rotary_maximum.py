@@ -158,12 +158,18 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"Sinusoids: the encoding of $m + \Delta$ is that of $m$, turned the "
-                "other way round, so a head knows it by a linear map, ..."
-                r" ($R_{-\Delta\theta}\, p_m = p_{m+\Delta}$)",
+                "other way round, so a head knows it by a linear map, ...",
                 Equal(
                     moved.applyfunc(expand_trig),
                     _encoding(m + Delta).applyfunc(lambda e: expand_trig(e.expand())),
                 ),
+                shown=r"R_{-\Delta\theta}\, p_m = p_{m+\Delta}",
+                where={
+                    r"R_{-\Delta\theta}\, p_m": moved.applyfunc(expand_trig),
+                    r"p_{m+\Delta}": _encoding(m + Delta).applyfunc(
+                        lambda entry: expand_trig(entry.expand())
+                    ),
+                },
             ),
             Step(
                 "... and its inner product with the encoding of the key is the same "
@@ -255,10 +261,14 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"1 - \cos 2\pi t > 0",
             ),
             Control(
-                "The least fall of a head of dimension 8 is at the next token."
-                r" In symbols: $\sum_{f=0}^{3} (1 - \cos \theta_f) < \sum_{f=0}^{3} "
-                r"(1 - \cos 63\,\theta_f)$.",
+                "The least fall of a head of dimension 8 is at the next token.",
                 Below(behind(8, 4, 1), behind(8, 4, 63)),
+                shown=r"\sum_{f=0}^{3} (1 - \cos \theta_f) < \sum_{f=0}^{3} (1 - \cos "
+                r"63\,\theta_f)",
+                where={
+                    r"\sum_{f=0}^{3} (1 - \cos \theta_f)": behind(8, 4, 1),
+                    r"\sum_{f=0}^{3} (1 - \cos 63\,\theta_f)": behind(8, 4, 63),
+                },
             ),
         ),
         scope="Any number of frequencies, all positions; the usual frequencies for "

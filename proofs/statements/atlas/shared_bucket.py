@@ -136,13 +136,20 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"... that is by the first whole number with $d^2 \ge 64 \cdot 2^j$, "
-                r"here for $j = 0, \dots, 7$."
-                r" In symbols: $\lceil 8 \cdot 2^{j/2} \rceil = 8, 12, 16, 23, 32, "
-                r"46, 64, 91$.",
+                r"here for $j = 0, \dots, 7$.",
                 Equal(
                     Matrix([[ceiling(begins.subs(j, i)) for i in range(8)]]),
                     Matrix([[8, 12, 16, 23, 32, 46, 64, 91]]),
                 ),
+                shown=r"\lceil 8 \cdot 2^{j/2} \rceil = 8, 12, 16, 23, 32, 46, 64, 91",
+                where={
+                    r"\lceil 8 \cdot 2^{j/2} \rceil": Matrix([
+                        [ceiling(begins.subs(j, i)) for i in range(8)]
+                    ]),
+                    "8, 12, 16, 23, 32, 46, 64, 91": Matrix([
+                        [8, 12, 16, 23, 32, 46, 64, 91]
+                    ]),
+                },
             ),
             Step(
                 "Distances from eight on are in buckets from $8$ on, ...",
@@ -186,23 +193,29 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Their contents $a$ and $b$ change places: content scores and values "
-                "move along, and the bias is the same. Nothing changes for the query."
-                r" In symbols: $e^{s(b) + t(u)}\, v(b) + e^{s(a) + t(u)}\, v(a) = "
-                r"e^{s(a) + t(u)}\, v(a) + e^{s(b) + t(u)}\, v(b)$.",
+                "move along, and the bias is the same. Nothing changes for the query.",
                 Equal(exchanged(apart(attended), a, b), apart(attended)),
+                shown=r"\frac{\sum_k e^{s(x_k) + t(u_k)}\, v(x_k) + e^{s(b) + t(u)}\, "
+                r"v(b) + e^{s(a) + t(u)}\, v(a)}{\sum_k e^{s(x_k) + t(u_k)} + "
+                r"e^{s(b) + t(u)} + e^{s(a) + t(u)}} = \frac{\sum_k e^{s(x_k) + "
+                r"t(u_k)}\, v(x_k) + e^{s(a) + t(u)}\, v(a) + e^{s(b) + t(u)}\, "
+                r"v(b)}{\sum_k e^{s(x_k) + t(u_k)} + e^{s(a) + t(u)} + e^{s(b) "
+                "+ t(u)}}",
+                where={r"\sum_k": (k, 1, n), "u": bucket, "u_k": place(k)},
             ),
             exchange_noticed(),
             half_is_lost(bound.replace(Sum, lambda *_: w), w, r"\gamma"),
             Step(
                 r"A kernel of reach eight has $A = W_8 \ne 0$ and $D = W_9 = 0$: with "
-                r"$X = 1$, $Y = -1$ every setting errs by $|W_8|$ or more, if the "
+                "$X = 1$, $Y = -1$ every setting errs by $|W_8|$ or more, if the "
                 "pixels $q + 8$ and $q + 9$ are both on the image, that is on images "
-                "of ten pixels or more."
-                r" In symbols: $\tfrac{1}{2}\,|(W_8 - 0)(1 + 1)| = |W_8|$.",
+                "of ten pixels or more.",
                 Equal(
                     bound.subs(C, 1).doit().subs({D(1): 0, A(1): a, X(1): 1, Y(1): -1}),
                     Abs(a),
                 ),
+                shown=r"\tfrac{1}{2}\,|(W_8 - 0)(1 + 1)| = |W_8|",
+                where={"W_8": a},
             ),
             Step(
                 "The exception: $g$ keys of one bucket that should weigh alike, or of "

@@ -118,12 +118,13 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Exchanging the two contents exchanges two terms above and below the "
-                "fraction line: what the query gets is the same."
-                r" In symbols: $\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(b)} v(b) + "
-                r"e^{s(a)} v(a)}{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = "
-                r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} "
-                r"v(b)}{\sum_k e^{s(x_k)} + e^{s(a)} + e^{s(b)}}$.",
+                "fraction line: what the query gets is the same.",
                 Equal(exchanged(apart(attended), a, b), apart(attended)),
+                shown=r"\frac{\sum_k e^{s(x_k)} v(x_k) + e^{s(b)} v(b) + e^{s(a)} "
+                r"v(a)}{\sum_k e^{s(x_k)} + e^{s(b)} + e^{s(a)}} = \frac{\sum_k "
+                r"e^{s(x_k)} v(x_k) + e^{s(a)} v(a) + e^{s(b)} v(b)}{\sum_k "
+                "e^{s(x_k)} + e^{s(a)} + e^{s(b)}}",
+                where={r"\sum_k": (k, 1, n)},
             ),
             Step(
                 "External attention takes the softmax over the tokens, for each "

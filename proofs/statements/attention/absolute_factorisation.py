@@ -235,9 +235,10 @@ def build(formulas: Formulas) -> Statement:
         ),
         controls=(
             Control(
-                "Squares in one digit of 8 bits: the target 51 still beats 50."
-                r" In symbols: $s(51) > s(50)$.",
+                "Squares in one digit of 8 bits: the target 51 still beats 50.",
                 Positive(rounded_score(51) - rounded_score(50)),
+                shown="s(51) > s(50)",
+                where={"s(51)": rounded_score(51), "s(50)": rounded_score(50)},
             ),
             Control(
                 "The sign of the linear part.",
@@ -247,10 +248,7 @@ def build(formulas: Formulas) -> Statement:
                 "The query forgotten in the constant of the slope.",
                 Equal(p * (x - q) ** 2 + s * x - alpha * (x - t) ** 2, one_axis),
             ),
-            Control(
-                "A digit leaves half of that.",
-                Nonnegative(2 ** (-b - 1) - digit),
-            ),
+            Control("A digit leaves half of that.", Nonnegative(2 ** (-b - 1) - digit)),
             Control(
                 "Whole numbers up to the next one have no more digits: 257 and 8 bits.",
                 Equal(257 - 2 * floor(Rational(257, 2) + Rational(1, 2)), Integer(0)),

@@ -57,6 +57,7 @@ def build(formulas: Formulas) -> Statement:
     leaked, elsewhere = 1 - 1 / Z, R / Z
     # R is of second order, whatever the border.
     row = Matrix([1 / Z, e / Z]).subs(R, r * e**2)
+    at_target, near = (series(part, e, 0, 2).removeO() for part in row)
     left = Matrix([1 / Z - 1 - target, e / Z - neighbour])
     truncated_row = Matrix([1 - nu * truncated, truncated])
 
@@ -120,13 +121,13 @@ def build(formulas: Formulas) -> Statement:
                 where={"Z": Z, r"\lambda": leaked, r"\mu": elsewhere},
             ),
             Step(
-                r"and $\mu$ in all elsewhere. Its $\ell_1$ norm is therefore exactly"
-                r" In symbols: $\nu\varepsilon\lambda + |\nu\varepsilon\lambda - \mu| "
-                r"+ \mu = 2\max(\nu\varepsilon\lambda, \mu)$.",
+                r"and $\mu$ in all elsewhere. Its $\ell_1$ norm is therefore exactly",
                 Equal(
                     nu * e * leak + Abs(nu * e * leak - off) + off,
                     2 * Max(nu * e * leak, off).rewrite(Abs),
                 ),
+                shown=r"\nu\varepsilon\lambda + |\nu\varepsilon\lambda - \mu| + \mu = "
+                r"2\max(\nu\varepsilon\lambda, \mu)",
             ),
             Step(
                 r"One axis. Where $n + m = j + 1$ with $j \ge 0$, the next pixel has "
@@ -197,15 +198,21 @@ def build(formulas: Formulas) -> Statement:
                 Nonnegative(total(M) - total(M - spare(k)), total(spare(k))),
             ),
             Step(
-                r"The series of a row agrees, at the target and at a neighbour, with "
-                r"$R = r\varepsilon^2$:"
-                r" $\frac{1}{1 + \nu\varepsilon + r\varepsilon^2} = 1 - "
-                r"\nu\varepsilon + O(\varepsilon^2), \qquad \frac{\varepsilon}{1 + "
-                r"\nu\varepsilon + r\varepsilon^2} = \varepsilon + O(\varepsilon^2)$.",
+                "The series of a row agrees, at the target and at a neighbour, with "
+                r"$R = r\varepsilon^2$.",
                 Equal(
-                    row.applyfunc(lambda part: series(part, e, 0, 2).removeO()),
+                    Matrix([at_target, near]),
                     Matrix([1 + target, neighbour]),
                 ),
+                shown=r"\frac{1}{1 + \nu\varepsilon + r\varepsilon^2} = 1 - "
+                r"\nu\varepsilon + O(\varepsilon^2), \qquad "
+                r"\frac{\varepsilon}{1 + \nu\varepsilon + r\varepsilon^2} = "
+                r"\varepsilon + O(\varepsilon^2)",
+                where={
+                    r"\frac{1}{1 + \nu\varepsilon + r\varepsilon^2}": at_target,
+                    r"\frac{\varepsilon}{1 + \nu\varepsilon + r\varepsilon^2}": near,
+                    r"O(\varepsilon^2)": 0,
+                },
             ),
             Step(
                 r"With $\varepsilon/(1 + \nu\varepsilon)$ as its factor, the Laplacian "
@@ -213,17 +220,19 @@ def build(formulas: Formulas) -> Statement:
                 Equal(truncated_row, Matrix([1, e]) / (1 + nu * e)),
             ),
             Step(
-                r"Both lose to the others in proportion, so the norm of the rest is "
-                r"$2\mu$:"
-                r" $\left|\frac{1}{Z} - \frac{1}{1 + \nu\varepsilon}\right| + \nu "
-                r"\left|\frac{\varepsilon}{Z} - \frac{\varepsilon}{1 + "
-                r"\nu\varepsilon}\right| + \frac{R}{Z} = \frac{2R}{Z}$.",
+                "Both lose to the others in proportion, so the norm of the rest is "
+                r"$2\mu$.",
                 Equal(
                     Abs(1 / Z - truncated_row[0])
                     + nu * Abs(e / Z - truncated_row[1])
                     + elsewhere,
                     2 * elsewhere,
                 ),
+                shown=r"\left|\frac{1}{Z} - 1 + \frac{\nu\varepsilon}{1 + "
+                r"\nu\varepsilon}\right| + \nu \left|\frac{\varepsilon}{Z} - "
+                r"\frac{\varepsilon}{1 + \nu\varepsilon}\right| + \frac{R}{Z} = "
+                r"\frac{2R}{Z}",
+                where={"Z": Z},
             ),
             Step(
                 r"For one axis on the canvas $\mu \le \varepsilon^3\lambda$, $\lambda "
@@ -241,10 +250,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control("The sign.", Tends((row[1] + e) / e, e, 0, 0)),
             Control("Twice the factor.", Tends((row[1] - 2 * e) / e, e, 0, 0)),
-            Control(
-                "A first order off the canvas.",
-                Equal((1 + m) ** 2 - m**2, 1),
-            ),
+            Control("A first order off the canvas.", Equal((1 + m) ** 2 - m**2, 1)),
             Control(
                 "Half the constant, one axis: the interior exceeds it.",
                 Nonnegative(4 * e**2 - 4 * e * interior.subs(d, 1)),

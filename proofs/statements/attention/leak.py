@@ -138,10 +138,7 @@ def build(formulas: Formulas) -> Statement:
                 "Half the first coefficient of the series.",
                 Equal(expansion.coeff(e, 1), d),
             ),
-            Control(
-                "Half the bound.",
-                Nonnegative(((S + slack) / (1 + S)) - one_axis),
-            ),
+            Control("Half the bound.", Nonnegative(((S + slack) / (1 + S)) - one_axis)),
             Control("The leak grows.", Positive(slope.subs(e, 1 / (1 + t)))),
             Control(
                 "A target between two pixels: the runner-up is behind by less than "

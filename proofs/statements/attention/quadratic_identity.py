@@ -102,9 +102,10 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                "At the center the score is zero."
-                r" In symbols: $-\alpha\,\|\Delta - \Delta\|^2 = 0$.",
+                "At the center the score is zero.",
                 Equal(score[3].subs(at_center), 0),
+                shown=r"-\alpha\,\big((\Delta_1 - \Delta_1)^2 + (\Delta_2 - "
+                r"\Delta_2)^2 + (\Delta_3 - \Delta_3)^2\big) = 0",
             ),
             Step(
                 "Off the center by $e$ it is never above zero.",

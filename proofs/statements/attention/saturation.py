@@ -152,11 +152,11 @@ def build(formulas: Formulas) -> Statement:
                 ]),
             ),
             Step(
-                "and grows at most three times as fast as $u$, which is $1/(2 + t)$ "
-                r"with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$."
-                r" In symbols: $3 - \frac{\mathrm{d}}{\mathrm{d}u} \ln((1 + u)/(1 - "
-                r"u)) = 3 - \frac{2}{1 - u^2} \ge 0$.",
+                "and its derivative, $2 / (1 - u^2)$, is at most three; here $u = "
+                r"1/(2 + t)$ with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$.",
                 Nonnegative((3 - parting).subs(u, 1 / (2 + t))),
+                shown=r"3 - \frac{2}{1 - u^2} \ge 0",
+                where={"u": 1 / (2 + t)},
             ),
             *(
                 Step(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sympy import Expr, Function, Sum, exp, symbols
+from sympy import Expr, Function, Lambda, Sum, exp, symbols
 
 from proofs.engine import Control, Equal, Formula, Formulas, Statement, Step
 from proofs.lemmas import over
@@ -113,6 +113,12 @@ def build(formulas: Formulas) -> Statement:
                 r"Quadratic scores are sums over the axes, $a(i) = -\alpha (i - "
                 r"t_1)^2$ and $b(j) = -\alpha (j - t_2)^2$, for every target $t$.",
                 Equal(joint, factor(t1, k1, H) * factor(t2, k2, W)),
+                shown=r"P(t, k) = R(t_1, k_1)\, C(t_2, k_2)",
+                where={
+                    "P(t, k)": joint,
+                    "R(t_1, k_1)": factor(t1, k1, H),
+                    "C(t_2, k_2)": factor(t2, k2, W),
+                },
             ),
             Step(
                 "Each factor sums to one: it is a probability along its axis.",
@@ -120,23 +126,29 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "So the weighted mean of any values $X$ can be taken along one axis "
-                "after the other: $H + W$ products for a pixel instead of $HW$, if all "
-                "targets of a grid are wanted."
-                r" In symbols: $\sum_i \sum_j R(t_1, i)\, C(t_2, j)\, X(i, j) = "
-                r"\sum_j C(t_2, j) \sum_i R(t_1, i)\, X(i, j)$.",
+                "after the other: $H + W$ products for a pixel instead of $HW$, if "
+                "all targets of a grid are wanted.",
                 Equal(
                     rows(columns(factor(t1, i, H) * factor(t2, j, W) * X(i, j))),
                     columns(
                         factor(t2, j, W) * rows(factor(t1, i, H) * X(i, j)),
                     ),
                 ),
+                shown=r"\sum_i \sum_j R(t_1, i)\, C(t_2, j)\, X(i, j) = \sum_j C(t_2, "
+                r"j) \sum_i R(t_1, i)\, X(i, j)",
+                where={
+                    r"\sum_i": (i, 0, H - 1),
+                    r"\sum_j": (j, 0, W - 1),
+                    "R(t_1, i)": factor(t1, i, H),
+                    "C(t_2, j)": factor(t2, j, W),
+                },
             ),
             Step(
-                "Conversely, if probabilities are products $P(i, j) = u(i)\\,v(j)$, "
-                "then over the four corners of any rectangle they balance."
-                r" In symbols: $P(k_1, k_2)\, P(k'_1, k'_2) = P(k_1, k'_2)\, P(k'_1, "
-                r"k_2)$.",
+                r"Conversely, if probabilities are products $P(i, j) = u(i)\,v(j)$, "
+                "then over the four corners of any rectangle they balance.",
                 Equal(u(k1) * v(k2) * u(far1) * v(far2), balance),
+                shown=r"P(k_1, k_2)\, P(k'_1, k'_2) = P(k_1, k'_2)\, P(k'_1, k_2)",
+                where={"P": Lambda((k1, k2), u(k1) * v(k2))},
             ),
             Step(
                 "Pixels of the canvas have probabilities above zero, others have "
@@ -144,14 +156,14 @@ def build(formulas: Formulas) -> Statement:
                 "two are on the canvas as well: it is a set of rows times a set of "
                 "columns. There, scores $s$ balance if and only if the exponent "
                 "below is zero for all corners. Hold $k'$ fixed: then $s$ is a sum "
-                "over the axes."
-                r" In symbols: $\frac{P(k_1, k_2)\, P(k'_1, k'_2)}{P(k_1, k'_2)\, "
-                r"P(k'_1, k_2)} = e^{s(k_1, k_2) + s(k'_1, k'_2) - s(k_1, k'_2) - "
-                r"s(k'_1, k_2)}$.",
+                "over the axes.",
                 Equal(
                     exp(s(k1, k2)) * exp(s(far1, far2)) / Z**2,
                     exp(minor(s)) * exp(s(k1, far2)) * exp(s(far1, k2)) / Z**2,
                 ),
+                shown=r"P(k_1, k_2)\, P(k'_1, k'_2) = e^{s(k_1, k_2) + s(k'_1, k'_2) "
+                r"- s(k_1, k'_2) - s(k'_1, k_2)}\, P(k_1, k'_2)\, P(k'_1, k_2)",
+                where={"P": Lambda((k1, k2), exp(s(k1, k2)) / Z)},
             ),
             Step(
                 r"A mixed term $\beta\,\delta_1\delta_2$ fails it: the exponent is "

@@ -1,6 +1,14 @@
 """Attention with quadratic scores is a convolution of the smoothed canvas."""
 
-from sympy import Expr, Function, S, Sum, exp, symbols
+from sympy import (
+    Expr,
+    Function,
+    Lambda,
+    S,
+    Sum,
+    exp,
+    symbols,
+)
 
 from proofs.engine import (
     ByInduction,
@@ -125,29 +133,39 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "So, along one axis, the softmax of a head depends on query and head "
-                "through the target alone, and is a row of $G$."
-                r" In symbols: $\frac{e^{-\alpha\,((k - q) - "
-                r"\Delta)^2}}{\sum_{l=0}^{N-1} e^{-\alpha\,((l - q) - \Delta)^2}} = "
-                r"\frac{e^{-\alpha\,(k - t)^2}}{\sum_{l=0}^{N-1} e^{-\alpha\,(l - "
-                r"t)^2}} = G(t, k), \qquad t = o + s n + d u$.",
+                "through the target alone, and is a row of $G$.",
                 Equal(row(query + center), gaussian.subs(t, target)),
+                shown=r"\frac{e^{-\alpha\,((k - q) - \Delta)^2}}{\sum_{l=0}^{N-1} "
+                r"e^{-\alpha\,((l - q) - \Delta)^2}} = G(t, k)",
+                where={
+                    "q": query,
+                    r"\Delta": center,
+                    "G(t, k)": gaussian.subs(t, target),
+                },
             ),
             Step(
-                "The same over any number $A$ of axes, with the $N$ keys of the canvas "
-                "at any positions $x(k)$."
-                r" In symbols: $\frac{e^{-\alpha\|(x(k) - q) - \Delta\|^2}}{\sum_l "
-                r"e^{-\alpha\|(x(l) - q) - \Delta\|^2}} = \frac{e^{-\alpha\|x(k) - "
-                r"t\|^2}}{\sum_l e^{-\alpha\|x(l) - t\|^2}} = G(t, k)$.",
+                "The same over any number $A$ of axes, with the $N$ keys of the "
+                "canvas at any positions $x(k)$.",
                 Equal(
                     _softmax(_score(query + center), S.One, N),
                     _softmax(_score(target), S.One, N),
                 ),
+                shown=r"\frac{e^{-\alpha\|(x(k) - q) - \Delta\|^2}}{\sum_l "
+                r"e^{-\alpha\|(x(l) - q) - \Delta\|^2}} = "
+                r"\frac{e^{-\alpha\|x(k) - t\|^2}}{\sum_l e^{-\alpha\|x(l) - "
+                r"t\|^2}}",
+                where={
+                    r"\sum_l": (l, 1, N),
+                    r"\|(x(k) - q) - \Delta\|^2": -_score(query + center) / alpha,
+                    r"\|(x(l) - q) - \Delta\|^2": -_score(query + center).subs(k, l)
+                    / alpha,
+                    r"\|x(k) - t\|^2": -_score(target) / alpha,
+                    r"\|x(l) - t\|^2": -_score(target).subs(k, l) / alpha,
+                },
             ),
             Step(
                 "Projections: values $V_h$ with $D$ numbers a token, and outputs "
-                "$U_h$, act as one matrix $W_h = U_h V_h$, the tap's."
-                r" In symbols: $\sum_{e=1}^{D} U_{h,oe} \sum_k P_h(q, k) \sum_c "
-                r"V_{h,ec}\, X_{k,c} = \sum_c W_{h,oc} \sum_k P_h(q, k)\, X_{k,c}$.",
+                "$U_h$, act as one matrix $W_h = U_h V_h$, the tap's.",
                 Equal(
                     Sum(
                         U(e) * keys(P(k) * Sum(V(e, c) * X(k, c), (c, 1, C))), (e, 1, D)
@@ -156,20 +174,36 @@ def build(formulas: Formulas) -> Statement:
                         Sum(U(e) * V(e, c), (e, 1, D)) * keys(P(k) * X(k, c)), (c, 1, C)
                     ),
                 ),
+                shown=r"\sum_{e=1}^{D} U_{h,oe} \sum_k P_h(q, k) \sum_c V_{h,ec}\, "
+                r"X_{k,c} = \sum_c W_{h,oc} \sum_k P_h(q, k)\, X_{k,c}",
+                where={
+                    r"\sum_k": (k, 1, N),
+                    r"\sum_c": (c, 1, C),
+                    "U_{h,oe}": U(e),
+                    "V_{h,ec}": V(e, c),
+                    "P_h(q, k)": P(k),
+                    "W_{h,oc}": Sum(U(e) * V(e, c), (e, 1, D)),
+                },
             ),
             Step(
                 "All finite sums, over $H$ heads, $N$ keys and $C$ channels, may be "
                 "exchanged: attention is the convolution of the smoothed canvas. "
                 "Here for three axes, keys and heads numbered through; fewer axes "
                 "are axes of one pixel and one tap, and more change nothing but the "
-                "list of coordinates in $t$."
-                r" In symbols: $\sum_h \sum_k P_h(q_n, k) \sum_c W_{h,c}\, X_{k,c} = "
-                r"\sum_h \sum_c W_{h,c}\, (G_\alpha X)_{t, c}, \qquad t = o + s n + d "
-                r"u_h$.",
+                "list of coordinates in $t$.",
                 Equal(
                     Sum(attended(W(h, c), *spot(query + center)), (h, 1, H)),
                     convolved(W(h, c), *spot(target)),
                 ),
+                shown=r"\sum_h \sum_k P_h(q_n, k) \sum_c W_{h,c}\, X_{k,c} = \sum_h "
+                r"\sum_c W_{h,c}\, (G_\alpha X)_{t, c}",
+                where={
+                    r"\sum_h": (h, 1, H),
+                    r"\sum_k": (k, 1, N),
+                    r"\sum_c": (c, 1, C),
+                    "P_h(q_n, k)": G(*spot(query + center), k),
+                    r"(G_\alpha X)_{t, c}": keys(G(*spot(target), k) * X(k, c)),
+                },
             ),
             Step(
                 "Groups. Channel $g' C + c$ is channel $c$ of group $g'$. The matrix "
@@ -183,25 +217,37 @@ def build(formulas: Formulas) -> Statement:
                 "Heads with strengths of their own fall in $J$ classes that share "
                 r"$\alpha_j$, hence $G_j$; $W_{j,h} = 0$ for taps that a class lacks. "
                 "Each class is a convolution of its own smoothed canvas, and they "
-                "add up."
-                r" In symbols: $\sum_j \sum_h \sum_k G_j(t_h, k) \sum_c W_{j,h,c}\, "
-                r"X_{k,c} = \sum_j \sum_h \sum_c W_{j,h,c}\, (G_j X)_{t_h, c}$.",
+                "add up.",
                 Equal(
                     Sum(attended(W(j, h, c), j, moved), (h, 1, H), (j, 1, J)),
                     Sum(convolved(W(j, h, c), j, target.subs(u, h)), (j, 1, J)),
                 ),
+                shown=r"\sum_j \sum_h \sum_k G_j(t_h, k) \sum_c W_{j,h,c}\, X_{k,c} = "
+                r"\sum_j \sum_h \sum_c W_{j,h,c}\, (G_j X)_{t_h, c}",
+                where={
+                    r"\sum_j": (j, 1, J),
+                    r"\sum_h": (h, 1, H),
+                    r"\sum_k": (k, 1, N),
+                    r"\sum_c": (c, 1, C),
+                    "G_j(t_h, k)": G(j, moved, k),
+                    "(G_j X)_{t_h, c}": keys(G(j, target.subs(u, h), k) * X(k, c)),
+                },
             ),
             Step(
                 r"So do heads whose centers share a fraction $\varphi$ of a pixel, "
                 r"$\Delta = d u - a + \varphi$: their $G_j$ has its rows moved by "
-                r"$\varphi$, at $t + \varphi$ for the same whole $t$."
-                r" In symbols: $\frac{e^{-\alpha_j\,((k - q) - "
-                r"\Delta)^2}}{\sum_{l=0}^{N-1} e^{-\alpha_j\,((l - q) - \Delta)^2}} = "
-                r"G(t + \varphi, k)$.",
+                r"$\varphi$, at $t + \varphi$ for the same whole $t$.",
                 Equal(
                     row(query + center + phi),
                     gaussian.subs(t, t + phi).subs(t, target),
                 ),
+                shown=r"\frac{e^{-\alpha\,((k - q) - \Delta)^2}}{\sum_{l=0}^{N-1} "
+                r"e^{-\alpha\,((l - q) - \Delta)^2}} = G(t + \varphi, k)",
+                where={
+                    "q": query,
+                    r"\Delta": center + phi,
+                    r"G(t + \varphi, k)": gaussian.subs(t, t + phi).subs(t, target),
+                },
             ),
             Step(
                 "Zero padding is tokens that are zero, $p$ before the $N$ pixels of "
@@ -219,12 +265,13 @@ def build(formulas: Formulas) -> Statement:
                 "Two of the three parts are zero in the weighted sum. So the columns "
                 "of $G$ at zero tokens may be left out, if its normaliser still has "
                 "all $p + N + z$ tokens. Over several axes that holds axis by axis, "
-                "as $G$ is a product (see the statement on separability)."
-                r" In symbols: $\frac{1}{\sum_{k=0}^{p+N+z-1} "
-                r"w_k}\left(\sum_{k=0}^{p-1} w_k \cdot 0 + \sum_{k=0}^{N-1} w_{p+k}\, "
-                r"X_k + \sum_{k=0}^{z-1} w_{p+N+k} \cdot 0\right) = \sum_{k=0}^{N-1} "
-                r"G(t, p + k)\, X_k, \qquad w_k = e^{-\alpha(k - t)^2}$.",
+                r"as $G$ is a product (see separability). Here $w_k = e^{-\alpha (k - "
+                "t)^2}$.",
                 Equal((zeros + pixels) / whole, seen),
+                shown=r"\frac{1}{\sum_{k=0}^{p+N+z-1} w_k}\left(\sum_{k=0}^{p-1} w_k "
+                r"\cdot 0 + \sum_{k=0}^{N-1} w_{p+k}\, X_k + \sum_{k=0}^{z-1} "
+                r"w_{p+N+k} \cdot 0\right) = \sum_{k=0}^{N-1} G(t, p + k)\, X_k",
+                where={"w": Lambda(k, score), "G(t, p + k)": on_pixels},
             ),
         ),
         controls=(

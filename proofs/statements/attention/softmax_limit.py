@@ -114,10 +114,10 @@ def build(formulas: Formulas) -> Statement:
                 Equal(1 / (m + rest.subs(excess(k), 0)), nearest),
             ),
             Step(
-                "In general $1 - e^{-x}$ is zero at $x = 0$ and rises. So each term is "
-                r"$e^{-\alpha h_k} = 1 - s_k$ with $s_k \ge 0$."
-                r" In symbols: $\frac{d}{dx}\left(1 - e^{-x}\right) = e^{-x} > 0$.",
+                "In general $1 - e^{-x}$ is zero at $x = 0$ and rises. So each term "
+                r"is $e^{-\alpha h_k} = 1 - s_k$ with $s_k \ge 0$.",
                 Positive(diff(1 - exp(-x), x)),
+                shown=r"\frac{d}{dx}\left(1 - e^{-x}\right) = e^{-x} > 0",
             ),
             Step(
                 r"Hence $R \le r\,e^{-\alpha\gamma}$.",
@@ -160,12 +160,12 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step("All other keys together tend to zero.", Tends(missed, alpha, oo, 0)),
             Step(
-                r"How strong is enough: the bound on what is missed is $\tau$ at this "
-                r"$\alpha$, if that is positive, and smaller from there on."
-                r" In symbols: $\frac{r}{m}\,e^{-\alpha\gamma} = \tau "
-                r"\quad\text{at}\quad \alpha = \frac{1}{\gamma} "
-                r"\log\frac{r}{m\,\tau}$.",
+                r"How strong is enough: at $\alpha = \frac{1}{\gamma} "
+                r"\log\frac{r}{m\,\tau}$, if that is positive, the bound on what is "
+                r"missed is $\tau$, and from there on it is smaller.",
                 Equal(missed.subs(alpha, log(others / (m * tau)) / gamma), tau),
+                shown=r"\frac{r}{m}\,e^{-\alpha\gamma} = \tau",
+                where={r"\alpha": log(others / (m * tau)) / gamma},
             ),
             Step(
                 "A target on a pixel of the canvas: a pixel that is $e \\ge 1$ steps "
@@ -175,14 +175,17 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"A target half a pixel off along an axis, at $t = n + \frac{1}{2}$ "
-                "between two pixels of the canvas: pixels $n - j$ and $n + 1 + j$ tie."
-                r" In symbols: $(n - j - t)^2 = (n + 1 + j - t)^2$.",
+                "between two pixels of the canvas: pixels $n - j$ and $n + 1 + j$ "
+                "tie.",
                 Equal((n - j - target) ** 2, (n + 1 + j - target) ** 2),
+                shown="(n - j - t)^2 = (n + 1 + j - t)^2",
+                where={"t": target, "n": n},
             ),
             Step(
-                "They are behind the pixels $n$ and $n + 1$ by a product."
-                r" In symbols: $(n - j - t)^2 - (n - t)^2 = j\,(j + 1)$.",
+                "They are behind the pixels $n$ and $n + 1$ by a product.",
                 Equal(behind, half_gap),
+                shown=r"(n - j - t)^2 - (n - t)^2 = j\,(j + 1)",
+                where={"t": target, "n": n},
             ),
             Step(
                 r"That is at least $2$ from the next pixels on, $j = i + 1$ with "

@@ -222,9 +222,10 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "The lower bound taken for an upper one: it leaves out the third "
-                r"pixel, here at $\varepsilon = 1/2$, $m = 1$, $N = 2$."
-                r" In symbols: $\frac{x}{1 + x} \ge \lambda$.",
+                r"pixel, here at $\varepsilon = 1/2$, $m = 1$, $N = 2$.",
                 Nonnegative((lower - leak).subs(example).doit()),
+                shown=r"\frac{x}{1 + x} \ge \lambda",
+                where={"x": first.subs(example), r"\lambda": leak.subs(example).doit()},
             ),
             Control(
                 "The lower bound on an axis of one pixel, where nothing can leak.",

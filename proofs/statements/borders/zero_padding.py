@@ -111,11 +111,11 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "A zero-padded convolution adds up the taps that stay inside the "
-                r"image, $A$ of them, and loses the $C$ others, whose sum is $\ell$."
-                r" In symbols: $x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta, "
-                r"\quad T = \sum_{i=1}^{A} w_i + \ell, \quad \ell = \sum_{i=1}^{C} "
-                r"v_i$.",
+                r"image, $A$ of them. It loses the $C$ others, whose sum is $\ell$; "
+                "$T$ is the sum of all.",
                 Equal(taps * x + beta, border.subs({total: taps + gone, left: gone})),
+                shown=r"x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta",
+                where={"T": taps + gone, r"\ell": gone},
             ),
             Step(
                 "Where no tap leaves it computes what attention with the same matrices "

@@ -128,17 +128,18 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"The realigned convolution sends $z$ to "
-                r"$\sum_\delta \operatorname{vec}(S_\delta)\, (W_\delta \cdot z)$. At "
-                r"the query of the hypothesis that is $W_\delta \cdot z$ for each tap "
-                r"by itself (here tap $a + 1$ of $a + b + 1$): the shifts are "
-                "independent, and the result is zero only if all "
-                r"$W_\delta \cdot z$ are. So its rank is that of the unfolding, with a "
-                r"row $\operatorname{vec}(W_\delta)^T$ for each tap, that is $\rho$; a "
-                r"layer that computes the convolution has $H \ge \rho$."
-                r" In symbols: $\sum_{t=1}^{a+b+1} [t = a + 1] \sum_{l=1}^{n} "
-                r"W_{t,l}\, z_l = \sum_{l=1}^{n} W_{a+1,l}\, z_l$.",
+                r"The realigned convolution sends $z$ to $\sum_\delta "
+                r"\operatorname{vec}(S_\delta)\, (W_\delta \cdot z)$. At the query of "
+                r"the hypothesis that is $W_\delta \cdot z$ for each tap by itself "
+                "(here tap $a + 1$ of $a + b + 1$): the shifts are independent, and "
+                r"the result is zero only if all $W_\delta \cdot z$ are. So its rank "
+                "is that of the unfolding, with a row "
+                r"$\operatorname{vec}(W_\delta)^T$ for each tap, that is $\rho$; a "
+                r"layer that computes the convolution has $H \ge \rho$.",
                 Equal(read.doit(), Sum(W(before + 1, l) * z(l), (l, 1, n))),
+                shown=r"\sum_{t=1}^{a+b+1} [t = a + 1] \sum_{l=1}^{n} W_{t,l}\, z_l = "
+                r"\sum_{l=1}^{n} W_{a+1,l}\, z_l",
+                where={"b": after},
             ),
             Step(
                 "Realignment keeps the Frobenius norm: it sums the same entries in "
@@ -153,19 +154,26 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"The unfolding has $K^d$ rows, and $C_{in} C_{out} / g$ columns that "
+                "The unfolding has $K^d$ rows, and $C_{in} C_{out} / g$ columns that "
                 r"need not vanish, so $\rho$ is at most the smaller number. Taps that "
-                "are different unit matrices attain it; here for some sizes."
-                r" In symbols: $\operatorname{rank} I_{K^d \times C_{in} C_{out} / g} "
-                r"= \min(K^d,\, C_{in} C_{out} / g)$.",
+                "are different unit matrices attain it; here for some sizes.",
                 Equal(Matrix([unit.rank() for unit in units]), Matrix(stated)),
+                shown=r"\operatorname{rank} I_{K^d \times C_{in} C_{out} / g} = "
+                r"\min(K^d,\, C_{in} C_{out} / g)",
+                where={
+                    r"\operatorname{rank} I_{K^d \times C_{in} C_{out} / g}": Matrix([
+                        unit.rank() for unit in units
+                    ]),
+                    r"\min(K^d,\, C_{in} C_{out} / g)": Matrix(stated),
+                },
             ),
             Step(
                 "For all sizes: the leading minor of as many rows is a polynomial in "
                 "the kernel, and one for those unit matrices. It is not the zero "
-                "polynomial, so almost every kernel has that rank."
-                r" In symbols: $\det I_n = 1$.",
+                "polynomial, so almost every kernel has that rank.",
                 Equal(Determinant(Identity(n)).doit(), 1),
+                shown=r"\det I_n = 1",
+                where={r"\det I_n": Determinant(Identity(n)).doit()},
             ),
             Step(
                 r"That is $K^d$ if there are as many pairs of channels, $K^d + a$, ...",
@@ -178,25 +186,29 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"\min(K^d,\, 1) = 1",
             ),
             Step(
-                "Laplacian, Sobel, and both Sobel kernels as two outputs."
-                r" In symbols: $\rho = 1,\quad \rho = 1,\quad \rho = 2$.",
+                "Laplacian, Sobel, and both Sobel kernels as two outputs.",
                 Equal(Matrix([_span(o) for o in KERNELS.values()]), Matrix([1, 1, 2])),
+                shown=r"\rho(\text{Laplacian}) = 1, \quad \rho(\text{Sobel}) = 1, "
+                r"\quad \rho(\text{both}) = 2",
+                where={
+                    r"\rho(\text{Laplacian})": _span([LAPLACIAN]),
+                    r"\rho(\text{Sobel})": _span([SOBEL]),
+                    r"\rho(\text{both})": _span([SOBEL, SOBEL.T]),
+                },
             ),
             Step(
                 "One-hot heads, as the paper's are in the limit of large strengths, "
                 r"read one pixel each. If every head misses tap $t$, by $e_h \ne 0$, "
                 "then the pixel of that tap changes nothing: a tap that is not zero "
                 "needs a head of its own, and a kernel without zero taps needs $K^d$ "
-                "heads."
-                r" In symbols: $\sum_{h=1}^{H} [t + e_h = t]\, M_h = 0$.",
+                "heads.",
                 Equal(Sum(KroneckerDelta(t + miss(h), t) * M(h), (h, 1, H)).doit(), 0),
+                shown=r"\sum_{h=1}^{H} [t + e_h = t]\, M_h = 0",
+                where={"e": miss},
             ),
         ),
         controls=(
-            Control(
-                "Two heads have the rank of one.",
-                Equal(_minor(layer, 2), 0),
-            ),
+            Control("Two heads have the rank of one.", Equal(_minor(layer, 2), 0)),
             Control(
                 "Almost every kernel needs a head for each tap, however few its "
                 "channels.",
@@ -204,15 +216,17 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "The dimension counts the taps that are not zero, five for the "
-                "Laplacian."
-                r" In symbols: $\rho = 5$.",
+                "Laplacian.",
                 Equal(_span([LAPLACIAN]), Integer(5)),
+                shown=r"\rho = 5",
+                where={r"\rho": _span([LAPLACIAN])},
             ),
             Control(
                 "No query with different pixels: on a circle of two pixels the taps "
-                r"$1$ and $-1$ read the same, and three shifts span two dimensions."
-                r" In symbols: $\rho = 3$.",
+                "$1$ and $-1$ read the same, and three shifts span two dimensions.",
                 Equal(_span(circle), Integer(3)),
+                shown=r"\rho = 3",
+                where={r"\rho": _span(circle)},
             ),
             Control(
                 "A head on the tap does not reach it.",

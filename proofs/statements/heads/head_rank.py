@@ -118,12 +118,18 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                "The bound is attained: projections with ones on the diagonal compose "
-                r"to $\min(D, C, O)$ ones on the diagonal. Here the ranks for all "
-                "sizes up to 3."
-                r" In symbols: $\operatorname{rank}(I_{C \times D}\, I_{D \times O}) "
-                r"= \min(D, C, O)$.",
+                "The bound is attained: projections with ones on the diagonal "
+                r"compose to $\min(D, C, O)$ ones on the diagonal. Here the ranks for "
+                "all sizes up to 3.",
                 Equal(Matrix(ranks), Matrix(stated)),
+                shown=r"\operatorname{rank}(I_{C \times D}\, I_{D \times O}) = "
+                r"\min(D, C, O)",
+                where={
+                    r"\operatorname{rank}(I_{C \times D}\, I_{D \times O})": Matrix(
+                        ranks
+                    ),
+                    r"\min(D, C, O)": Matrix(stated),
+                },
             ),
             Step(
                 r"Conversely a tap of rank at most $D$ fits in a head: "
@@ -144,9 +150,10 @@ def build(formulas: Formulas) -> Statement:
                 "the head of that tap and no other. So the heads compute the "
                 r"convolution if and only if $M_\Delta = W_\Delta$ for every tap, "
                 r"that is, if and only if $\max_\Delta \operatorname{rank} W_\Delta "
-                r"\le D$. Here tap $a + 1$ of $a + b + 1$."
-                r" In symbols: $\sum_{k=1}^{a+b+1} [k = a + 1]\, M_k = M_{a+1}$.",
+                r"\le D$. Here tap $a + 1$ of $a + b + 1$.",
                 Equal(taps.doit(), M(before + 1)),
+                shown=r"\sum_{k=1}^{a+b+1} [k = a + 1]\, M_k = M_{a+1}",
+                where={"b": after},
             ),
             Step(
                 r"Any head that is as wide as its inputs or its outputs is wide "
@@ -161,21 +168,28 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "No smaller dimension fits every convolution: with more than $D$ "
                 "channels and outputs, $D + 1 + a$ and $D + 1 + b$, a head still "
-                "carries rank $D$, and a tap with ones on the diagonal has rank "
-                "$D + 1$ or more."
-                r" In symbols: $\min(D,\, D + 1 + a,\, D + 1 + b) = D$.",
+                "carries rank $D$, and a tap with ones on the diagonal has rank $D + "
+                "1$ or more.",
                 Equal(rank.subs({C: D + 1 + before, O: D + 1 + after}), D),
+                shown=r"\min(D,\, D + 1 + a,\, D + 1 + b) = D",
+                where={"a": before, "b": after},
             ),
             Step(
                 "But few outputs are not necessary. The convolution that moves each "
-                "of three channels its own way has three outputs, taps of rank one and "
-                "a kernel of rank three: heads of dimension one compute it."
-                r" In symbols: $\operatorname{rank} W_\Delta = 1, \qquad "
-                r"\operatorname{rank}\,(W_{-1}\; W_0\; W_1) = 3$.",
+                "of three channels its own way has three outputs, taps of rank one "
+                "and a kernel of rank three: heads of dimension one compute it.",
                 Equal(
                     Matrix([*(t.rank() for t in SHIFTS), Matrix([SHIFTS]).rank()]),
                     Matrix([1, 1, 1, 3]),
                 ),
+                shown=r"\operatorname{rank} W_\Delta = 1, \qquad "
+                r"\operatorname{rank}\,(W_{-1}\; W_0\; W_1) = 3",
+                where={
+                    r"\operatorname{rank} W_\Delta": Integer(SHIFTS[0].rank()),
+                    r"\operatorname{rank}\,(W_{-1}\; W_0\; W_1)": Integer(
+                        Matrix([SHIFTS]).rank()
+                    ),
+                },
             ),
             Step(
                 r"Squared lengths: $\|\sum_i y_i w_i\|^2 = \sum_{i,k} y_i y_k\, "
@@ -221,21 +235,24 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"A check of the first step: the minor of size $D + 1$ vanishes, here "
-                r"for $D = 1, 2$."
-                r" In symbols: $\det\,(W_{val} W_{out})_{D+1} = 0$.",
+                "A check of the first step: the minor of size $D + 1$ vanishes, here "
+                "for $D = 1, 2$.",
                 Equal(Matrix(minors), Matrix([0, 0])),
+                shown=r"\det\,(W_{val} W_{out})_{D+1} = 0",
+                where={r"\det\,(W_{val} W_{out})_{D+1}": minors[0]},
             ),
         ),
         controls=(
+            Control("Minors of size $D$ vanish too.", Equal(_minor(2, 2), Integer(0))),
             Control(
-                "Minors of size $D$ vanish too.",
-                Equal(_minor(2, 2), Integer(0)),
-            ),
-            Control(
-                "Heads need a dimension as large as the number of outputs."
-                r" In symbols: $\max_\Delta \operatorname{rank} W_\Delta = 3$.",
+                "Heads need a dimension as large as the number of outputs.",
                 Equal(Integer(max(tap.rank() for tap in SHIFTS)), Integer(3)),
+                shown=r"\max_\Delta \operatorname{rank} W_\Delta = 3",
+                where={
+                    r"\max_\Delta \operatorname{rank} W_\Delta": Integer(
+                        SHIFTS[0].rank()
+                    )
+                },
             ),
             Control(
                 r"The largest singular value instead of $\sigma_{D+1}$.",

@@ -88,8 +88,12 @@ def build(formulas: Formulas) -> Statement:
     few = raised * (basis(1) - Sum(basis(r) / c, (r, 2, several))) + Sum(
         (raised + c * factor(r, d)) * (basis(r) / c), (r, 2, several)
     )
-    channels = (l, 1, C)
-    found = Sum(Sum(a(h, d) * M(h, l), (h, 1, rho)) * z(l), channels)
+
+    def paired(matrix: Expr) -> Sum:  # with z
+        return Sum(matrix * z(l), (l, 1, C))
+
+    combined = paired(Sum(a(h, d) * M(h, l), (h, 1, rho)))
+    totals = Matrix([*_total([LAPLACIAN]), *_total([SOBEL, SOBEL.T])])
     Z = 1 + n * e
     return Statement(
         name="minimal_heads",
@@ -131,16 +135,16 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "The offset at a tap, component by component, from $g = 0$ on: one "
                 r"more component $f$ makes it $g' = \max(g, -f)$, and $f + g'$ is not "
-                "negative:"
-                r" $f + \max(g, -f) = \max(f + g, 0) \ge 0$.",
+                "negative.",
                 Equal((f + grown).rewrite(Abs), Max(f + g, 0).rewrite(Abs)),
+                shown=r"f + \max(g, -f) = \max(f + g, 0) \ge 0",
             ),
             Step(
                 "It does not fall, so the components before stay above it too: by "
-                r"induction $f_r + g \ge 0$ for all $r$, and $g \ge 0$, in the end "
-                r"$g = \max_r \max(-f_r, 0)$."
-                r" In symbols: $\max(g, -f) - g = \max(0, -f - g) \ge 0$.",
+                r"induction $f_r + g \ge 0$ for all $r$, and $g \ge 0$, in the end $g "
+                r"= \max_r \max(-f_r, 0)$.",
                 Equal((grown - g).rewrite(Abs), Max(0, -f - g).rewrite(Abs)),
+                shown=r"\max(g, -f) - g = \max(0, -f - g) \ge 0",
             ),
             Step(
                 r"Divided by its sum $s_r = \sum_\Delta (f_r + g)$, each is a table: "
@@ -162,15 +166,15 @@ def build(formulas: Formulas) -> Statement:
                 r"\sum_{r=1}^{\rho} f_r B_r",
             ),
             Step(
-                "Softmax rows have no zeros. With the score $\\log a$ where the table "
+                r"Softmax rows have no zeros. With the score $\log a$ where the table "
                 r"is $a > 0$ and $\log \varepsilon$ at the other $n$ tokens of the "
                 r"canvas, the row misses the table by $2n\varepsilon/(1 + "
                 r"n\varepsilon)$ in the sum of absolute values, so by no more than "
-                r"$2n\varepsilon$, and the error vanishes with $\varepsilon$."
-                r" In symbols: $\sum_{\Delta:\, a > 0} \left|\frac{a(\Delta)}{1 + "
-                r"n\varepsilon} - a(\Delta)\right| + n\, \frac{\varepsilon}{1 + "
-                r"n\varepsilon} = \frac{2n\varepsilon}{1 + n\varepsilon}$.",
+                r"$2n\varepsilon$, and the error vanishes with $\varepsilon$.",
                 Equal((1 - 1 / Z) + n * (e / Z), 2 * n * e / Z),
+                shown=r"\Big(1 - \frac{1}{1 + n\varepsilon}\Big) + n\, "
+                r"\frac{\varepsilon}{1 + n\varepsilon} = \frac{2n\varepsilon}{1 "
+                r"+ n\varepsilon}",
             ),
             Step(
                 "Fewer heads: the construction for the first $R$ components leaves out "
@@ -188,28 +192,39 @@ def build(formulas: Formulas) -> Statement:
                 r"Are $\rho$ heads enough? Suppose not: positive weights $\mu_\Delta$ "
                 r"of the taps that are not zero have $\sum_\Delta \mu_\Delta W_\Delta "
                 r"= 0$. Let $\rho$ heads give these taps the matrices $V_\Delta = "
-                r"\sum_h a_h(\Delta) M_h$, so near to $W_\Delta$ that they span $\rho$ "
-                r"dimensions too. Then the $M_h$ are independent, and some $z$ has "
-                r"$\langle M_h, z \rangle = 1$ for one $h$ and $0$ for the others, so "
-                r"that $\langle V_\Delta, z \rangle = a_h(\Delta)$."
-                r" In symbols: $\langle V_\Delta, z \rangle = \sum_{h=1}^{\rho} "
-                r"a_h(\Delta)\, \langle M_h, z \rangle$.",
-                Equal(
-                    found,
-                    Sum(a(h, d) * Sum(M(h, l) * z(l), channels), (h, 1, rho)),
-                ),
+                r"\sum_h a_h(\Delta) M_h$, so near to $W_\Delta$ that they span "
+                r"$\rho$ dimensions too. Then the $M_h$ are independent, and some $z$ "
+                r"has $\langle M_h, z \rangle = 1$ for one $h$ and $0$ for the "
+                r"others, so that $\langle V_\Delta, z \rangle = a_h(\Delta)$.",
+                Equal(combined, Sum(a(h, d) * paired(M(h, l)), (h, 1, rho))),
+                shown=r"\langle V_\Delta, z \rangle = \sum_{h=1}^{\rho} a_h(\Delta)\, "
+                r"\langle M_h, z \rangle",
+                where={
+                    r"\langle V_\Delta, z \rangle": combined,
+                    r"a_h(\Delta)": a(h, d),
+                    r"\langle M_h, z \rangle": paired(M(h, l)),
+                },
             ),
             Step(
                 "This table $a = a_h$ is not zero on all of these taps; let its sum "
-                "there be one, for the scale can go to $M_h$. It has"
-                r" In symbols: $\sum_\Delta \mu_\Delta a(\Delta) = \sum_\Delta "
-                r"\mu_\Delta \langle V_\Delta - W_\Delta, z \rangle + \sum_\Delta "
-                r"\mu_\Delta \langle W_\Delta, z \rangle$.",
+                "there be one, for the scale can go to $M_h$. It has",
                 Equal(
-                    over_taps(balance(d) * Sum(V(d, l) * z(l), channels)),
-                    over_taps(balance(d) * Sum((V(d, l) - W(d, l)) * z(l), channels))
-                    + Sum(z(l) * over_taps(balance(d) * W(d, l)), channels),
+                    over_taps(balance(d) * paired(V(d, l))),
+                    over_taps(balance(d) * paired(V(d, l) - W(d, l)))
+                    + paired(over_taps(balance(d) * W(d, l))),
                 ),
+                shown=r"\sum_\Delta \mu_\Delta a(\Delta) = \sum_\Delta \mu_\Delta "
+                r"\langle V_\Delta - W_\Delta, z \rangle + \sum_\Delta "
+                r"\mu_\Delta \langle W_\Delta, z \rangle",
+                where={
+                    r"\sum_\Delta": (d, 1, T),
+                    r"\mu_\Delta": balance(d),
+                    r"a(\Delta)": paired(V(d, l)),
+                    r"\langle V_\Delta - W_\Delta, z \rangle": paired(
+                        V(d, l) - W(d, l)
+                    ),
+                    r"\langle W_\Delta, z \rangle": paired(W(d, l)),
+                },
             ),
             Step(
                 r"The left side is at least the smallest weight $m$; here $\mu_\Delta "
@@ -231,49 +246,47 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"Suppose there are no such weights. Then some $z$ has $f_1(\Delta) = "
-                r"\langle W_\Delta, z \rangle \ge 0$, not all zero (Stiemke), and more "
-                r"components complete it to $W_\Delta = \sum_r f_r(\Delta) B_r$ with "
-                r"$\rho$ of them. On the taps that are not zero let $p = f_1 + \tau$. "
-                r"Heads with the tables $p$ and $p + c f_r$, up to their sums, add up "
-                r"to $W_\Delta + \tau B_1$, as close as one likes."
-                r" In symbols: $p \Big(B_1 - \frac{1}{c} \sum_{r=2}^{\rho} B_r\Big) + "
-                r"\sum_{r=2}^{\rho} (p + c f_r)\, \frac{B_r}{c} = \sum_{r=1}^{\rho} "
-                r"f_r B_r + \tau B_1$.",
+                r"\langle W_\Delta, z \rangle \ge 0$, not all zero (Stiemke), and "
+                r"more components complete it to $W_\Delta = \sum_r f_r(\Delta) B_r$ "
+                r"with $\rho$ of them. On the taps that are not zero let $p = f_1 + "
+                r"\tau$. Heads with the tables $p$ and $p + c f_r$, up to their sums, "
+                r"add up to $W_\Delta + \tau B_1$, as close as one likes.",
                 Equal(
                     few,
                     first(d) * basis(1)
                     + Sum(factor(r, d) * basis(r), (r, 2, several))
                     + tau * basis(1),
                 ),
+                shown=r"p \Big(B_1 - \frac{1}{c} \sum_{r=2}^{\rho} B_r\Big) + "
+                r"\sum_{r=2}^{\rho} (p + c f_r)\, \frac{B_r}{c} = f_1 B_1 + "
+                r"\sum_{r=2}^{\rho} f_r B_r + \tau B_1",
+                where={"p": raised, "f_1": first(d), "f_r": factor(r, d)},
             ),
             Step(
                 r"They are not negative for $c = \tau / F$, with $|f_r| \le F$; here "
-                "$f_r = e - F$ with $e \\ge 0$, and $g$ is $f_1$."
-                r" In symbols: $f_1 + \tau + \frac{\tau}{F}\,(e - F) = f_1 + "
-                r"\frac{\tau e}{F} \ge 0$.",
+                r"$f_r = e - F$ with $e \ge 0$, and $g$ is $f_1$.",
                 Nonnegative(g + tau + tau / F * (spare - F)),
+                shown=r"f_1 + \tau + \frac{\tau}{F}\,(e - F) = f_1 + \frac{\tau e}{F} "
+                r"\ge 0",
+                where={"f_1": g},
             ),
             Step(
                 "The taps of a Laplacian and of a Sobel kernel add up to zero, so "
-                "they need two heads; both Sobel kernels, as two outputs, need three."
-                r" In symbols: $\sum_\Delta W_\Delta = 0$.",
-                Equal(
-                    Matrix([*_total([LAPLACIAN]), *_total([SOBEL, SOBEL.T])]),
-                    Matrix([0, 0, 0]),
-                ),
+                "they need two heads; both Sobel kernels, as two outputs, need three.",
+                Equal(totals, Matrix([0, 0, 0])),
+                shown=r"\sum_\Delta W_\Delta = (0, 0, 0)",
+                where={r"\sum_\Delta W_\Delta": totals, "(0, 0, 0)": Matrix([0, 0, 0])},
             ),
             Step(
                 "The taps of a box filter are all $1$, and no positive weights make "
-                "them add up to zero: one head is enough."
-                r" In symbols: $\mu_1 + \mu_2 + \dots > 0$.",
+                "them add up to zero: one head is enough.",
                 Positive(m + mu),
+                shown=r"\mu_1 + \mu_2 > 0",
+                where={r"\mu_1": m, r"\mu_2": mu},
             ),
         ),
         controls=(
-            Control(
-                "The sign of the last head.",
-                Equal(others - extra, kernel),
-            ),
+            Control("The sign of the last head.", Equal(others - extra, kernel)),
             Control(
                 "No offset: the components are tables by themselves.",
                 Nonnegative(probability.subs(g, 0)),

@@ -5,6 +5,7 @@ from math import prod
 from sympy import (
     Expr,
     Function,
+    Lambda,
     Matrix,
     Rational,
     Sum,
@@ -59,6 +60,8 @@ def build(formulas: Formulas) -> Statement:
     def smoothed(target: Expr, key: Expr) -> Expr:
         return e ** ((key - target) ** 2) / Z(target)
 
+    crossed = smoothed(t, k + b) * smoothed(t + a, k)
+    straight = smoothed(t, k) * smoothed(t + a, k + b)
     normalisers = Sum(log(Sum(e ** ((k - t) ** 2), (k, 0, n - 1))), (t, 0, n - 1))
     determinants, closed = [], []
     for size in (2, 3, 4):
@@ -98,14 +101,15 @@ def build(formulas: Formulas) -> Statement:
         ),
         steps=(
             Step(
-                r"The weights are a Vandermonde matrix $V(t, k) = x_t^k$ between two "
-                r"positive diagonals, with nodes $x_t = \varepsilon^{-2t}$."
-                r" In symbols: $\varepsilon^{(k-t)^2} = \varepsilon^{t^2}\, x_t^k\, "
-                r"\varepsilon^{k^2}$.",
+                "The weights are a Vandermonde matrix $V(t, k) = x_t^k$ between two "
+                r"positive diagonals, with nodes $x_t = \varepsilon^{-2t}$.",
                 Equal(
                     e ** ((k - place) ** 2),
                     e ** (place**2) * (e ** (-2 * place)) ** k * e ** (k**2),
                 ),
+                shown=r"\varepsilon^{(k-t)^2} = \varepsilon^{t^2}\, x_t^k\, "
+                r"\varepsilon^{k^2}",
+                where={"x_t": e ** (-2 * place)},
             ),
             Step(
                 r"The nodes $x_t = e^{2 \alpha t}$ grow with $t$: different targets "
@@ -114,11 +118,12 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"\frac{d}{dt}\, e^{2 \alpha t} = 2 \alpha\, e^{2 \alpha t} > 0",
             ),
             Step(
-                r"Newton's basis: $N_0 = 1$ and $N_{j+1}(X) = (X - x_j) N_j(X)$, so "
-                r"$X N_j = N_{j+1} + x_j N_j$. Let $X^k = \sum_{j \le k} c_{k,j} N_j$."
-                r" In symbols: $X \sum_{j=0}^{k} c_{k,j} N_j = \sum_{j=0}^{k} c_{k,j} "
-                r"N_{j+1} + \sum_{j=0}^{k} x_j c_{k,j} N_j$.",
+                "Newton's basis: $N_0 = 1$ and $N_{j+1}(X) = (X - x_j) N_j(X)$, so "
+                r"$X N_j = N_{j+1} + x_j N_j$. Let $X^k = \sum_{j \le k} c_{k,j} N_j$.",
                 Equal(X * powers, grown + kept),
+                shown=r"X \sum_{j=0}^{k} c_{k,j} N_j = \sum_{j=0}^{k} c_{k,j} N_{j+1} "
+                r"+ \sum_{j=0}^{k} x_j c_{k,j} N_j",
+                where={"c_{k,j}": c(j), "N_{j+1}": (X - x(j)) * N(j)},
             ),
             Step(
                 r"Moved by one index, the first sum has coefficients $c_{k,j-1}$. So "
@@ -131,13 +136,14 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"$N_{j+1}$ vanishes at $x_j$, and so do all later ones, its "
+                "$N_{j+1}$ vanishes at $x_j$, and so do all later ones, its "
                 r"multiples. So $V(i, k) = \sum_j N_j(x_i)\, c_{k,j}$ is a lower "
                 "triangular matrix times an upper triangular one with ones on its "
                 r"diagonal, and $\det V = \prod_j N_j(x_j) = \prod_{i<j} (x_j - x_i) "
-                r"> 0$. Hence $\det G > 0$ for any $n$ different targets."
-                r" In symbols: $N_{j+1}(x_j) = (x_j - x_j)\, N_j(x_j) = 0$.",
+                r"> 0$. Hence $\det G > 0$ for any $n$ different targets.",
                 Equal((x(j) - x(j)) * N(j), 0),
+                shown=r"N_{j+1}(x_j) = (x_j - x_j)\, N_j(x_j) = 0",
+                where={"N_{j+1}(x_j)": (x(j) - x(j)) * N(j), "N_j(x_j)": N(j)},
             ),
             Step(
                 r"Pixels for targets, $t_j = j$: the factor of a pair $i < j$.",
@@ -162,10 +168,15 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"A check: the determinants of $G$ for $n = 2, 3, 4$, expanded."
-                r" In symbols: $\det G = \prod_{m=1}^{n-1} (1 - "
-                r"\varepsilon^{2m})^{n-m} \Big/ \prod_{t=0}^{n-1} Z_t$.",
+                "A check: the determinants of $G$ for $n = 2, 3, 4$, expanded.",
                 Equal(Matrix(determinants), Matrix(closed)),
+                shown=r"\det G = \frac{1}{\prod_t Z_t} \prod_{m=1}^{n-1} "
+                r"(1 - \varepsilon^{2m})^{n-m}",
+                where={
+                    r"\det G": Matrix(determinants),
+                    r"\frac{1}{\prod_t Z_t} \prod_{m=1}^{n-1} "
+                    r"(1 - \varepsilon^{2m})^{n-m}": Matrix(closed),
+                },
             ),
             Step(
                 "Several axes: $G$ is a Kronecker product, and the product of two of "
@@ -180,37 +191,37 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                "Two targets $t$, $t + a$ and two keys $k$, $k + b$: the ratio of both "
-                "products of the minor is below one, so every minor of size two is "
-                "positive."
-                r" In symbols: $\frac{G(t, k+b)\, G(t+a, k)}{G(t, k)\, G(t+a, k+b)} = "
-                r"\varepsilon^{2ab}$.",
-                Equal(
-                    smoothed(t, k + b)
-                    * smoothed(t + a, k)
-                    / (smoothed(t, k) * smoothed(t + a, k + b)),
-                    ratio,
-                ),
+                "Two targets $t$, $t + a$ and two keys $k$, $k + b$: the ratio of "
+                "both products of the minor is below one, so every minor of size two "
+                "is positive.",
+                Equal(crossed / straight, ratio),
+                shown=r"\frac{G(t, k+b)\, G(t+a, k)}{G(t, k)\, G(t+a, k+b)} = "
+                r"\varepsilon^{2ab}",
+                where={"G": Lambda((u, v), smoothed(u, v))},
             ),
             Step(
                 "A minor of any size whose keys are consecutive, from $l$ on, is a "
                 "Vandermonde determinant times a positive number, and positive. By "
                 "Fekete's criterion (classical) all minors are then positive: $G$ is "
-                "strictly totally positive."
-                r" In symbols: $x_t^{l + k} = x_t^l\, x_t^k$.",
+                "strictly totally positive.",
                 Equal(
                     e ** (-2 * place * (l + k)),
                     e ** (-2 * place * l) * e ** (-2 * place * k),
                 ),
+                shown=r"x_t^{l + k} = x_t^l\, x_t^k",
+                where={"x_t": e ** (-2 * place)},
             ),
             Step(
                 "One query: heads at $n$ different shifts have different targets, so "
                 "their rows are a basis, and the right factors make up any row, the "
                 "one-hot ones too. Here a corner of three pixels and the targets "
-                "$-1, 0, 1$: the factors for the corner itself."
-                r" In symbols: $\sum_h c_h\, G(\Delta_h, k) = [k = 0] \quad (k = 0, "
-                r"1, 2)$.",
+                "$-1, 0, 1$: the factors for the corner itself.",
                 Equal(corner.T * solved, Matrix([1, 0, 0])),
+                shown=r"\sum_h c_h\, G(\Delta_h, k) = [k = 0]",
+                where={
+                    r"\sum_h c_h\, G(\Delta_h, k)": corner.T * solved,
+                    "[k = 0]": Matrix([1, 0, 0]),
+                },
             ),
             Step(
                 "All queries at once, on three pixels: no factors of heads at all five "
@@ -238,6 +249,11 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 r"... and $p$ does not vanish for $\varepsilon < 7/10$.",
                 PositiveBetween(-ITSELF, e, high=Rational(7, 10)),
+                shown=r"-p(\varepsilon) = 1 - \varepsilon + \varepsilon^2 - "
+                r"\varepsilon^4 - \varepsilon^5 - 3\varepsilon^8 - "
+                r"\varepsilon^9 - 2\varepsilon^{11} - \varepsilon^{12} - "
+                r"\varepsilon^{15} > 0 \quad (0 < \varepsilon < \frac{7}{10})",
+                where={r"p(\varepsilon)": ITSELF},
             ),
             Step(
                 "But seven different shifts are enough for both, and for every map "
@@ -273,36 +289,36 @@ def build(formulas: Formulas) -> Statement:
                 Nonnegative(1 + 2 * e * (lift - 1) + e**2 - (1 - e) ** 2, 2 * e * lift),
             ),
             Step(
-                "A circle of three pixels, with shortest distances, is nonsingular "
-                "too."
-                r" In symbols: $\det\, \frac{1}{1 + 2\varepsilon} \begin{pmatrix} 1 & "
+                "A circle of three pixels, with shortest distances, is nonsingular: "
+                r"there $G = \frac{1}{1 + 2\varepsilon} \begin{pmatrix} 1 & "
                 r"\varepsilon & \varepsilon \\ \varepsilon & 1 & \varepsilon \\ "
-                r"\varepsilon & \varepsilon & 1 \end{pmatrix} = \left(\frac{1 - "
-                r"\varepsilon}{1 + 2\varepsilon}\right)^2$.",
+                r"\varepsilon & \varepsilon & 1 \end{pmatrix}$.",
                 Equal(circle.det(), ((1 - e) / (1 + 2 * e)) ** 2),
+                shown=r"\det G = \left(\frac{1 - \varepsilon}{1 + 2\varepsilon}"
+                r"\right)^2",
+                where={r"\det G": circle.det()},
             ),
         ),
         controls=(
             Control(
-                r"Two heads with one target. In symbols: $\det G > 0$.",
+                "Two heads with one target.",
                 Positive(Matrix([weights(0)[:2], weights(0)[:2]]).det()),
+                shown=r"\det G > 0",
+                where={r"\det G": Matrix([weights(0)[:2], weights(0)[:2]]).det()},
             ),
             Control(
                 "The cross ratio with half the exponent.",
                 Equal(
-                    *(
-                        side.subs(e, 1 / (1 + lift))
-                        for side in (
-                            smoothed(t, k + b) * smoothed(t + a, k),
-                            e ** (a * b) * smoothed(t, k) * smoothed(t + a, k + b),
-                        )
-                    )
+                    crossed.subs(e, 1 / (1 + lift)),
+                    (e ** (a * b) * straight).subs(e, 1 / (1 + lift)),
                 ),
             ),
             Control(
                 "The five heads cannot let every pixel read itself, at any strength: "
                 r"$p$ has a root, $\varepsilon \approx 0.718$.",
                 PositiveBetween(-ITSELF, e),
+                shown=r"-p(\varepsilon) > 0 \quad (0 < \varepsilon < 1)",
+                where={r"p(\varepsilon)": ITSELF},
             ),
             Control(
                 "A circle of four pixels, with shortest distances, is nonsingular at "

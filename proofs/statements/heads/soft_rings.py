@@ -118,13 +118,17 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "One term tells neighbours apart; here the sums have $L + 1$ and $L$ "
-                "terms."
-                r" In symbols: $T_k - T_{k+1} = b_k$.",
+                "terms.",
                 ByInduction(
                     Sum(b(k + j), (j, 0, L)) - Sum(b(k + 1 + j), (j, 0, L - 1)),
                     b(k),
                     L,
                 ),
+                shown="T_k - T_{k+1} = b_k",
+                where={
+                    "T_k": Sum(b(k + j), (j, 0, L)),
+                    "T_{k+1}": Sum(b(k + 1 + j), (j, 0, L - 1)),
+                },
             ),
             Step(
                 r"What the heads give together to the pixel at $i$ from the target is "
@@ -142,14 +146,18 @@ def build(formulas: Formulas) -> Statement:
                 Equal(e ** (-2 * i * j), e ** (2 * i) * e ** (-2 * i * (j + 1))),
             ),
             Step(
-                r"In that sum the terms $j$ and $2i - 1 - j$ cancel. So $S_i = 0$ for "
-                r"$i \ne 0$."
-                r" In symbols: $\varepsilon^{-2i(2i-1-j)}\, b_{2i-1-j} = "
-                r"-\varepsilon^{-2ij}\, b_j$.",
+                "In that sum the terms $j$ and $2i - 1 - j$ cancel. So $S_i = 0$ for "
+                r"$i \ne 0$.",
                 Equal(
                     (e ** (-2 * i * n) * TERM).subs(n, 2 * i - 1 - j),
                     -(e ** (-2 * i * n) * TERM).subs(n, j),
                 ),
+                shown=r"\varepsilon^{-2i(2i-1-j)}\, b_{2i-1-j} = "
+                r"-\varepsilon^{-2ij}\, b_j",
+                where={
+                    "b_{2i-1-j}": TERM.subs(n, 2 * i - 1 - j),
+                    "b_j": TERM.subs(n, j),
+                },
             ),
             Step(
                 r"$S_0 = \sum_j T_{|j|}$ has $b_n$ once for each $|j| \le n$: it is "
@@ -163,24 +171,38 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 r"The terms of $T_k$ fall for $k \ge 0$, each $\varepsilon^{2(n+1)}$ "
                 r"times the one before, so $|T_k| \le \varepsilon^{k(k+1)}$ (Leibniz) "
-                r"and $|a_k| \le \varepsilon^k / E$, ..."
-                r" ($\frac{b_{n+1}}{b_n} = -\varepsilon^{2(n+1)}, \qquad "
-                r"\varepsilon^{-k^2} \varepsilon^{k(k+1)} = \varepsilon^k$)",
+                r"and $|a_k| \le \varepsilon^k / E$, ...",
                 Every([
                     Equal(beyond.subs(late, late + 1) / beyond, -(e ** (2 * late + 2))),
                     Equal(e ** (-(k**2)) * e ** (k * (k + 1)), e**k),
                 ]),
+                shown=r"\frac{b_{n+1}}{b_n} = -\varepsilon^{2(n+1)}, \qquad "
+                r"\varepsilon^{-k^2} \varepsilon^{k(k+1)} = \varepsilon^k",
+                where={
+                    "b_{n+1}": beyond.subs(late, late + 1),
+                    "b_n": beyond,
+                    "n": late,
+                },
             ),
             Step(
                 r"... and $a_k = (-\varepsilon)^k (1 - \dots) / E$: the first terms, "
-                "with three of each series."
-                r" In symbols: $a_0 = 1 + 2\varepsilon^2 + \dots, \quad a_1 = "
-                r"-\varepsilon - 3\varepsilon^3 - \dots, \quad a_2 = \varepsilon^2 + "
-                r"3\varepsilon^4 + \dots$.",
+                r"with three of each series, are $a_0 = 1 + 2\varepsilon^2 + \dots$, "
+                r"$a_1 = -\varepsilon - 3\varepsilon^3 - \dots$ and $a_2 = "
+                r"\varepsilon^2 + 3\varepsilon^4 + \dots$.",
                 Every([
                     Tends(together(next_order(ring)), e, Integer(0), Integer(value))
                     for ring, value in ((0, 2), (1, 3), (2, 3))
                 ]),
+                shown=r"\lim_{\varepsilon \to 0} \frac{a_0 - 1}{\varepsilon^2} = 2, "
+                r"\quad \lim_{\varepsilon \to 0} \frac{-a_1/\varepsilon - "
+                r"1}{\varepsilon^2} = 3, \quad \lim_{\varepsilon \to 0} "
+                r"\frac{a_2/\varepsilon^2 - 1}{\varepsilon^2} = 3",
+                where={
+                    **{
+                        f"a_{ring}": inverse.subs({k: ring, M: 2}).doit()
+                        for ring in range(3)
+                    }
+                },
             ),
             Step(
                 r"$m$ rings leave $r_i = -\sum_{|j| > m} a_j \varepsilon^{(i-j)^2}$, "
@@ -194,17 +216,23 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"With both sides, $\sum_{|j| > m} |a_j| \le 2\,\varepsilon^{m+1} / "
-                r"((1 - \varepsilon) E)$, and the bound follows."
-                r" In symbols: $Z \cdot \frac{2\,\varepsilon^{m+1}}{(1 - "
-                r"\varepsilon)\, E} = \frac{2\,\varepsilon^{m+1}\, \big(1 + 2 "
-                r"\sum_{n=1}^{M} \varepsilon^{n^2}\big)}{(1 - \varepsilon) "
-                r"\sum_{n=0}^{M} (2n + 1)\, b_n} \quad (M \to \infty)$.",
+                r"((1 - \varepsilon) E)$, and the bound follows; $Z$ and $E$ are the "
+                r"limits of these sums for $M \to \infty$.",
                 Equal(
                     bound,
                     (1 + 2 * Sum(e ** (n**2), (n, 1, M)))
                     * (2 * e ** (m + 1) / (1 - e))
                     / Sum((2 * n + 1) * TERM, (n, 0, M)),
                 ),
+                shown=r"Z \cdot \frac{2\,\varepsilon^{m+1}}{(1 - \varepsilon)\, E} = "
+                r"\frac{2\,\varepsilon^{m+1}\, \big(1 + 2 \sum_{n=1}^{M} "
+                r"\varepsilon^{n^2}\big)}{(1 - \varepsilon) \sum_{n=0}^{M} (2n "
+                r"+ 1)\, b_n}",
+                where={
+                    "Z": 1 + 2 * Sum(e ** (n**2), (n, 1, M)),
+                    "E": Sum((2 * n + 1) * TERM, (n, 0, M)),
+                    "b_n": TERM,
+                },
             ),
             Step(
                 r"The leading constant: all but the two numbers $a_{\pm(m+1)}$ at "
@@ -224,16 +252,28 @@ def build(formulas: Formulas) -> Statement:
                 Tends(2 * (1 - e ** (2 * (m + 2))), e, Integer(0), Integer(2)),
             ),
             Step(
-                "The same from the truncated kernels themselves, for no ring, one and "
-                r"two: up to the order $\varepsilon^{m+1}$ nothing is left but that."
-                r" In symbols: $r^{(m)}_i = (-1)^m\, \varepsilon^{m+1}\, [\,|i| = m + "
-                r"1\,] + O(\varepsilon^{m+2}) \quad (m = 0, 1, 2;\ 0 \le i \le m + "
-                r"3)$.",
+                "The same from the truncated kernels themselves, for $m = 0, 1, 2$ "
+                r"and $0 \le i \le m + 3$: $r^{(m)}_i = (-1)^m\, \varepsilon^{m+1}\, "
+                r"[\,|i| = m + 1\,] + O(\varepsilon^{m+2})$. Up to the order "
+                r"$\varepsilon^{m+1}$ nothing is left but these two numbers:",
                 Every([
                     leaves(rings, place, (-1) ** rings * int(place == rings + 1))
                     for rings in range(3)
                     for place in range(rings + 4)
                 ]),
+                shown=r"\lim_{\varepsilon \to 0} \frac{r^{(0)}_1}{\varepsilon} = 1, "
+                r"\quad \lim_{\varepsilon \to 0} "
+                r"\frac{r^{(1)}_2}{\varepsilon^2} = -1, \quad \lim_{\varepsilon "
+                r"\to 0} \frac{r^{(2)}_3}{\varepsilon^3} = 1",
+                where={
+                    **{
+                        f"r^{{({rings})}}_{rings + 1}": leaves(
+                            rings, rings + 1, 0
+                        ).expression
+                        * e ** (rings + 1)
+                        for rings in range(3)
+                    }
+                },
             ),
             Step(
                 r"More axes: the factors multiply, and so do what they give, $\delta + "
@@ -260,21 +300,21 @@ def build(formulas: Formulas) -> Statement:
         ),
         controls=(
             Control(
-                "Factors that do not change their sign: one ring then leaves the first "
-                "order."
-                r" In symbols: $\lim_{\varepsilon \to 0} r^{(1)}_1 / \varepsilon^2 = "
-                r"0$.",
+                "Factors that do not change their sign: one ring then leaves the "
+                "first order.",
                 leaves(1, 1, 0, sign=-1),
+                shown=r"\lim_{\varepsilon \to 0} \frac{r^{(1)}_1}{\varepsilon^2} = 0",
+                where={"r^{(1)}_1": leaves(1, 1, 0, sign=-1).expression * e**2},
             ),
             Control(
                 "Half the constant.",
                 Tends(2 * (1 - e ** (2 * (m + 2))), e, Integer(0), Integer(1)),
             ),
             Control(
-                "A sum about zero instead of minus one half."
-                r" In symbols: $(-1)^{-n} \varepsilon^{-n(1-n)} = -(-1)^n "
-                r"\varepsilon^{n(n+1)}$.",
+                "A sum about zero instead of minus one half.",
                 Equal(*(s.subs(e, 1 / (1 + past)) for s in (TERM.subs(n, -n), -TERM))),
+                shown=r"(-1)^{-n} \varepsilon^{-n(1-n)} = -(-1)^n \varepsilon^{n(n+1)}",
+                where={r"\varepsilon": 1 / (1 + past)},
             ),
             Control(
                 "The constant does not depend on the number of axes.",
