@@ -190,8 +190,9 @@ def _is_proved(relation: Relation) -> bool:
 
 def _same(one: Basic, other: Basic) -> bool:
     """Whether two expressions are equal, by algebra that takes no time to search."""
-    if isinstance(one, MatrixBase) and isinstance(other, MatrixBase):
-        return one.shape == other.shape and all(map(_same, one, other))
+    if isinstance(one, MatrixBase) or isinstance(other, MatrixBase):
+        alike = getattr(one, "shape", ()) == getattr(other, "shape", ())
+        return alike and all(map(_same, one, other))
     if not isinstance(one, Expr) or not isinstance(other, Expr):
         return False
     if one == other:

@@ -76,18 +76,14 @@ def build(formulas: Formulas) -> Statement:
         return probability.subs({f: component, g: offset_of, s: total})
 
     sums = over_taps(factor(r, d) + offset(d)), over_taps(offset(d))
-    shared = read(factor(r, d), offset(d), sums[0]) * carried.subs({
-        s: sums[0],
-        b: basis(r),
-    })
-    others = Sum(shared, (r, 1, rho))
+    shared = read(factor(r, d), offset(d), sums[0])
+    others = Sum(shared * carried.subs({s: sums[0], b: basis(r)}), (r, 1, rho))
     extra = read(Integer(0), offset(d), sums[1]) * last.subs(s, sums[1])
     kernel = Sum(factor(r, d) * basis(r), (r, 1, rho))
     leading = kernel.subs(rho, R)
     raised = first(d) + tau
-    few = raised * (basis(1) - Sum(basis(r) / c, (r, 2, several))) + Sum(
-        (raised + c * factor(r, d)) * (basis(r) / c), (r, 2, several)
-    )
+    few = raised * (basis(1) - Sum(basis(r) / c, (r, 2, several)))
+    few += Sum((raised + c * factor(r, d)) * (basis(r) / c), (r, 2, several))
 
     def paired(matrix: Expr) -> Sum:  # with z
         return Sum(matrix * z(l), (l, 1, C))
