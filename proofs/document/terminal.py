@@ -122,8 +122,8 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     controls = zip(statement.controls, outcome.controls, strict=True)
     for number, (control, verdict) in enumerate(controls, start=1):
         wrong, claim = Text(words(control.wrong)), _formula(control.latex())
-        found = words(refutation(control.claim, verdict)).rstrip(".")
-        mark = _mark("refuted", found, held=verdict.refuted)
+        example = words(refutation(control.claim, verdict)).rstrip(".")
+        mark = _mark("refuted", example, held=verdict.refuted)
         page.add_row(f"{number}.", Group(wrong, claim, mark, ""))
     console.print(page, width=width)
 

@@ -74,7 +74,7 @@ class Scanner:
 
     def ends(self, rest: str) -> list[int]:
         """Return where a name may end: neither in a word nor in a group."""
-        found = []
+        places = []
         depth = 0
         position = 0
         while position < min(len(rest), 120):
@@ -86,5 +86,5 @@ class Scanner:
             if depth < 0:
                 break
             if depth == 0:
-                found.append(position)
-        return found
+                places.append(position)
+        return places

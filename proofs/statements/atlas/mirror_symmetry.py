@@ -83,11 +83,11 @@ def build(formulas: Formulas) -> Statement:
     unequal = exp(s(a) + bias.subs(delta, far)) * v(a)
     unequal += exp(s(b) + bias.subs(delta, -far - 1)) * v(b)
     read = _over_pairs(W(c, t) * X(c, t) + W(c, -t) * X(c, -t))
-    mirrored = _over_pairs(W(c, t) * X(c, -t) + W(c, -t) * X(c, t))
+    mirror = _over_pairs(W(c, t) * X(c, -t) + W(c, -t) * X(c, t))
     gain = _over_pairs((W(c, t) - W(c, -t)) * (X(c, t) - X(c, -t)))
     even = _over_pairs((W(c, t) + W(c, -t)) / 2 * (X(c, t) + X(c, -t)))
     signed = (-1) ** flip(c, t)
-    chosen = {
+    signs = {
         W(c, t): W(c, -t) + signed * size(c, t) ** 2,
         X(c, t): B * signed,
         X(c, -t): -B * signed,
@@ -120,8 +120,8 @@ def build(formulas: Formulas) -> Statement:
                 "and of the query's token may be anything."
             ),
             (
-                "The output that is looked at weighs channel $c$ of the token at "
-                "$q + t$ with $W_{c,t}$ in a convolution; the token holds $X_{c,t}$."
+                "In the output in question the convolution weighs channel $c$ of the "
+                "token at $q + t$ with $W_{c,t}$; the token holds $X_{c,t}$."
             ),
         ),
         steps=(
@@ -164,14 +164,14 @@ def build(formulas: Formulas) -> Statement:
                 },
             ),
             Step(
-                "The convolution notices: by so much its output changes.",
-                Equal(read - mirrored, gain),
+                "The convolution notices. Its output changes by this much:",
+                Equal(read - mirror, gain),
             ),
             half_is_lost(bound.replace(Sum, lambda *_: w), w),
             Step(
                 r"Which tokens within $[-B, B]$ are best? Those with the signs of the "
                 r"differences, $W_{c,t} - W_{c,-t} = (-1)^{e} h^2$, ...",
-                Equal(bound.xreplace(chosen), best.xreplace(chosen)),
+                Equal(bound.xreplace(signs), best.xreplace(signs)),
             ),
             no_better("|X_{c,t} - X_{c,-t}|", size(c, t), B, more),
             Step(

@@ -98,8 +98,8 @@ def build(formulas: Formulas) -> Statement:
                 "channels. There may be several blocks; no stem comes before them."
             ),
             (
-                "The output that is looked at weighs channel $c$ of the token that is "
-                "raised by $a$ with $W_c$ in a convolution."
+                "In the output in question the convolution weighs channel $c$ of the "
+                "token that is raised by $a$ with $W_c$."
             ),
         ),
         steps=(
@@ -127,7 +127,7 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"(x_i + a + F_i) - (x_i + F_i) = a",
             ),
             Step(
-                "A convolution changes by so much at another query.",
+                "A convolution changes by this much at another query:",
                 Equal(seen(x(c) + a) - seen(x(c)), a * Sum(W(c), (c, 1, C))),
             ),
             half_is_lost(bound.replace(Sum, lambda *_: w), -a * w),

@@ -16,7 +16,7 @@ from proofs.engine import (
 from proofs.lemmas import expressions
 
 K, P = symbols("K P", integer=True, positive=True)
-m, c, e, b, seen = symbols("m c e b b'", integer=True, nonnegative=True)
+m, c, e, b, far_pixel = symbols("m c e b b'", integer=True, nonnegative=True)
 less, short, far = symbols("i i' n", integer=True, nonnegative=True)
 q, D = symbols("q D", integer=True)
 
@@ -28,8 +28,8 @@ FORMULAS = {
         (K, P), 2 * ceiling((K - 1) / (2 * P)) + 1, "heads, along one axis"
     ),
     "tap": Formula(
-        (P, D, seen, b),
-        P * D + seen - b,
+        (P, D, far_pixel, b),
+        P * D + far_pixel - b,
         "the tap by which pixel b of a patch sees pixel b' of the patch D further on",
     ),
 }
@@ -80,7 +80,7 @@ def build(formulas: Formulas) -> Statement:
                 "tap $j = PD + b' - b$, and through no other: between patches the "
                 "convolution has a matrix for each $D$, with a row for each $b$ and a "
                 "column for each $b'$, times the channels.",
-                Equal(P * (q + D) + seen - (P * q + b), tap),
+                Equal(P * (q + D) + far_pixel - (P * q + b), tap),
             ),
             Step(
                 r"No patch beyond $D = m + 1$ is seen: with $b = P - 1 - i$ and $j = r "

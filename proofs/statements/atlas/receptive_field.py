@@ -57,7 +57,7 @@ def build(formulas: Formulas) -> Statement:
     bound, means, losing, reads = expressions(formulas)
     over_channels = over((c, 1, C))
 
-    kept = A(c) * X(c) + D(c) * Y(c)
+    inside = A(c) * X(c) + D(c) * Y(c)
     pair = {A(1): z + size(1, 1) ** 2, D(1): z - more, X(1): B, Y(1): -B}
     left = {W(1, 1): size(1, 1) ** 2, W(1, 2): -more}
     unseen = _over_unseen(W(c, p) * x(c, p))
@@ -141,7 +141,7 @@ def build(formulas: Formulas) -> Statement:
                 "The convolution, with the weights $A$ and $D$ there, changes by twice "
                 "this bound.",
                 Equal(
-                    over_channels(kept - exchanged(kept, X(c), Y(c))) ** 2,
+                    over_channels(inside - exchanged(inside, X(c), Y(c))) ** 2,
                     (2 * means) ** 2,
                 ),
                 shown=r"\Big| \sum_{c=1}^{C} (A_c X_c + D_c Y_c) - \sum_{c=1}^{C} "

@@ -73,25 +73,25 @@ def build(formulas: Formulas) -> Statement:
 
     one_fall = fall.subs(F, 1).doit()
 
-    def behind(dimension: int, pairs: int, missed: int) -> Expr:
+    def behind(dimension: int, pairs: int, miss_by: int) -> Expr:
         usual = (frequency.subs({d: dimension, f: i}) for i in range(pairs))
-        return sum(one_fall.subs({theta(0): value, n: missed}) for value in usual)
+        return sum(one_fall.subs({theta(0): value, n: miss_by}) for value in usual)
 
     def gaps(dimension: int) -> Every:
         nearest, low, high = GAPS[dimension]
         least = behind(dimension, dimension // 2, nearest)
         others = (
-            behind(dimension, FEW, missed)
-            for missed in range(1, TOKENS)
-            if missed != nearest
+            behind(dimension, FEW, miss_by)
+            for miss_by in range(1, TOKENS)
+            if miss_by != nearest
         )
         thousandths = Rational(low, 1000), Rational(high, 1000)
         above = [Below(thousandths[0], value) for value in (least, *others)]
         return Every([*above, Below(least, thousandths[1])])
 
     one = Matrix([1, 0])
-    asked, looked = _turn(m * angle) * _turn(Delta * angle) * one, _turn(n * angle)
-    moved = _turn(-Delta * angle) * _encoding(m)
+    query, key_turn = _turn(m * angle) * _turn(Delta * angle) * one, _turn(n * angle)
+    turn_back = _turn(-Delta * angle) * _encoding(m)
     difference = {delta: n - m}
     return Statement(
         name="rotary_maximum",
@@ -143,14 +143,14 @@ def build(formulas: Formulas) -> Statement:
                 r"With the biases of the head that is a cosine of $\delta - \Delta$ "
                 "for each frequency, and the score is their sum.",
                 Equal(
-                    expand_trig(asked.dot(looked * one)),
+                    expand_trig(query.dot(key_turn * one)),
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
                 shown=r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta} (1, 0) "
                 r"= \cos\,((k - m - \Delta)\,\theta)",
                 where={
                     r"R_{m\theta} R_{\Delta\theta}\, (1, 0) \cdot R_{k\theta} (1, 0)": (
-                        asked.dot(looked * one)
+                        query.dot(key_turn * one)
                     ),
                     "k": n,
                     r"\theta": angle,
@@ -160,12 +160,12 @@ def build(formulas: Formulas) -> Statement:
                 r"Sinusoids: the encoding of $m + \Delta$ is that of $m$, turned the "
                 "other way round, so a head knows it by a linear map, ...",
                 Equal(
-                    moved.applyfunc(expand_trig),
+                    turn_back.applyfunc(expand_trig),
                     _encoding(m + Delta).applyfunc(lambda e: expand_trig(e.expand())),
                 ),
                 shown=r"R_{-\Delta\theta}\, p_m = p_{m+\Delta}",
                 where={
-                    r"R_{-\Delta\theta}\, p_m": moved.applyfunc(expand_trig),
+                    r"R_{-\Delta\theta}\, p_m": turn_back.applyfunc(expand_trig),
                     r"p_{m+\Delta}": _encoding(m + Delta).applyfunc(
                         lambda entry: expand_trig(entry.expand())
                     ),
@@ -175,7 +175,7 @@ def build(formulas: Formulas) -> Statement:
                 "... and its inner product with the encoding of the key is the same "
                 "cosine.",
                 Equal(
-                    expand_trig(moved.dot(_encoding(n))),
+                    expand_trig(turn_back.dot(_encoding(n))),
                     expand_trig(one_pair.subs(difference).expand()),
                 ),
                 shown=r"p_{m+\Delta} \cdot p_k = \cos\,((k - m - \Delta)\,\theta)",

@@ -78,10 +78,10 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    far, attended, found, bound = expressions(formulas)
+    far, attended, attention, bound = expressions(formulas)
     (steps,) = (part.args[0].subs(T5) for part in far.atoms(floor))
 
-    def passed(distance: Expr) -> Expr:
+    def steps_to(distance: Expr) -> Expr:
         """Return how many buckets a distance is beyond that of eight, not rounded."""
         return steps.subs(d, distance)
 
@@ -132,7 +132,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"The number $j$ is passed at $8 \cdot 2^{j/2}$, ...",
-                Equal(passed(begins), j),
+                Equal(steps_to(begins), j),
             ),
             Step(
                 r"... that is by the first whole number with $d^2 \ge 64 \cdot 2^j$, "
@@ -153,7 +153,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Distances from eight on are in buckets from $8$ on, ...",
-                Nonnegative(passed(8 + p), 2 * log(1 + p / 8) / log(2)),
+                Nonnegative(steps_to(8 + p), 2 * log(1 + p / 8) / log(2)),
             ),
             Step(
                 "... so $7$, which is in bucket $7$, does not share with $8$; nor do "
@@ -164,10 +164,10 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"But $8$ and $9$ do share, the first pair of all: $(9/8)^8 < 16$.",
-                Below(passed(Integer(9)), S.One),
+                Below(steps_to(Integer(9)), S.One),
             ),
-            Step("So do $10$ and $11$, ...", Below(passed(Integer(11)), S.One)),
-            Step("... while $12$ is beyond.", Below(S.One, passed(Integer(12)))),
+            Step("So do $10$ and $11$, ...", Below(steps_to(Integer(11)), S.One)),
+            Step("... while $12$ is beyond.", Below(S.One, steps_to(Integer(12)))),
             Step(
                 r"No distance beyond seven is alone: bucket $8 + j$ holds the whole "
                 r"numbers from $8 \cdot 2^{j/2}$ on to before $8 \cdot 2^{(j+1)/2}$, "
@@ -179,13 +179,14 @@ def build(formulas: Formulas) -> Statement:
                 r"zero elsewhere gives each of its $g$ keys $1/(g + (N - g)\,"
                 r"\varepsilon)$ of its attention, $\varepsilon = e^{-\alpha}$, ...",
                 Equal(
-                    exp(alpha) / (g * exp(alpha) + (N - g)), found.subs(e, exp(-alpha))
+                    exp(alpha) / (g * exp(alpha) + (N - g)),
+                    attention.subs(e, exp(-alpha)),
                 ),
             ),
             Step(
                 "... all of it if there is one: with a head for each tap the layer "
                 "tends to the convolution.",
-                Tends(found.subs(g, 1), e, S.Zero, S.One),
+                Tends(attention.subs(g, 1), e, S.Zero, S.One),
             ),
             two_split_off(
                 "Reach of eight or more: number the tokens so that the two of one "
@@ -221,12 +222,12 @@ def build(formulas: Formulas) -> Statement:
                 "The exception: $g$ keys of one bucket that should weigh alike, or of "
                 "which all but one hold zeros. A head on the bucket tends to their "
                 r"mean, and $g$ times its value to their sum.",
-                Tends(g * found, e, S.Zero, S.One),
+                Tends(g * attention, e, S.Zero, S.One),
             ),
         ),
         controls=(
-            Control("$7$ and $8$ share.", Nonnegative(passed(Integer(7)))),
-            Control("$12$ shares with $8$.", Below(passed(Integer(12)), S.One)),
+            Control("$7$ and $8$ share.", Nonnegative(steps_to(Integer(7)))),
+            Control("$12$ shares with $8$.", Below(steps_to(Integer(12)), S.One)),
             Control(
                 "The logarithm of the distance itself: $9$ would be far from $8$.",
                 Below(8 * log(9) / log(128), S.One),
@@ -238,7 +239,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "A head finds one of four keys of a bucket.",
-                Tends(found.subs(g, 4), e, S.Zero, S.One),
+                Tends(attention.subs(g, 4), e, S.Zero, S.One),
             ),
             Control(
                 "Two keys of different buckets.",

@@ -63,10 +63,12 @@ def build(formulas: Formulas) -> Statement:
     more = (v(m + 1) + v(m + 2)).subs({v(m + 1): a, v(m + 2): b})
     encoded = (more + rho(m + 1) + rho(m + 2)) / (m + 2)
     # q = α (2Δ, −1), r = (δ, δ²): two dimensions of the constructed layers.
-    chosen = score.subs({D: 2, tau: 1}).doit()
+    constructed = score.subs({D: 2, tau: 1}).doit()
     for place, number in ((1, 2 * alpha * center), (2, -alpha)):
-        chosen = chosen.subs(bias(place), number).subs(r(place), delta**place)
-    quiet = chosen.replace(x, lambda _: S.Zero).replace(key, lambda _: S.Zero).doit()
+        constructed = constructed.subs(bias(place), number).subs(r(place), delta**place)
+    quiet = (
+        constructed.replace(x, lambda _: S.Zero).replace(key, lambda _: S.Zero).doit()
+    )
     return Statement(
         name="silent_query",
         title="A query that holds zeros",
@@ -90,9 +92,9 @@ def build(formulas: Formulas) -> Statement:
             ),
             "The query has no bias, $b = 0$, and its pixel holds zeros, $x_q = 0$.",
             (
-                "The keys are $n$ tokens of one window or of the whole canvas. Two of "
-                "them, not the query, are pixels that change places; the output that "
-                "is looked at weighs them with $A$ and $D$ in a convolution."
+                "The keys are $n$ tokens of one window or of the whole canvas. Two "
+                "of them, not the query, are pixels that change places; the "
+                "convolution weighs them with $A$ and $D$ in the output in question."
             ),
         ),
         steps=(

@@ -76,20 +76,21 @@ def build(formulas: Formulas) -> Statement:
         return with_two_more(layer, k, n).subs({x(n + 1): a, x(n + 2): b})
 
     signed = (-1) ** flip(c)
-    chosen = {A(c): D(c) + signed * size(c) ** 2, X(c): B * signed, Y(c): -B * signed}
+    signs = {A(c): D(c) + signed * size(c) ** 2, X(c): B * signed, Y(c): -B * signed}
     alike = attended.replace(s, lambda _: sigma).replace(v, lambda token: token)
-    placed = exp(s(a) + place(1)) * v(a) + exp(s(b) + place(2)) * v(b)
-    swapped = exp(s(b) + place(1)) * v(b) + exp(s(a) + place(2)) * v(a)
+    places = exp(s(a) + place(1)) * v(a) + exp(s(b) + place(2)) * v(b)
+    swap = exp(s(b) + place(1)) * v(b) + exp(s(a) + place(2)) * v(a)
     return Statement(
         name="swap_symmetry",
         title="Content alone: exchanging two pixels",
         source="Vaswani et al. (2017) without encodings; Zhang et al. (2019), SAGAN; "
         "Guo et al. (2021), external attention; permutation equivariance",
-        words="Attention that knows tokens by their content only does not notice when "
-        "two tokens that are not the query change places, nor does external "
-        "attention, nor does pooling two pixels of one block. A convolution does, "
-        "unless it weighs the two alike, so every setting of the parameters errs by "
-        "half of what the convolution makes of it.",
+        words="Attention that knows tokens by their content only does not notice "
+        "when two tokens that are not the query change places, nor does "
+        "external attention, nor does pooling two pixels of one block. A "
+        "convolution does notice, unless it weighs the two alike. So every "
+        "setting of the parameters errs by at least half of the change in the "
+        "convolution's output.",
         formula=r"\max(|y - y_0|, |y - y_1|) \ge \beta = \tfrac{1}{2} \Big| \sum_c "
         r"(A_c - D_c)(X_c - Y_c) \Big|, \qquad \max_{|X|, |Y| \le B} \beta = "
         r"B \sum_c |A_c - D_c|",
@@ -106,7 +107,7 @@ def build(formulas: Formulas) -> Statement:
                 "query. All other tokens, padding tokens among them, stay."
             ),
             (
-                "The output of the convolution that is looked at weighs the two pixels "
+                "The convolution weighs the two pixels, in the output in question, "
                 "with $A$ and $D$, one number for each of $C$ channels; what the "
                 "pixels hold is $X$ and $Y$."
             ),
@@ -146,7 +147,7 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 r"Which pixels within $[-B, B]$ are best? Those with the signs of the "
                 r"differences, $A_c - D_c = (-1)^{e_c} h_c^2$, ...",
-                Equal(bound.subs(chosen), best.subs(chosen)),
+                Equal(bound.subs(signs), best.subs(signs)),
             ),
             no_better("|X_c - Y_c|", size(c), B, more),
             Step(
@@ -165,8 +166,8 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "Scores that know the place as well.",
                 Equal(
-                    placed / (exp(s(a) + place(1)) + exp(s(b) + place(2))),
-                    swapped / (exp(s(b) + place(1)) + exp(s(a) + place(2))),
+                    places / (exp(s(a) + place(1)) + exp(s(b) + place(2))),
+                    swap / (exp(s(b) + place(1)) + exp(s(a) + place(2))),
                 ),
             ),
             Control(

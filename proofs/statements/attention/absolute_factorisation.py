@@ -86,10 +86,11 @@ def build(formulas: Formulas) -> Statement:
         title="Scores as inner products",
         source="Multiplying out equation 9 of Cordonnier, Loukas, Jaggi (2020)",
         words="The score of a head is an inner product of a vector of the query and "
-        "one of the key, up to a constant of the query that the softmax does not see. "
-        "So any kernel for attention computes it. In half precision its numbers are "
-        "split into digits of few bits, which lose nothing of whole numbers that are "
-        "not too large, and whose products are exact in single precision.",
+        "one of the key, up to a constant of the query that the softmax does "
+        "not see. So any kernel for attention computes it. In half precision "
+        "the numbers are split into digits of a few bits. Whole numbers that "
+        "are not too large lose nothing, and the products of digits are exact "
+        "in single precision.",
         formula=r"-\alpha\,\|k - t\|^2 = (2\alpha t, -\alpha) \cdot (k, \|k\|^2) "
         r"- \alpha\,\|t\|^2, \qquad \Big|v - \sum_{i < c} v_i\Big| \le 2^{-bc}\,|v|",
         hypotheses=(
@@ -132,8 +133,8 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "Digits. In units of the last of its $b$ bits a positive number lies "
                 "between $2^{b-1}$ and $2^b$. Rounded down to $2^{b-1} + N$ it loses "
-                r"at most a half, $(1 - g)/2$ with $g \ge 0$, and that is at most the "
-                "part $1/(1 + 2^b)$ of it.",
+                r"at most a half, $(1 - g)/2$ with $g \ge 0$, which is at most $1/(1 "
+                "+ 2^b)$ of the number.",
                 Nonnegative(
                     (smallest + N + between) * digit - between,
                     (smallest * g + N) / (1 + 2**b),
@@ -158,7 +159,7 @@ def build(formulas: Formulas) -> Statement:
                 Equal(left(Integer(0)), 1),
                 shown="2^{-b \\cdot 0} = 1",
             ),
-            Step("The step.", Equal(left(c) * left(Integer(1)), left(c + 1))),
+            Step("The induction step.", Equal(left(c) * left(Integer(1)), left(c + 1))),
             Step(
                 "Whole numbers. Below $2^b$ they are their own digit, and from there "
                 "on digits are multiples of a power of two that is at least one, so "
@@ -193,10 +194,10 @@ def build(formulas: Formulas) -> Statement:
                 for bits, name in ((8, "bfloat16"), (11, "float16 and TF32"))
             ),
             Step(
-                r"Of $x y$ only products of digits $x_i y_j$ with $i + j < L$ are "
-                "kept: for each $j$ the sum of the first $L - j$ digits of $x$, which "
-                r"leaves $\rho_{L-j}$. With $\sigma$ what the digits of $y$ leave, "
-                "this is left out:",
+                "Of $x y$ only products of digits $x_i y_j$ with $i + j < L$ are "
+                "kept: for each $j$ the sum of the first $L - j$ digits of $x$, "
+                r"which leaves $\rho_{L-j}$. Let $\sigma$ be what the digits of $y$ "
+                "leave. The products that are left out add up to",
                 Equal(
                     x * (Sum(digit_of(i), (i, 0, L - 1)) + left_of_y)
                     - Sum(digit_of(i) * (x - rest(L - i)), (i, 0, L - 1)),
@@ -205,9 +206,9 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 r"With $D = 1/(1 + 2^b)$ the parts are $|\sigma| \le D^L |y|$, "
-                r"$|\rho_{L-j}| \le D^{L-j} |x|$ and $|y_j| \le (D^j + D^{j+1})\,|y|$, "
-                "as a digit is the difference of what is left before and after it. "
-                r"Together they are this part of $|xy|$.",
+                r"$|\rho_{L-j}| \le D^{L-j} |x|$ and $|y_j| \le (D^j + "
+                r"D^{j+1})\,|y|$, as a digit is the difference of what is left before "
+                "and after it. Together they are at most this multiple of $|xy|$:",
                 Equal(levels, D**L * (1 + L * (1 + D))),
             ),
             Step(
@@ -245,10 +246,13 @@ def build(formulas: Formulas) -> Statement:
                 Equal(-alpha * (x + t) ** 2, one_axis.subs({p: 0, s: 0})),
             ),
             Control(
-                "The query forgotten in the constant of the slope.",
+                "The constant of the slope without the query.",
                 Equal(p * (x - q) ** 2 + s * x - alpha * (x - t) ** 2, one_axis),
             ),
-            Control("A digit leaves half of that.", Nonnegative(2 ** (-b - 1) - digit)),
+            Control(
+                "A digit leaves at most half of that.",
+                Nonnegative(2 ** (-b - 1) - digit),
+            ),
             Control(
                 "Whole numbers up to the next one have no more digits: 257 and 8 bits.",
                 Equal(257 - 2 * floor(Rational(257, 2) + Rational(1, 2)), Integer(0)),

@@ -54,7 +54,7 @@ def build(formulas: Formulas) -> Statement:
         formulas
     )
     Z = 1 + nu * e + R
-    leaked, elsewhere = 1 - 1 / Z, R / Z
+    leak_of_row, far = 1 - 1 / Z, R / Z
     # R is of second order, whatever the border.
     row = Matrix([1 / Z, e / Z]).subs(R, r * e**2)
     at_target, near = (series(part, e, 0, 2).removeO() for part in row)
@@ -106,22 +106,24 @@ def build(formulas: Formulas) -> Statement:
         ),
         steps=(
             Step(
-                r"A row has weight $1$ at its target, $\varepsilon$ at $\nu$ "
-                r"neighbours and $R$ in all elsewhere: $Z = 1 + \nu\varepsilon + R$. "
-                r"Neighbours share the leak with all others, which get $\mu = R/Z$.",
-                Equal(leaked, nu * e / Z + elsewhere),
+                r"A row has weight $1$ at its target, $\varepsilon$ at each of $\nu$ "
+                "neighbours and $R$ at all other pixels together: $Z = 1 + "
+                r"\nu\varepsilon + R$. Neighbours share the leak with all others, "
+                r"which get $\mu = R/Z$.",
+                Equal(leak_of_row, nu * e / Z + far),
             ),
             Step(
-                "Less the one-hot row and the first order, it has at the target and at "
-                "a neighbour",
-                Equal(left, Matrix([nu * e * leaked - elsewhere, -e * leaked])),
+                "Subtract the one-hot row and the first order. What is left at the "
+                "target and at a neighbour is",
+                Equal(left, Matrix([nu * e * leak_of_row - far, -e * leak_of_row])),
                 shown=r"\frac{1}{Z} - 1 + \nu\varepsilon = \nu\varepsilon\lambda - \mu "
                 r"\quad\text{and}\quad \frac{\varepsilon}{Z} - \varepsilon = "
                 r"-\varepsilon\lambda",
-                where={"Z": Z, r"\lambda": leaked, r"\mu": elsewhere},
+                where={"Z": Z, r"\lambda": leak_of_row, r"\mu": far},
             ),
             Step(
-                r"and $\mu$ in all elsewhere. Its $\ell_1$ norm is therefore exactly",
+                r"and at all other pixels together it is $\mu$. Its $\ell_1$ norm is "
+                "therefore exactly",
                 Equal(
                     nu * e * leak + Abs(nu * e * leak - off) + off,
                     2 * Max(nu * e * leak, off).rewrite(Abs),
@@ -144,13 +146,13 @@ def build(formulas: Formulas) -> Statement:
                 shown="(1 + m)^2 - m^2 = 1 + 2m",
             ),
             Step(
-                "One more axis, independent of those before: a pixel is the target or "
-                "a neighbour if both parts are, but not both neighbours. All others "
-                "have",
+                "One more axis, independent of those before: a pixel is the target "
+                "or a neighbour if both parts are, but not both neighbours. All "
+                "other pixels together have the probability",
                 Equal(1 - hit_or_near, union - off * leak_1 - off_1 * leak),
             ),
             Step(
-                r"at most $\mu + \mu_1 + \lambda\lambda_1$, where $\mu_1 \le "
+                r"which is at most $\mu + \mu_1 + \lambda\lambda_1$, where $\mu_1 \le "
                 r"\varepsilon^3$, $\lambda \le 2d\varepsilon$, $\lambda_1 \le "
                 r"2\varepsilon$. Over $d$ axes that adds up to a bound of $\mu$; with "
                 "one axis there is no second order but that of $1/Z$.",
@@ -162,8 +164,8 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"Within it, $2\mu$ is no more than stated; $\varepsilon = 1/(1 + t)$ "
-                "with $t > 0$.",
+                r"With this bound, $2\mu$ is no more than stated; $\varepsilon = 1/(1 "
+                "+ t)$ with $t > 0$.",
                 Nonnegative((remainder - 2 * most_off).subs(e, 1 / (1 + past))),
             ),
             Step(
@@ -220,13 +222,13 @@ def build(formulas: Formulas) -> Statement:
                 Equal(truncated_row, Matrix([1, e]) / (1 + nu * e)),
             ),
             Step(
-                "Both lose to the others in proportion, so the norm of the rest is "
-                r"$2\mu$.",
+                "The target and its neighbours lose to the other pixels in "
+                r"proportion to their weights, so the norm of the rest is $2\mu$.",
                 Equal(
                     Abs(1 / Z - truncated_row[0])
                     + nu * Abs(e / Z - truncated_row[1])
-                    + elsewhere,
-                    2 * elsewhere,
+                    + far,
+                    2 * far,
                 ),
                 shown=r"\left|\frac{1}{Z} - 1 + \frac{\nu\varepsilon}{1 + "
                 r"\nu\varepsilon}\right| + \nu \left|\frac{\varepsilon}{Z} - "

@@ -39,8 +39,8 @@ def build(formulas: Formulas) -> Statement:
     leak, bound = expressions(formulas)
     off_center = Sum(e ** (k**2) + e ** ((-k) ** 2), (k, 1, N))
     one_axis = 2 * S / (1 + 2 * S)
-    found = 1 - theta(alpha) ** (-d)
-    slope = diff(found, alpha).subs(diff(theta(alpha), alpha), -e * (2 + more))
+    exact = 1 - theta(alpha) ** (-d)
+    slope = diff(exact, alpha).subs(diff(theta(alpha), alpha), -e * (2 + more))
     expansion = series(leak.subs(N, 1).doit(), e, 0, 4).removeO()
     # S = ε + Σ_{n ≥ 2}, and that is ε S less some slack.
     first_bound = (bound.subs(d, 1) - one_axis).subs(e, (S + slack) / (1 + S))
@@ -48,10 +48,11 @@ def build(formulas: Formulas) -> Statement:
         name="leak",
         title="The leak of a head",
         source="Jacobi's theta function; Cordonnier, Loukas, Jaggi (2020), Lemma 2",
-        words="Far from all borders a head gives one minus an inverse power of a theta "
-        "function of its attention to pixels off its target. That falls as the "
-        "strength grows, is at most twice the number of axes times the exponential of "
-        "minus the strength, whatever that is, and no border makes it larger.",
+        words="Far from all borders the share of a head's attention that goes to "
+        "pixels off its target is one minus an inverse power of a theta "
+        "function. The share falls as the strength grows. At every strength it "
+        "is at most twice the number of axes times the exponential of minus "
+        "the strength. No border makes it larger.",
         formula=r"\lambda(\alpha) = 1 - \theta_3(e^{-\alpha})^{-d} \le "
         r"2d\,e^{-\alpha}, \qquad "
         r"\theta_3(\varepsilon) = \sum_{n \in \mathbb{Z}} \varepsilon^{n^2}",
@@ -72,9 +73,9 @@ def build(formulas: Formulas) -> Statement:
                 Equal(Sum(e ** (k**2) * Z, (k, 1, N)), Z * Sum(e ** (k**2), (k, 1, N))),
             ),
             Step(
-                r"Both directions of an axis weigh alike; with the target itself they "
-                r"add up to $\theta_3$, cut off at distance $N$. The target weighs "
-                r"$1$, so its probability is $\theta_3^{-d}$.",
+                "Both directions of an axis have the same weights; with the target "
+                r"itself they add up to $\theta_3$, cut off at distance $N$. The "
+                r"target weighs $1$, so its probability is $\theta_3^{-d}$.",
                 Equal(1 - (1 + off_center) ** (-d), leak),
             ),
             Step(

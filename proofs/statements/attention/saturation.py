@@ -69,10 +69,11 @@ def build(formulas: Formulas) -> Statement:
         name="saturation",
         title="Saturation",
         source="This project, from the leak; IEEE 754 for the formats",
-        words="From the logarithm of twice the number of axes over half an ulp on, the "
-        "leak is at most half an ulp, and the computed softmax is one-hot up to "
-        "rounding. That is sharp: between the first such strength and the one from "
-        "which the normaliser rounds to one there are less than two ulps of one. Exact "
+        words="Let the strength be at least the logarithm of twice the number of "
+        "axes divided by half an ulp. Then the leak is at most half an ulp, "
+        "and the computed softmax is one-hot up to rounding. This threshold is "
+        "sharp: the first strength with such a leak and the one from which the "
+        "normaliser rounds to one differ by less than two ulps of one. Exact "
         "zeros, by underflow, come much later.",
         formula=r"\alpha \ge \ln(2d/u) \implies \lambda(\alpha) \le u, \qquad "
         r"\lambda(\alpha) \le u \implies \alpha \ge \ln(2d\,(1 - u)/u), \qquad "
@@ -144,16 +145,17 @@ def build(formulas: Formulas) -> Statement:
                 where={r"\varepsilon": exp(-earliest)},
             ),
             Step(
-                "The three strengths lie close together: their gap tends to zero with "
-                "$u$,",
+                "The three strengths lie close together. The gap between them tends "
+                "to zero with $u$,",
                 Every([
                     Equal(exp(latest - earliest), ratio),
                     Tends(log(ratio), u, S.Zero, S.Zero),
                 ]),
             ),
             Step(
-                "and its derivative, $2 / (1 - u^2)$, is at most three; here $u = "
-                r"1/(2 + t)$ with $t \ge 0$. So $\ln(2d/u)$ is right within $3u$.",
+                "and the derivative of the gap, $2 / (1 - u^2)$, is at most three; "
+                r"here $u = 1/(2 + t)$ with $t \ge 0$. So $\ln(2d/u)$ is right within "
+                "$3u$.",
                 Nonnegative((3 - parting).subs(u, 1 / (2 + t))),
                 shown=r"3 - \frac{2}{1 - u^2} \ge 0",
                 where={"u": 1 / (2 + t)},
@@ -204,8 +206,8 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"e^{\ln(2d/u) - (-\ln(nu))} = 2dn",
             ),
             Step(
-                r"$\alpha = 46$ is quoted as where float32 underflows. It does not: "
-                "$e^{-46}$ is a normal number,",
+                r"$\alpha = 46$ is quoted as the strength at which float32 "
+                "underflows. It does not: $e^{-46}$ is a normal number,",
                 Below(Rational(1, 2**67), paper),
                 shown=r"2^{-67} < e^{-46}",
             ),
@@ -215,7 +217,7 @@ def build(formulas: Formulas) -> Statement:
                 shown=r"e^{-46} < 2^{-66}",
             ),
             Step(
-                "To base ten it would: the smallest number of float32 is near "
+                "With base ten it would: the smallest number of float32 is near "
                 "$10^{-45}$.",
                 Below(vanished["float32"], 46 * log(Integer(10))),
                 shown=r"150 \ln 2 < 46 \ln 10",
@@ -227,7 +229,8 @@ def build(formulas: Formulas) -> Statement:
                 Below(paper, normal["float32"] * unit["float32"]),
             ),
             Control(
-                r"$d$ for $2d$: at $\ln(d/u)$ the leak is $2u/(1 + 2u)$ or more.",
+                r"$d$ in place of $2d$: at $\ln(d/u)$ the leak is $2u/(1 + 2u)$ or "
+                "more.",
                 Nonnegative((u - 2 * u / (1 + 2 * u)).subs(u, 1 / (2 + t))),
             ),
             Control(
@@ -244,15 +247,16 @@ def build(formulas: Formulas) -> Statement:
                 Below(earliest.subs({d: 2, u: unit["float32"]}), Integer(18)),
             ),
         ),
-        scope="Any number of axes, every binary format with gradual underflow; enough "
-        "on every canvas, needed where a target has all neighbours.",
+        scope="Any number of axes, every binary format with gradual underflow; "
+        "sufficient on every canvas, necessary where a target has all its "
+        "neighbours.",
         formulas=formulas,
         formal={
             "leak_saturation": r"a leak within $u$ from $2d\,e^{-\alpha} \le u$ on",
         },
         informal="that this is sharp; rounding and underflow",
         remarks=(
-            "The saturation strengths 18.1, 38.2, 7 and 9.1 are true, not tight.",
+            "The saturation strengths 18.1, 38.2, 7 and 9.1 are valid, but not tight.",
             (
                 "Weights that are added to one in turn are absorbed one by one, so "
                 "that a computed normaliser can be one earlier; a library's "

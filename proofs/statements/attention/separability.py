@@ -70,16 +70,17 @@ def build(formulas: Formulas) -> Statement:
         title="Separability",
         source="elementary; Cordonnier, Loukas, Jaggi (2020), equation 9, for the "
         "scores",
-        words="On a rectangular canvas, with any number of axes, the softmax of scores "
-        "that are sums over the axes is a product of softmaxes, one an axis. Quadratic "
-        "scores are such sums. Scores that are not sums give no product, nor does a "
-        "canvas that is not a set of rows times a set of columns.",
+        words="On a rectangular canvas, with any number of axes, the softmax of "
+        "scores that are sums over the axes is a product of softmaxes, one for "
+        "each axis. Quadratic scores are such sums. Scores that are not sums "
+        "give no product, nor does a canvas that is not a set of rows times a "
+        "set of columns.",
         formula=r"P(t, k) = R(t_1, k_1)\, C(t_2, k_2), \qquad R(t, k) = "
         r"\frac{e^{-\alpha (k - t)^2}}{\sum_{j=0}^{n-1} e^{-\alpha (j - t)^2}}",
         hypotheses=(
             r"The canvas is all of $\{0, \dots, H - 1\} \times \{0, \dots, W - 1\}$.",
             (
-                "The score of pixel $(i, j)$ is $a(i) + b(j)$; $a$ and $b$ are any "
+                "The score of pixel $(i, j)$ is $a_i + b_j$; $a$ and $b$ are any "
                 "real functions of a row and of a column."
             ),
         ),
@@ -90,7 +91,7 @@ def build(formulas: Formulas) -> Statement:
                 Equal(all_pixels, rows(exp(a(i))) * columns(exp(b(j)))),
             ),
             Step(
-                "Hence the softmax is a product of two, one an axis.",
+                "Hence the softmax is a product of two softmaxes, one for each axis.",
                 Equal(exp(a(k1) + b(k2)) / all_pixels, joint_of_sums),
             ),
             Step(
@@ -102,16 +103,16 @@ def build(formulas: Formulas) -> Statement:
                 "Any number of axes, by induction. Let $w$ be the weight of a pixel "
                 "over the axes so far and $Z$ the sum of such weights, so that $w/Z$ "
                 "is a product already. One more axis with scores $b$ makes the "
-                r"normaliser $\sum_j Z e^{b(j)}$, and it brings one more factor. One "
-                "axis is the beginning.",
+                r"normaliser $\sum_j Z e^{b_j}$, and it brings one more factor. The "
+                "induction starts with one axis.",
                 Equal(
                     weight * exp(b(k2)) / columns(Z * exp(b(j))),
                     weight / Z * softmax_b,
                 ),
             ),
             Step(
-                r"Quadratic scores are sums over the axes, $a(i) = -\alpha (i - "
-                r"t_1)^2$ and $b(j) = -\alpha (j - t_2)^2$, for every target $t$.",
+                r"Quadratic scores are sums over the axes, $a_i = -\alpha (i - "
+                r"t_1)^2$ and $b_j = -\alpha (j - t_2)^2$, for every target $t$.",
                 Equal(joint, factor(t1, k1, H) * factor(t2, k2, W)),
                 shown=r"P(t, k) = R(t_1, k_1)\, C(t_2, k_2)",
                 where={

@@ -78,7 +78,7 @@ def build(formulas: Formulas) -> Statement:
     def spot(position: Expr) -> list[Expr]:  # three axes
         return [_of_head(position, S(axis)) for axis in (1, 2, 3)]
 
-    moved = (query + center).subs(u, h)
+    shift = (query + center).subs(u, h)
     shared = Sum(W(c) * Y(g * C + c), (c, 1, C))
     canvas = before + N + after
     on_pixels = gaussian.subs({k: before + k, N: canvas}, simultaneous=True)
@@ -88,7 +88,7 @@ def build(formulas: Formulas) -> Statement:
     zeros = Sum(score * 0, (k, 0, before - 1)) + Sum(
         score.subs(k, before + N + k) * 0, (k, 0, after - 1)
     )
-    seen = Sum(on_pixels * X(k), (k, 0, N - 1))
+    over_image = Sum(on_pixels * X(k), (k, 0, N - 1))
 
     def small(position: int, key: int) -> Expr:  # on two tokens
         return gaussian.subs({N: 2, t: position, k: key}).doit()
@@ -97,10 +97,11 @@ def build(formulas: Formulas) -> Statement:
         name="smoothing_identity",
         title="The smoothing identity",
         source="after Cordonnier, Loukas, Jaggi (2020), Theorem 1, which is its limit",
-        words="A layer whose heads have quadratic scores, centers on the taps of a "
-        "kernel and the taps' matrices computes exactly the convolution, without "
-        "padding, of the smoothed canvas: at every strength, border, stride, dilation "
-        "and number of groups.",
+        words="Let the heads of a layer have quadratic scores, the taps of a kernel "
+        "as their centers, and the matrices of the taps. Then the layer "
+        "computes exactly the convolution, without padding, of the smoothed "
+        "canvas, at every strength, border, stride, dilation and number of "
+        "groups.",
         formula=r"\mathrm{Attn}_\alpha(X) = \mathrm{Conv}_W(G_\alpha X), \qquad "
         r"(G_\alpha X)_t = \sum_k G(t, k)\, X_k, \quad G(t, k) = "
         r"\frac{e^{-\alpha\|k - t\|^2}}{\sum_l e^{-\alpha\|l - t\|^2}}",
@@ -121,13 +122,13 @@ def build(formulas: Formulas) -> Statement:
             (
                 "The convolution is torch's: a cross-correlation without padding. It "
                 "reads entry $s n + d u$ of its input, which starts at the position "
-                "$o$. One head a tap; both sides add the same bias."
+                "$o$. There is one head for each tap; both sides add the same bias."
             ),
         ),
         steps=(
             Step(
-                r"The target $t = q + \Delta$ is just what the convolution reads; the "
-                "anchor cancels.",
+                r"The target $t = q + \Delta$ is the position that the convolution "
+                "reads; the anchor cancels.",
                 Equal(query + center, target),
                 shown=r"(o + a + s n) + (d u - a) = o + s n + d u",
             ),
@@ -207,10 +208,11 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Groups. Channel $g' C + c$ is channel $c$ of group $g'$. The matrix "
-                "of a tap is block-diagonal: outputs of group $g$ have the entry "
-                r"$\delta_{g g'} W_c$ there. Summed over all channels of all groups, "
-                "$g$ before and $r$ after this one (induction on $r$), only those of "
-                "the own group are left, as in a grouped convolution.",
+                "of a tap is block-diagonal: outputs of group $g$ have the entry $[g "
+                r"= g']\, W_c$ there, which is zero unless $g = g'$. Summed over all "
+                "channels of all groups, $g$ before and $r$ after this one "
+                "(induction on $r$), only those of the own group are left, as in a "
+                "grouped convolution.",
                 own_group(shared, g),
             ),
             Step(
@@ -219,7 +221,7 @@ def build(formulas: Formulas) -> Statement:
                 "Each class is a convolution of its own smoothed canvas, and they "
                 "add up.",
                 Equal(
-                    Sum(attended(W(j, h, c), j, moved), (h, 1, H), (j, 1, J)),
+                    Sum(attended(W(j, h, c), j, shift), (h, 1, H), (j, 1, J)),
                     Sum(convolved(W(j, h, c), j, target.subs(u, h)), (j, 1, J)),
                 ),
                 shown=r"\sum_j \sum_h \sum_k G_j(t_h, k) \sum_c W_{j,h,c}\, X_{k,c} = "
@@ -229,7 +231,7 @@ def build(formulas: Formulas) -> Statement:
                     r"\sum_h": (h, 1, H),
                     r"\sum_k": (k, 1, N),
                     r"\sum_c": (c, 1, C),
-                    "G_j(t_h, k)": G(j, moved, k),
+                    "G_j(t_h, k)": G(j, shift, k),
                     "(G_j X)_{t_h, c}": keys(G(j, target.subs(u, h), k) * X(k, c)),
                 },
             ),
@@ -267,7 +269,7 @@ def build(formulas: Formulas) -> Statement:
                 "all $p + N + z$ tokens. Over several axes that holds axis by axis, "
                 r"as $G$ is a product (see separability). Here $w_k = e^{-\alpha (k - "
                 "t)^2}$.",
-                Equal((zeros + pixels) / whole, seen),
+                Equal((zeros + pixels) / whole, over_image),
                 shown=r"\frac{1}{\sum_{k=0}^{p+N+z-1} w_k}\left(\sum_{k=0}^{p-1} w_k "
                 r"\cdot 0 + \sum_{k=0}^{N-1} w_{p+k}\, X_k + \sum_{k=0}^{z-1} "
                 r"w_{p+N+k} \cdot 0\right) = \sum_{k=0}^{N-1} G(t, p + k)\, X_k",
@@ -315,7 +317,7 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "Zero tokens left out of the normaliser as well: not for one zero "
                 "token beside one pixel.",
-                Equal(X(0), seen.subs({before: 1, N: 1, after: 0}).doit()),
+                Equal(X(0), over_image.subs({before: 1, N: 1, after: 0}).doit()),
             ),
         ),
         scope=r"All $\alpha > 0$; every size, stride, dilation, number of groups, "

@@ -51,7 +51,7 @@ FORMULAS = {
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
     # Without another key there is nothing to prove: N = m + r with r ≥ 1.
-    nearest, other, missed, half_gap = (
+    nearest, other, miss, half_gap = (
         expression.subs(N, m + others) for expression in expressions(formulas)
     )
     weight = exp(-alpha * gamma)
@@ -70,7 +70,7 @@ def build(formulas: Formulas) -> Statement:
         exp(-alpha * (gamma + excess(k))), (k, 1, others)
     )
     rest = weight * Sum(exp(-alpha * excess(k)), (k, 1, others))
-    found = 1 / (m + R)
+    share = 1 / (m + R)
     target = n + Rational(1, 2)
     behind = (n - j - target) ** 2 - (n - target) ** 2
     return Statement(
@@ -78,10 +78,11 @@ def build(formulas: Formulas) -> Statement:
         title="The limit of the softmax",
         source="Cordonnier, Loukas, Jaggi (2020), Lemma 2, with ties and bounds added",
         words="As the strength grows, the softmax of quadratic scores tends to the "
-        "uniform distribution over the pixels nearest to the target: to all on one "
-        "pixel if that is unique. What is missed falls exponentially, with the "
-        "distance to the runner-up as its rate. A target on a pixel has no tie; one "
-        "half a pixel off along some axes has two tied pixels for each such axis.",
+        "uniform distribution over the pixels nearest to the target. If one "
+        "pixel is nearest, all attention goes to it. The attention to all "
+        "other pixels falls exponentially, at the rate of the gap to the "
+        "runner-up. A target on a pixel has no tie; a target half a pixel off "
+        "along some axes has two tied pixels for each such axis.",
         formula=r"\frac{1}{m + (N - m)\,e^{-\alpha\gamma}} \le P(\text{nearest}) \le "
         r"\frac{1}{m}, \qquad P(\text{other}) \le \frac{e^{-\alpha\gamma}}{m}",
         hypotheses=(
@@ -129,27 +130,27 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "A nearest key has the weight $1$, so its probability is "
                 "$1/(m + R)$. It is at most $1/m$.",
-                Nonnegative(1 / m - found, R / (m * (m + R))),
+                Nonnegative(1 / m - share, R / (m * (m + R))),
             ),
             Step(
                 r"It is at least the probability for two levels. Here and below "
                 r"$r\,e^{-\alpha\gamma} = R + S$ with $S \ge 0$.",
                 Nonnegative(
-                    found - bounded(nearest), slack / ((m + R) * (m + R + slack))
+                    share - bounded(nearest), slack / ((m + R) * (m + R + slack))
                 ),
             ),
             Step(
                 r"Another key, whose weight is $e^{-\alpha\gamma}(1 - s)$ with "
                 r"$s \ge 0$, stays below its bound.",
                 Nonnegative(
-                    other - weight * (1 - less) * found,
+                    other - weight * (1 - less) * share,
                     weight * (R + m * less) / (m * (m + R)),
                 ),
             ),
             Step(
                 "So do all other keys together: they have what the nearest ones leave.",
                 Nonnegative(
-                    bounded(missed) - (1 - m * found),
+                    bounded(miss) - (1 - m * share),
                     (R**2 + slack * (m + R)) / (m * (m + R)),
                 ),
             ),
@@ -158,12 +159,12 @@ def build(formulas: Formulas) -> Statement:
                 "nearest key tends to $1/m$. For $m = 1$ that is one-hot.",
                 Tends(nearest, alpha, oo, 1 / m),
             ),
-            Step("All other keys together tend to zero.", Tends(missed, alpha, oo, 0)),
+            Step("All other keys together tend to zero.", Tends(miss, alpha, oo, 0)),
             Step(
                 r"How strong is enough: at $\alpha = \frac{1}{\gamma} "
                 r"\log\frac{r}{m\,\tau}$, if that is positive, the bound on what is "
                 r"missed is $\tau$, and from there on it is smaller.",
-                Equal(missed.subs(alpha, log(others / (m * tau)) / gamma), tau),
+                Equal(miss.subs(alpha, log(others / (m * tau)) / gamma), tau),
                 shown=r"\frac{r}{m}\,e^{-\alpha\gamma} = \tau",
                 where={r"\alpha": log(others / (m * tau)) / gamma},
             ),
@@ -195,11 +196,11 @@ def build(formulas: Formulas) -> Statement:
                 where={"i": j},
             ),
             Step(
-                "With $f$ such axes, each tied pixel is one of two along each of them: "
-                "there are $2^f$. Along the $g$ other axes, on the grid, it is the one "
-                "nearest pixel. Its probability is the product over the axes (see the "
-                "statement on separability), squeezed on every axis as above: it tends "
-                "to $2^{-f}$. Here each axis has $K$ pixels.",
+                "With $f$ such axes, each tied pixel is one of two along each of "
+                "them: there are $2^f$. Along the $g$ other axes, on the grid, it is "
+                "the one nearest pixel. Its probability is the product over the axes "
+                "(see separability), squeezed on every axis as above: it tends to "
+                "$2^{-f}$. Here each axis has $K$ pixels.",
                 Tends(
                     pixels(axis_gap=2, tied=2) ** f * pixels(axis_gap=1, tied=1) ** g,
                     alpha,
@@ -223,11 +224,11 @@ def build(formulas: Formulas) -> Statement:
             ),
             Control(
                 "The lower bound taken for an upper one.",
-                Nonnegative(bounded(nearest) - found),
+                Nonnegative(bounded(nearest) - share),
             ),
             Control(
                 "The bound of another key divided by all keys, not by the nearest.",
-                Nonnegative(other * m / (m + others) - weight * (1 - less) * found),
+                Nonnegative(other * m / (m + others) - weight * (1 - less) * share),
             ),
             Control(
                 "Half a pixel off, gaps that are squares, as on the grid.",

@@ -23,7 +23,7 @@ r = Function("r", real=True)  # a row
 d, g = Function("d", nonnegative=True), Function("g", nonnegative=True)
 W, U = Function("W", real=True), Function("U", real=True)
 P, S = Function("P", nonnegative=True), Function("S", nonnegative=True)
-D, chosen = Function("D", real=True), Function("A", nonnegative=True)
+D, copies = Function("D", real=True), Function("A", nonnegative=True)
 leak, size = Function("lambda", nonnegative=True), Function("w", nonnegative=True)
 near = Sum(e ** ((k - t) ** 2), (k, 1, n))
 
@@ -59,11 +59,11 @@ def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
     worst, two_taps = expressions(formulas, "worst", "two_taps")
 
-    def row_norm(leaked: Expr) -> Expr:
-        return formulas["row_norm"].expression.subs(share, leaked)
+    def row_norm(share_off: Expr) -> Expr:
+        return formulas["row_norm"].expression.subs(share, share_off)
 
-    def bound(leaked: Expr, weights: Expr, left: Expr) -> Expr:
-        values = {share: leaked, weight: weights, spare: left}
+    def bound(share_off: Expr, weights: Expr, left: Expr) -> Expr:
+        values = {share: share_off, weight: weights, spare: left}
         return formulas["bound"].expression.subs(values, simultaneous=True)
 
     over_pixels, over_heads, over_taps = (
@@ -74,8 +74,8 @@ def build(formulas: Formulas) -> Statement:
     length = Sum(Abs(r(i)), (i, 1, n))
     output = Sum(B * Abs(r(i)) - d(i), (i, 1, n))
     signs = B * sign(b) * sign(y)
-    others = Sum(g(k), (k, 1, n))
-    leaked = others / (1 + others)
+    off_target = Sum(g(k), (k, 1, n))
+    share_off = off_target / (1 + off_target)
     half = Rational(1, 2)
     return Statement(
         name="worst_case",
@@ -111,13 +111,13 @@ def build(formulas: Formulas) -> Statement:
         ),
         steps=(
             Step(
-                "One pixel, $R = |r|$. From $x = B - u$ with $u \\ge 0$ follows "
-                "$R x \\le R B$.",
+                r"One pixel, $R = |r|$. If $x = B - u$ with $u \ge 0$, then $R x \le "
+                "R B$.",
                 Nonnegative(R * B - R * (B - low), R * low),
             ),
             Step(
-                "From $x = w - B$ with $w \\ge 0$ follows $-R x \\le R B$. Both hold, "
-                r"so $\pm r x \le B |r|$ whatever the sign of $r$.",
+                r"If $x = w - B$ with $w \ge 0$, then $-R x \le R B$. Both hold, so "
+                r"$\pm r x \le B |r|$ whatever the sign of $r$.",
                 Nonnegative(R * B + R * (high - B), R * high),
             ),
             Step(
@@ -157,21 +157,21 @@ def build(formulas: Formulas) -> Statement:
                 "zero for an untouched conversion.",
                 Equal(
                     over_heads(W(h) * P(h, k)) - over_taps(U(a) * S(a, k)),
-                    over_heads(W(h) * (P(h, k) - over_taps(chosen(h, a) * S(a, k))))
-                    + over_taps((over_heads(chosen(h, a) * W(h)) - U(a)) * S(a, k)),
+                    over_heads(W(h) * (P(h, k) - over_taps(copies(h, a) * S(a, k))))
+                    + over_taps((over_heads(copies(h, a) * W(h)) - U(a)) * S(a, k)),
                 ),
             ),
             Step(
                 r"One head: the target has weight $1$ and the others $g_k$, up to a "
                 "factor. The target lacks what the others have, which is the leak "
                 r"$\lambda = 1 - P_t$.",
-                Nonnegative(1 - 1 / (1 + others), others / (1 + others)),
+                Nonnegative(1 - 1 / (1 + off_target), off_target / (1 + off_target)),
             ),
             Step(
                 r"So the absolute deviations add up to twice the leak.",
                 Equal(
-                    1 - 1 / (1 + others) + over_pixels(g(k) / (1 + others)),
-                    row_norm(leaked),
+                    1 - 1 / (1 + off_target) + over_pixels(g(k) / (1 + off_target)),
+                    row_norm(share_off),
                 ),
             ),
             Step(
@@ -205,7 +205,7 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "Two taps $v, w$ on two pixels, where the leaks of both heads are "
                 r"$\varepsilon / (1 + \varepsilon)$ and fall on each other's target: "
-                "the row itself.",
+                "the norm of the row itself.",
                 Equal(
                     Abs((w - v) * e / (1 + e)) + Abs((v - w) * e / (1 + e)), two_taps
                 ),
@@ -220,7 +220,8 @@ def build(formulas: Formulas) -> Statement:
                 Nonnegative(B * sqrt(y**2 + w**2) - y * B * sign(y) - w * B * sign(w)),
             ),
             Control(
-                r"The leak once: the target's share of the deviation is forgotten.",
+                "The leak counted once: the target's share of the deviation is left "
+                "out.",
                 Equal(1 - 1 / (1 + G) + G / (1 + G), row_norm(G / (1 + G)) / 2),
             ),
             Control(
@@ -231,7 +232,7 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Control(
-                "The constant with the sign of the row: it may work against it.",
+                "The constant taken with its own sign: it may work against the row.",
                 Equal(worst.subs(norm, length), B * length + b),
             ),
             Control(

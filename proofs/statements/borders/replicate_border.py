@@ -62,7 +62,7 @@ def build(formulas: Formulas) -> Statement:
 
     first, ratio = e ** (2 * m + 1), e ** (2 * m + 3)
     above, below = X / (1 + X - Y), X / (1 + X)
-    kept = {X: T + slack, Y: 1 - Z}
+    values_of = {X: T + slack, Y: 1 - Z}
     weight = Sum(g(i), (i, 1, N))
     mean = (clamped + Sum(g(i) * x(i), (i, 1, N))) / (1 + weight)
     example = {e: Rational(1, 2), m: 1, N: 2}
@@ -71,9 +71,10 @@ def build(formulas: Formulas) -> Statement:
         title="Borders without padding tokens",
         source="Cordonnier, Loukas, Jaggi (2020), Theorem 1; targets off the image",
         words="On a canvas without padding tokens a head whose target lies outside "
-        "attends to the pixel nearest to it, which has the coordinates of the target "
-        "moved into the canvas. The further outside the target is, the faster it does. "
-        "The limit of the layer is the convolution with replicate padding.",
+        "attends to the pixel nearest to it, which has the coordinates of the "
+        "target moved into the canvas. The further outside the target is, the "
+        "faster the attention concentrates there as the strength grows. The "
+        "limit of the layer is the convolution with replicate padding.",
         formula=r"\frac{\varepsilon^{2m+1}}{1 + \varepsilon^{2m+1}} \le "
         r"\lambda_m \le \frac{\varepsilon^{2m+1}}"
         r"{1 + (1 - \varepsilon^2)\,\varepsilon^{2m+1}} < \varepsilon^{2m+1}",
@@ -102,15 +103,15 @@ def build(formulas: Formulas) -> Statement:
                 Positive(gap(p + 1) - gap(p)),
             ),
             Step(
-                "Several axes: a pixel is behind the nearest pixel of each axis by the "
-                "sum over the axes of what it is behind along them. That is never "
-                "negative, and zero at one pixel only: the one with the coordinates of "
-                "the target moved into the canvas, one by one.",
+                "Several axes: a pixel is behind the nearest pixel of each axis by "
+                "the sum of its gaps along the axes. That is never negative, and "
+                "zero at one pixel only: the one with the coordinates of the target "
+                "moved into the canvas, one by one.",
                 Nonnegative(Sum(gap(off(i), beyond(i)), (i, 1, d))),
             ),
             Step(
-                r"In units of the nearest pixel's weight the others weigh "
-                r"$\varepsilon^{n(n+2m)}$; the leak is what they have of all.",
+                "In units of the nearest pixel's weight the others weigh "
+                r"$\varepsilon^{n(n+2m)}$; the leak is their share of the whole.",
                 Equal(
                     Sum(e ** gap(k), (k, 1, N)) / (1 + Sum(e ** gap(k), (k, 1, N))),
                     leak,
@@ -133,7 +134,7 @@ def build(formulas: Formulas) -> Statement:
                 r"$T = zS \ge 0$ that is $x = T + r$, and the leak $S / (1 + S)$ is at "
                 "most $x / (1 + x - y)$.",
                 Nonnegative(
-                    above.subs(kept) - (T / Z) / (1 + T / Z),
+                    above.subs(values_of) - (T / Z) / (1 + T / Z),
                     slack * Z / ((Z + T + slack) * (Z + T)),
                 ),
             ),
@@ -182,9 +183,9 @@ def build(formulas: Formulas) -> Statement:
                 Nonnegative(many + one - (many + one * (1 - many)), one * many),
             ),
             Step(
-                "What a head sees, less the nearest pixel $X_c$, where the others have "
-                r"the weights $g_i$. It is at most the leak times the largest "
-                r"$|X_i - X_c|$, and vanishes with it.",
+                "Subtract the nearest pixel $X_c$ from what a head sees; the others "
+                "have the weights $g_i$. The difference is at most the leak times "
+                "the largest $|X_i - X_c|$, and vanishes with it.",
                 Equal(
                     mean - clamped,
                     Sum(g(i) * (x(i) - clamped), (i, 1, N)) / (1 + weight),

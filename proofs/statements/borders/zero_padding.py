@@ -57,10 +57,10 @@ FORMULAS = {
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    constant, border, bound, seen = expressions(formulas)
+    constant, border, bound, image_share = expressions(formulas)
     softmax = exp(s(q, k)) / Sum(exp(s(q, j)), (j, 1, n))
     other_keys = Sum(P(h, q, k), (k, 1, n))
-    taps, gone = Sum(inside(i), (i, 1, A)), Sum(leaving(i), (i, 1, C))
+    taps, loss = Sum(inside(i), (i, 1, A)), Sum(leaving(i), (i, 1, C))
     heads = Sum(m(h), (h, 1, H))
     image_weight, zero_weight = Sum(image(k), (k, 1, n)), Sum(zero(k), (k, 1, A))
     tokens = image_weight + zero_weight
@@ -113,13 +113,14 @@ def build(formulas: Formulas) -> Statement:
                 "A zero-padded convolution adds up the taps that stay inside the "
                 r"image, $A$ of them. It loses the $C$ others, whose sum is $\ell$; "
                 "$T$ is the sum of all.",
-                Equal(taps * x + beta, border.subs({total: taps + gone, left: gone})),
+                Equal(taps * x + beta, border.subs({total: taps + loss, left: loss})),
                 shown=r"x \sum_{i=1}^{A} w_i + \beta = (T - \ell)\,x + \beta",
-                where={"T": taps + gone, r"\ell": gone},
+                where={"T": taps + loss, r"\ell": loss},
             ),
             Step(
-                "Where no tap leaves it computes what attention with the same matrices "
-                "does. Two of its outputs differ by what is lost at one of them.",
+                "Where no tap leaves the image, the convolution computes what "
+                "attention with the same matrices does. So two of its outputs differ "
+                "by what is lost at one of them.",
                 Equal(constant.subs(M, total) - border, left * x),
             ),
             Step(
@@ -149,15 +150,16 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                "One output $y$ for two that should be $a$ and $b$. If $b = a + 2g$ "
-                r"with $g \ge 0$ and $y = a + g + t$ with $t \ge 0$, then $y - a$ is "
-                "at least half of the difference.",
+                "The layer has one output $y$ where $a$ and $b$ are wanted. If $b = "
+                r"a + 2g$ with $g \ge 0$ and $y = a + g + t$ with $t \ge 0$, then $y "
+                "- a$ is at least half of the difference.",
                 Nonnegative(half + more - bound.subs(b, a + 2 * half), more),
                 shown=r"(a + g + t) - a - \tfrac{1}{2}\,|a - b| = t \ge 0",
                 where={"g": half, "t": more, "b": a + 2 * half},
             ),
             Step(
-                "If $y = a + g - t$, then $b - y$ is. Every $y$ is one or the other.",
+                "If $y = a + g - t$, then $b - y$ is at least half of it. Every $y$ "
+                "is of one of these forms.",
                 Nonnegative(
                     (b - (a + half - more) - bound).subs(b, a + 2 * half), more
                 ),
@@ -165,7 +167,7 @@ def build(formulas: Formulas) -> Statement:
                 where={"g": half, "t": more, "b": a + 2 * half},
             ),
             Step(
-                "If $b$ is less than $a$, they change places.",
+                "If $b$ is less than $a$, exchange the two.",
                 Equal(exchanged(bound, a, b), bound),
                 shown=r"\tfrac{1}{2}\,|b - a| = \tfrac{1}{2}\,|a - b|",
             ),
@@ -189,8 +191,8 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "Now put zero tokens on the canvas, with weights $z_k$ beside the "
-                "weights $g_k$ of the image. The row over the image sums to one less "
-                r"the mass $\mu$ on zero tokens.",
+                "weights $g_k$ of the image. The row over the image sums to one "
+                r"minus the mass $\mu$ on zero tokens.",
                 Equal(image_weight / tokens, 1 - zero_weight / tokens),
             ),
             Step(
@@ -204,11 +206,11 @@ def build(formulas: Formulas) -> Statement:
                 ),
             ),
             Step(
-                r"How fast: one axis, $n$ pixels between two zero tokens, and a target "
-                "on one of these. The image gets the leak less the share of the other "
-                r"zero token. The leak at a border is at most $\varepsilon$ (borders "
-                "without padding tokens, $m = 0$).",
-                Equal(1 - (1 + other_end) / (1 + pixels + other_end), seen),
+                "How fast: one axis, $n$ pixels between two zero tokens, and a "
+                "target on one of these. The image gets the leak minus the share of "
+                r"the other zero token. The leak at a border is at most $\varepsilon$ "
+                "(borders without padding tokens, $m = 0$).",
+                Equal(1 - (1 + other_end) / (1 + pixels + other_end), image_share),
             ),
         ),
         controls=(

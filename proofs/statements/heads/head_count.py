@@ -83,9 +83,10 @@ def build(formulas: Formulas) -> Statement:
         name="head_count",
         title="The number of heads",
         source="Cordonnier, Loukas, Jaggi (2020), Theorem 1; the operator Schmidt rank",
-        words="The number of heads of a layer whose attention looks at positions only "
-        "is at least the dimension that the taps of the convolution span, even to come "
-        "arbitrarily close. One-hot heads need one for every tap that is not zero.",
+        words="The number of heads of a layer whose attention looks at positions "
+        "only is at least the dimension that the taps of the convolution span, "
+        "even if it only has to come arbitrarily close. One-hot heads need one "
+        "for every tap that is not zero.",
         formula=r"H \ge \rho = \dim \operatorname{span}\{W_\delta\}, \qquad "
         r"\rho = \min(K^d,\, C_{in} C_{out} / g)\ \text{for almost every kernel}",
         hypotheses=(
@@ -229,7 +230,7 @@ def build(formulas: Formulas) -> Statement:
                 where={r"\rho": _span(circle)},
             ),
             Control(
-                "A head on the tap does not reach it.",
+                "A head on the tap does not read it.",
                 Equal(Sum(KroneckerDelta(t, t) * M(h), (h, 1, H)), 0),
             ),
         ),

@@ -73,7 +73,7 @@ def build(formulas: Formulas) -> Statement:
     gram = Sum(w(i, j) * w(k, j), (j, 1, O))
     weighted = ((cut + excess(i)) ** 2 - cut**2) * z(i) ** 2
     rest = tail.subs(r, D + m)
-    grown = Sum((sigma(D + i) + excess(i)) ** 2, (i, 1, m))
+    norm = Sum((sigma(D + i) + excess(i)) ** 2, (i, 1, m))
     minors = [_minor(d, d + 1) for d in (1, 2)]
     return Statement(
         name="head_rank",
@@ -81,9 +81,10 @@ def build(formulas: Formulas) -> Statement:
         source="Cordonnier, Loukas, Jaggi (2020), Theorem 1; Eckart and Young (1936); "
         "Weyl (1912)",
         words="A head carries a matrix of rank at most its dimension. So one-hot "
-        "heads, one a tap, compute a convolution exactly if and only if no tap has a "
-        "larger rank; a smaller dimension costs the singular values that it cuts off, "
-        "and no other choice of the projections costs less.",
+        "heads, one for each tap, compute a convolution exactly if and only if "
+        "no tap has a larger rank; a smaller dimension costs the singular "
+        "values that it cuts off, and no other choice of the projections costs "
+        "less.",
         formula=r"\min_{\operatorname{rank} M \le D} \|W - M\|_F^2 = "
         r"\sum_{i > D} \sigma_i(W)^2, \qquad "
         r"\min_{\operatorname{rank} M \le D} \|W - M\|_2 = \sigma_{D+1}(W)",
@@ -230,7 +231,7 @@ def build(formulas: Formulas) -> Statement:
                 r"With $\sigma_i(B) = \sigma_{D+i} + g_i$, "
                 r"$\|B\|_F^2 = \sum_i \sigma_i(B)^2$ is at least the tail.",
                 Nonnegative(
-                    grown - rest,
+                    norm - rest,
                     Sum(excess(i) ** 2 + 2 * sigma(D + i) * excess(i), (i, 1, m)),
                 ),
             ),

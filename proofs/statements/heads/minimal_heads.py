@@ -69,7 +69,7 @@ def _total(kernels: Sequence[Matrix]) -> Matrix:
 
 def build(formulas: Formulas) -> Statement:
     """Derive the statement from its formulas."""
-    grown, probability, carried, last, bound = expressions(formulas)
+    next_offset, probability, load, last, bound = expressions(formulas)
     over_taps = over((d, 1, T))
 
     def read(component: Expr, offset_of: Expr, total: Expr) -> Expr:
@@ -77,7 +77,7 @@ def build(formulas: Formulas) -> Statement:
 
     sums = over_taps(factor(r, d) + offset(d)), over_taps(offset(d))
     shared = read(factor(r, d), offset(d), sums[0])
-    others = Sum(shared * carried.subs({s: sums[0], b: basis(r)}), (r, 1, rho))
+    others = Sum(shared * load.subs({s: sums[0], b: basis(r)}), (r, 1, rho))
     extra = read(Integer(0), offset(d), sums[1]) * last.subs(s, sums[1])
     kernel = Sum(factor(r, d) * basis(r), (r, 1, rho))
     leading = kernel.subs(rho, R)
@@ -132,19 +132,20 @@ def build(formulas: Formulas) -> Statement:
                 "The offset at a tap, component by component, from $g = 0$ on: one "
                 r"more component $f$ makes it $g' = \max(g, -f)$, and $f + g'$ is not "
                 "negative.",
-                Equal((f + grown).rewrite(Abs), Max(f + g, 0).rewrite(Abs)),
+                Equal((f + next_offset).rewrite(Abs), Max(f + g, 0).rewrite(Abs)),
                 shown=r"f + \max(g, -f) = \max(f + g, 0) \ge 0",
             ),
             Step(
                 "It does not fall, so the components before stay above it too: by "
                 r"induction $f_r + g \ge 0$ for all $r$, and $g \ge 0$, in the end $g "
                 r"= \max_r \max(-f_r, 0)$.",
-                Equal((grown - g).rewrite(Abs), Max(0, -f - g).rewrite(Abs)),
+                Equal((next_offset - g).rewrite(Abs), Max(0, -f - g).rewrite(Abs)),
                 shown=r"\max(g, -f) - g = \max(0, -f - g) \ge 0",
             ),
             Step(
-                r"Divided by its sum $s_r = \sum_\Delta (f_r + g)$, each is a table: "
-                "not negative, here with $f = e - g$ and $e \\ge 0$,",
+                r"Divided by its sum $s_r = \sum_\Delta (f_r + g)$, each component "
+                "becomes a table: it is not negative, here with $f = e - g$ and $e "
+                r"\ge 0$,",
                 Nonnegative(probability.subs(f, spare - g)),
             ),
             Step(
@@ -203,7 +204,7 @@ def build(formulas: Formulas) -> Statement:
             ),
             Step(
                 "This table $a = a_h$ is not zero on all of these taps; let its sum "
-                "there be one, for the scale can go to $M_h$. It has",
+                "there be one, for the scale can go to $M_h$. This table satisfies",
                 Equal(
                     over_taps(balance(d) * paired(V(d, l))),
                     over_taps(balance(d) * paired(V(d, l) - W(d, l)))

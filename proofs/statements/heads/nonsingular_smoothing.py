@@ -73,8 +73,8 @@ def build(formulas: Formulas) -> Statement:
     solved = corner.T.inv()[:, 0]
     circle = Matrix(3, 3, lambda row, column: 1 if row == column else e) / (1 + 2 * e)
     powers = Sum(c(j) * N(j), (j, 0, k))
-    grown = Sum(c(j) * ((X - x(j)) * N(j)), (j, 0, k))
-    kept = Sum(x(j) * c(j) * N(j), (j, 0, k))
+    next_powers = Sum(c(j) * ((X - x(j)) * N(j)), (j, 0, k))
+    multiples = Sum(x(j) * c(j) * N(j), (j, 0, k))
     return Statement(
         name="nonsingular_smoothing",
         title="The smoothing is nonsingular",
@@ -120,7 +120,7 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "Newton's basis: $N_0 = 1$ and $N_{j+1}(X) = (X - x_j) N_j(X)$, so "
                 r"$X N_j = N_{j+1} + x_j N_j$. Let $X^k = \sum_{j \le k} c_{k,j} N_j$.",
-                Equal(X * powers, grown + kept),
+                Equal(X * powers, next_powers + multiples),
                 shown=r"X \sum_{j=0}^{k} c_{k,j} N_j = \sum_{j=0}^{k} c_{k,j} N_{j+1} "
                 r"+ \sum_{j=0}^{k} x_j c_{k,j} N_j",
                 where={"c_{k,j}": c(j), "N_{j+1}": (X - x(j)) * N(j)},

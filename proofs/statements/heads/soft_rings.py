@@ -117,8 +117,8 @@ def build(formulas: Formulas) -> Statement:
                 r"\varepsilon^{n(n+1)}",
             ),
             Step(
-                "One term tells neighbours apart; here the sums have $L + 1$ and $L$ "
-                "terms.",
+                "Neighbouring sums differ by one term; here the sums have $L + 1$ "
+                "and $L$ terms.",
                 ByInduction(
                     Sum(b(k + j), (j, 0, L)) - Sum(b(k + 1 + j), (j, 0, L - 1)),
                     b(k),
@@ -311,7 +311,7 @@ def build(formulas: Formulas) -> Statement:
                 Tends(2 * (1 - e ** (2 * (m + 2))), e, Integer(0), Integer(1)),
             ),
             Control(
-                "A sum about zero instead of minus one half.",
+                "A sum that is symmetric about zero instead of minus one half.",
                 Equal(*(s.subs(e, 1 / (1 + past)) for s in (TERM.subs(n, -n), -TERM))),
                 shown=r"(-1)^{-n} \varepsilon^{-n(1-n)} = -(-1)^n \varepsilon^{n(n+1)}",
                 where={r"\varepsilon": 1 / (1 + past)},
