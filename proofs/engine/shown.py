@@ -59,13 +59,13 @@ def mismatch(
 
     Args:
         claim: The claim.
-        formula: What is shown for it, in LaTeX.
-        where: What names in it mean that the claim does not have.
-        notation: What names mean that neither of the two has.
+        formula: The formula that is shown for it, in LaTeX.
+        where: The meaning of names in the formula that the claim does not have.
+        notation: The meaning of names that neither of the two has.
 
     Returns:
-        Nothing if the formula says what the claim says; else what cannot be read, or
-        is not decided.
+        An empty text if the formula says what the claim says; else the part that cannot
+        be read or is not decided.
 
     Example:
         >>> from sympy import Integer

@@ -33,7 +33,7 @@ FORMULAS = {
     "scale": Formula(
         (gamma, variance, eta),
         gamma / sqrt(variance + eta),
-        "what a normaliser multiplies the weights of an output with",
+        "the factor by which a normaliser multiplies the weights of an output",
     ),
     "shift": Formula(
         (gamma, beta, mean, variance, eta),

@@ -32,24 +32,28 @@ left_of_y = symbols("sigma", real=True)
 
 FORMULAS = {
     "quadratic": Formula(
-        (alpha, p), p - alpha, "what multiplies the squared norm of the key"
+        (alpha, p), p - alpha, "the coefficient of the squared norm of the key"
     ),
     "linear": Formula(
         (alpha, t, p, q, s),
         2 * alpha * t + s - 2 * p * q,
-        "what multiplies the position of the key, along an axis",
+        "the coefficient of the key's position along an axis",
     ),
     "constant": Formula(
         (alpha, t, p, q, s),
         p * q**2 - alpha * t**2 - s * q,
-        "what multiplies nothing, of an axis",
+        "the constant term of an axis",
     ),
-    "digit": Formula((b,), 1 / (1 + 2**b), "what one digit of b bits leaves, at most"),
-    "left": Formula((b, c), 2 ** (-b * c), "what c digits leave, at most"),
+    "digit": Formula(
+        (b,),
+        1 / (1 + 2**b),
+        "the largest part of a number that one digit of b bits leaves",
+    ),
+    "left": Formula((b, c), 2 ** (-b * c), "a bound of the part that c digits leave"),
     "left_out": Formula(
         (b, L),
         (L + 1) * 2 ** (-b * L),
-        "what products of digits beyond level L add up to, at most",
+        "a bound of the part that the products of digits beyond level L add up to",
     ),
 }
 
@@ -261,6 +265,7 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "Products of digits of 13 bits fit as well.",
                 Below(Integer((2**13 - 1) ** 2), Integer(2**24)),
+                shown="(2^{13} - 1)^2 < 2^{24}",
             ),
         ),
         scope="Any number of axes, keys, bits and digits; all real parameters. Sums of "

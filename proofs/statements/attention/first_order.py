@@ -111,6 +111,8 @@ def build(formulas: Formulas) -> Statement:
                 r"\nu\varepsilon + R$. Neighbours share the leak with all others, "
                 r"which get $\mu = R/Z$.",
                 Equal(leak_of_row, nu * e / Z + far),
+                shown=r"1 - \frac{1}{Z} = \frac{R}{Z} + \frac{\nu\varepsilon}{Z}",
+                where={"Z": Z},
             ),
             Step(
                 "Subtract the one-hot row and the first order. What is left at the "

@@ -92,6 +92,10 @@ def build(formulas: Formulas) -> Statement:
                     - 2 * d * (d + 1) * e**2
                     + 4 * d * (d + 1) * (d + 2) * e**3 / 3,
                 ),
+                shown=r"\lambda = 2 d \varepsilon - 2 d (d + 1)\, \varepsilon^2 + "
+                r"\frac{4}{3} d (d + 1)(d + 2)\, \varepsilon^3 + "
+                r"O(\varepsilon^4)",
+                where={r"\lambda": expansion, r"O(\varepsilon^4)": 0},
             ),
             Step(
                 r"The leak falls as $\alpha$ grows: "

@@ -90,6 +90,13 @@ def build(formulas: Formulas) -> Statement:
                         vector[axes].dot(encoding[axes]),
                         score[axes] + alpha * _squared(center[:axes]),
                     ),
+                    shown=r"v_h \cdot r_\delta = -\alpha\,\|\delta - \Delta\|^2 + "
+                    r"\alpha\,\|\Delta\|^2",
+                    where={
+                        r"v_h \cdot r_\delta": vector[axes].dot(encoding[axes]),
+                        r"\|\delta - \Delta\|^2": -score[axes] / alpha,
+                        r"\|\Delta\|^2": _squared(center[:axes]),
+                    },
                 )
                 for axes in (1, 2, 3)
             ),

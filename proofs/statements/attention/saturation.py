@@ -145,12 +145,13 @@ def build(formulas: Formulas) -> Statement:
                 where={r"\varepsilon": exp(-earliest)},
             ),
             Step(
-                "The three strengths lie close together. The gap between them tends "
-                "to zero with $u$,",
+                "The three strengths lie close together. The gap between them is at "
+                r"most $\ln\,((1 + u)/(1 - u))$, which tends to zero with $u$,",
                 Every([
                     Equal(exp(latest - earliest), ratio),
                     Tends(log(ratio), u, S.Zero, S.Zero),
                 ]),
+                shown=r"e^{\ln(2d(1 + u)/u) - \ln(2d(1 - u)/u)} = \frac{1 + u}{1 - u}",
             ),
             Step(
                 "and the derivative of the gap, $2 / (1 - u^2)$, is at most three; "
@@ -225,8 +226,9 @@ def build(formulas: Formulas) -> Statement:
         ),
         controls=(
             Control(
-                r"$e^{-46}$ underflows in float32.",
+                "$e^{-46}$ underflows in float32.",
                 Below(paper, normal["float32"] * unit["float32"]),
+                shown="e^{-46} < 2^{-150}",
             ),
             Control(
                 r"$d$ in place of $2d$: at $\ln(d/u)$ the leak is $2u/(1 + 2u)$ or "
@@ -245,6 +247,8 @@ def build(formulas: Formulas) -> Statement:
             Control(
                 "float32 is saturated at 18 in two axes.",
                 Below(earliest.subs({d: 2, u: unit["float32"]}), Integer(18)),
+                shown=r"\ln\frac{4 (1 - u)}{u} < 18",
+                where={"u": unit["float32"]},
             ),
         ),
         scope="Any number of axes, every binary format with gradual underflow; "

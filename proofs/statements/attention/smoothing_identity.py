@@ -33,10 +33,14 @@ W, U, V, X, Y, f, place = (Function(name, real=True) for name in "WUVXYfx")
 G, P = (Function(name, positive=True) for name in "GP")
 
 FORMULAS = {
-    "query": Formula((n, s, a, o), o + a + s * n, "q: where output n attends from"),
-    "center": Formula((u, d, a), d * u - a, "Δ: where the head of tap u looks"),
+    "query": Formula(
+        (n, s, a, o), o + a + s * n, "q: the position of the query of output n"
+    ),
+    "center": Formula((u, d, a), d * u - a, "Δ: the center of the head of tap u"),
     "target": Formula(
-        (n, u, s, d, o), o + s * n + d * u, "t: what tap u reads for output n"
+        (n, u, s, d, o),
+        o + s * n + d * u,
+        "t: the position that tap u reads for output n",
     ),
     "weight": Formula(
         (alpha, t, k, N),
