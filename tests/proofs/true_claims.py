@@ -28,7 +28,7 @@ from proofs.engine import (
     Rounded,
     Tends,
 )
-from tests.proofs.false_claims import (
+from tests.proofs.false_claims.symbols import (
     A,
     B,
     C,

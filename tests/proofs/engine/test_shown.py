@@ -14,7 +14,7 @@ from proofs.engine import (
     Step,
     Tends,
 )
-from tests.proofs.false_claims import N, f, k, p, total, x
+from tests.proofs.false_claims.symbols import N, f, k, p, total, x
 
 r = Symbol("r", real=True)
 LIMITS = Every([Tends(p + n, p, Integer(0), Integer(n)) for n in range(2)])
