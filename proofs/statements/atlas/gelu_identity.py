@@ -118,6 +118,8 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "So GELU is half of its argument and an even function.",
                 Equal(_odd(gelu), x),
+                shown=r"\mathrm{GELU}(x) - \mathrm{GELU}(-x) = x",
+                where={r"\mathrm{GELU}": Lambda(x, gelu)},
             ),
             Step(
                 r"In general $\varphi(x) - \varphi(-x) = x$ says that $\varphi(x) - "

@@ -139,10 +139,9 @@ def build(formulas: Formulas) -> Statement:
                 Positive(tap(u + i + 1) - tap(u), d * (i + 1)),
             ),
             Step(
-                r"Where tap $b$ of $b + b' + 1$ reads, the entry is its weight alone: "
-                "a fully connected layer holds each tap once a row."
-                r" In symbols: $\mathrm{FC}_{p,\, s p + d b - a} = \sum_{u=0}^{b+b'} "
-                r"W_u\, [\,d b = d u\,] = W_b$.",
+                "Where tap $b$ of $b + b' + 1$ reads, the entry is its weight alone: "
+                "a fully connected layer holds each tap once a row. Here the taps "
+                "before it, the tap itself and the taps after it.",
                 Equal(
                     Sum(hit(b - 1 - i), (i, 0, b - 1))
                     + hit(b)
@@ -169,14 +168,12 @@ def build(formulas: Formulas) -> Statement:
                 },
             ),
             Step(
-                "Channels are numbered with the pixels, and each pair of an output and "
-                "an input channel has its block. With groups, channel $g' C + c$ is "
-                "channel $c$ of group $g'$, and all blocks between groups are zero: "
-                "$g$ groups before and $r$ after one's own (induction on $r$). A layer "
-                "with as many groups holds the rest."
-                r" In symbols: $\sum_{g'=0}^{g+r} [g = g'] \sum_{c,j} "
-                r"\mathrm{FC}_{c,j}\, x_{g'C+c,\,j} = \sum_{c,j} \mathrm{FC}_{c,j}\, "
-                r"x_{gC+c,\,j}$.",
+                "Channels are numbered with the pixels, and each pair of an output "
+                "and an input channel has its block. With groups, channel $g' C + c$ "
+                "is channel $c$ of group $g'$, and all blocks between groups are "
+                "zero: $g$ groups before and $r$ after one's own (induction on $r$). "
+                "A layer with as many groups holds the rest. Here $E$ is one row of "
+                "the matrix of a group.",
                 own_group(shared, g),
             ),
             Step(

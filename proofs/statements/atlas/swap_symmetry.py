@@ -130,9 +130,9 @@ def build(formulas: Formulas) -> Statement:
             Step(
                 "External attention takes the softmax over the tokens, for each "
                 "memory unit, and then normalises over the units. Only the first "
-                "normaliser knows of other tokens, and it is a sum over them all."
-                r" In symbols: $\sum_k e^{\mu_u(x_k)} + e^{\mu_u(b)} + e^{\mu_u(a)} = "
-                r"\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + e^{\mu_u(b)}$.",
+                "normaliser knows of other tokens, and it is a sum over them all. "
+                r"For unit $u$ it is $\sum_k e^{\mu_u(x_k)} + e^{\mu_u(a)} + "
+                r"e^{\mu_u(b)}$.",
                 Equal(exchanged(apart(external), a, b), apart(external)),
             ),
             Step(
