@@ -25,10 +25,10 @@ def latex(expression: Basic | MatrixBase | int) -> str:
         >>> from sympy import Function, KroneckerDelta
         >>> i, j, x = Symbol("i", integer=True), Symbol("j", integer=True), Symbol("x")
         >>> W, f = Function("W"), Function("f")
-        >>> latex(Sum(W(i, j) ** 2, (j, 1, 3), (i, 0, j)))
-        '\\sum_{i=0}^{j} \\sum_{j=1}^{3} W_{i,j}^{2}'
+        >>> latex(Sum(W(i, j) ** 2, (j, 1, i), (i, 0, 3)))
+        '\\sum_{i=0}^{3} \\sum_{j=1}^{i} W_{i,j}^{2}'
         >>> latex(x - Symbol("a")), latex(f(x) * KroneckerDelta(i, j))
-        ('x - a', '[i = j] f(x)')
+        ('x - a', 'f\\left(x\\right) [i = j]')
     """
     return str(_Printer().doprint(expression))
 
