@@ -1,6 +1,7 @@
 """Every statement that the package relies on, with a derivation that sympy decides.
 
-One file a statement, at this level; ``catalogue`` lists them in reading order. What a
-derivation is made of lives in ``engine``, how it is printed in ``document``. Nothing
-here imports the package: the tests compare the two.
+``statements`` holds one file a statement, in folders by subject; ``catalogue`` lists
+them in reading order. ``lemmas`` are steps that several derivations take. ``engine``
+decides, and ``document`` prints. Nothing here imports the package: the tests compare
+the two.
 """

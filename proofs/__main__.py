@@ -7,7 +7,7 @@ from collections.abc import Sequence
 try:
     from rich.console import Console
 
-    from proofs.catalogue import STATEMENTS
+    from proofs.catalogue import NAMES, statement
     from proofs.document import FORMATS, write
     from proofs.document.terminal import show_derivation, show_table
 except ModuleNotFoundError as error:
@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if every step is proved and every control refuted, else 1.
     """
     options = _parser().parse_args(arguments)
-    chosen = [s for s in STATEMENTS if options.only in (None, s.name)]
-    outcomes = [statement.check() for statement in chosen]
+    names = [options.only] if options.only else NAMES
+    outcomes = [statement(name).check() for name in names]
     failed = [o for o in outcomes if not (o.proved and o.controlled)]
     if options.format:
         sys.stdout.write(write(outcomes, options.format))
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only",
         metavar="NAME",
-        choices=[s.name for s in STATEMENTS],
+        choices=NAMES,
         help="One statement, step by step: %(choices)s.",
     )
     parser.add_argument(

@@ -27,12 +27,12 @@ def refutation(claim: Claim, verdict: Verdict) -> str:
         >>> refutation(Equal(x**2, x), Equal(x**2, x).decide())
         'at $x = 2$: the two sides differ by $2$.'
     """
-    found = _EXAMPLE.fullmatch(verdict.evidence)
-    equations = found and [_equation(p) for p in _COMMA.split(found["where"])]
-    if not found or not equations or None in equations:
+    match = _EXAMPLE.fullmatch(verdict.evidence)
+    equations = match and [_equation(p) for p in _COMMA.split(match["where"])]
+    if not match or not equations or None in equations:
         return f"{verdict.evidence}."
     where = ", ".join(f"${equation}$" for equation in equations if equation)
-    value = found["value"]
+    value = match["value"]
     if isinstance(claim, Equal | ByInduction | Rounded):
         result = f"the two sides differ by {_rounded(value.lstrip('-'))}."
     else:
@@ -43,11 +43,11 @@ def refutation(claim: Claim, verdict: Verdict) -> str:
 def _equation(text: str) -> str | None:
     if text == "always":
         return ""
-    found = _EQUATION.fullmatch(text)
-    if not found:
+    match = _EQUATION.fullmatch(text)
+    if not match:
         return None
-    name = latex(Symbol(found["name"])) + (found["arguments"] or "")
-    return f"{name} = {found['number']}"
+    name = latex(Symbol(match["name"])) + (match["arguments"] or "")
+    return f"{name} = {match['number']}"
 
 
 def _rounded(value: str) -> str:

@@ -110,7 +110,7 @@ NOTATION = (
     (r"$\alpha > 0$", "locality strength of a head, per squared pixel"),
     (
         r"$\varepsilon = e^{-\alpha}$",
-        r"what an error is measured in; between $0$ and $1$, small for large $\alpha$",
+        r"the unit of errors: between $0$ and $1$, small for large $\alpha$",
     ),
     (
         r"$r_\delta = (\|\delta\|^2, \delta)$",

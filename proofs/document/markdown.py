@@ -178,11 +178,11 @@ def _decided(step: Step, verdict: Verdict) -> str:
 def _controls(outcome: Outcome) -> Iterator[str]:
     pairs = zip(outcome.statement.controls, outcome.controls, strict=True)
     for number, (control, verdict) in enumerate(pairs, start=1):
-        found = f"**NOT REFUTED:** {prose(verdict.evidence)}."
+        finding = f"**NOT REFUTED:** {prose(verdict.evidence)}."
         if verdict.refuted:
-            found = f"*Refuted:* {prose(refutation(control.claim, verdict))}"
+            finding = f"*Refuted:* {prose(refutation(control.claim, verdict))}"
         claim = formula(control.latex())
-        yield item(f"{number}.", sentence(control.wrong), claim, found)
+        yield item(f"{number}.", sentence(control.wrong), claim, finding)
 
 
 def _summary(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The verdicts as a table, and a derivation step by step, in a terminal."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -14,18 +13,29 @@ from proofs.document.plain import plain, words
 from proofs.engine import Outcome
 
 _WIDEST = 100
+_NARROWEST = 100  # of a table: below, the scope would be a column of single words
+_AROUND = (("", " steps"), ("", " controls"), ("", " seconds"), ("Coq: ", ""))
 _ALARM = "bold reverse"
 
 
 def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Print one line a statement, and one for all of them.
+    """Print what became of each statement, and of all: a table if it fits, else blocks.
 
     Args:
         outcomes: Statements, and what became of them.
         console: Where to.
     """
-    steps = [[verdict.proved for verdict in outcome.steps] for outcome in outcomes]
-    controls = [[verdict.refuted for verdict in o.controls] for o in outcomes]
+    rows = [*map(_row, outcomes), _total(outcomes)]
+    if console.width < _NARROWEST:
+        for name, *numbers, scope in rows:
+            parts = zip(_AROUND, numbers, strict=True)
+            line = Text(", ").join(
+                Text.assemble(before, number, after)
+                for (before, after), number in parts
+                if number
+            )
+            console.print(name, Padding(Group(line, scope, ""), (0, 0, 0, 2)), sep="\n")
+        return
     table = Table(
         Column("Statement", no_wrap=True),
         Column("Steps", justify="right", no_wrap=True),
@@ -36,28 +46,37 @@ def show_table(outcomes: Sequence[Outcome], console: Console) -> None:
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    for outcome, decided, refuted in zip(outcomes, steps, controls, strict=True):
-        held = outcome.proved and outcome.controlled
-        table.add_row(
-            outcome.statement.name,
-            _count(decided),
-            _count(refuted),
-            f"{outcome.seconds:.2f}",
-            outcome.statement.coverage,
-            Text(words(outcome.statement.scope))
-            if held
-            else Text("NOT PROVED", _ALARM),
-        )
-    table.add_section()
-    table.add_row(
-        "total",
-        _count([*chain(*steps)]),
-        _count([*chain(*controls)]),
-        f"{sum(outcome.seconds for outcome in outcomes):.2f}",
-        "",
-        f"{sum(o.proved and o.controlled for o in outcomes)} of {len(outcomes)} proved",
-    )
+    for row in rows:
+        table.add_row(*row, end_section=row is rows[-2])
     console.print(table)
+
+
+def _row(outcome: Outcome) -> Sequence[Text]:
+    scope = Text(words(outcome.statement.scope))
+    if not (outcome.proved and outcome.controlled):
+        scope = Text("NOT PROVED", _ALARM)
+    return (
+        Text(outcome.statement.name, overflow="fold"),
+        _count([verdict.proved for verdict in outcome.steps]),
+        _count([verdict.refuted for verdict in outcome.controls]),
+        Text(f"{outcome.seconds:.2f}"),
+        Text(outcome.statement.coverage),
+        scope,
+    )
+
+
+def _total(outcomes: Sequence[Outcome]) -> Sequence[Text]:
+    proved = sum(outcome.proved and outcome.controlled for outcome in outcomes)
+    return (
+        Text("total"),
+        _count([verdict.proved for outcome in outcomes for verdict in outcome.steps]),
+        _count([
+            verdict.refuted for outcome in outcomes for verdict in outcome.controls
+        ]),
+        Text(f"{sum(outcome.seconds for outcome in outcomes):.2f}"),
+        Text(),
+        Text(f"{proved} of {len(outcomes)} proved"),
+    )
 
 
 def _count(held: Sequence[bool]) -> Text:
@@ -103,8 +122,8 @@ def show_derivation(outcome: Outcome, console: Console) -> None:
     controls = zip(statement.controls, outcome.controls, strict=True)
     for number, (control, verdict) in enumerate(controls, start=1):
         wrong, claim = Text(words(control.wrong)), _formula(control.latex())
-        found = words(refutation(control.claim, verdict)).rstrip(".")
-        mark = _mark("refuted", found, held=verdict.refuted)
+        example = words(refutation(control.claim, verdict)).rstrip(".")
+        mark = _mark("refuted", example, held=verdict.refuted)
         page.add_row(f"{number}.", Group(wrong, claim, mark, ""))
     console.print(page, width=width)
 

@@ -8,7 +8,14 @@ from proofs.engine.induction import ByInduction
 from proofs.engine.limits import Tends
 from proofs.engine.rounding import Rounded
 from proofs.engine.signs import Nonnegative, Positive, PositiveBetween
-from proofs.engine.statement import Control, Formula, Outcome, Statement, Step
+from proofs.engine.statement import (
+    Control,
+    Formula,
+    Formulas,
+    Outcome,
+    Statement,
+    Step,
+)
 from proofs.engine.verdict import Verdict
 
 __all__ = [
@@ -19,6 +26,7 @@ __all__ = [
     "Equal",
     "Every",
     "Formula",
+    "Formulas",
     "Nonnegative",
     "Outcome",
     "Positive",

@@ -17,13 +17,13 @@ from sympy import (
     cos,
     exp,
     lambdify,
-    latex,
     log,
     pi,
     preorder_traversal,
 )
 from sympy.core.function import AppliedUndef
 
+from proofs.engine.printing import latex
 from proofs.engine.verdict import Verdict
 
 _DIGITS = 60

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sympy import Expr, latex, simplify
+from sympy import Expr, simplify
 from sympy.matrices import MatrixBase
 
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.sums import difference_is_zero, normal
 from proofs.engine.verdict import Verdict

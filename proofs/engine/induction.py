@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sympy import Expr, Integer, S, Symbol, fraction, latex, together
+from sympy import Expr, Integer, S, Symbol, fraction, together
 
 from proofs.engine.equality import Equal
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, check_assumptions, integer_from, sound
 from proofs.engine.sums import difference_is_zero, normal, peeled
 from proofs.engine.verdict import Verdict
@@ -61,14 +62,14 @@ class ByInduction:
             return Verdict.open("the multiplier may have a pole")
         gap = left - right
         try:
-            grown = peeled(left, past) - peeled(right, past)
+            growth = peeled(left, past) - peeled(right, past)
         except ValueError as error:
             return self._refuted(cases) or Verdict.open(str(error))
         # With the hypothesis that the gap is zero at n, it is zero at n + 1.
-        if difference_is_zero(grown, multiplier * gap):
+        if difference_is_zero(growth, multiplier * gap):
             return Verdict.proof("induction: first case and step")
         return self._refuted(cases) or Verdict.open(
-            f"the step leaves {normal(grown - gap)}"
+            f"the step leaves {normal(growth - gap)}"
         )
 
     def _refuted(self, cases: list[Equal]) -> Verdict | None:

@@ -73,10 +73,10 @@ def limit_at_infinity(expression: Expr, variable: Symbol) -> Expr:
     try:
         return _of_quotient(expression, variable)
     except UnknownLimitError:
-        found = _of_parts(expression, variable)
-        if found is None:
+        of_parts = _of_parts(expression, variable)
+        if of_parts is None:
             raise
-        return found
+        return of_parts
 
 
 def _of_parts(expression: Expr, variable: Symbol) -> Expr | None:

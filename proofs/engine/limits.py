@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from sympy import Add, Basic, Expr, Limit, Symbol, latex, limit, oo, sympify
+from sympy import Add, Basic, Expr, Limit, Symbol, limit, oo, sympify
 
 from proofs.engine.equality import Equal
 from proofs.engine.leading_terms import UnknownLimitError, limit_with_parameters
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.verdict import Verdict
 
@@ -33,21 +34,21 @@ class Tends:
             Proved if it is the value; refuted if it is another.
         """
         try:
-            found = self._from_all_sides()
+            outcome = self._from_all_sides()
         except (NotImplementedError, UnknownLimitError, UnsoundError) as error:
             return Verdict.open(str(error))
-        if found.has(Limit):
-            return Verdict.open(f"no limit found: {found}")
-        if found in (oo, -oo) or self.value in (oo, -oo):
-            same = found == self.value
+        if outcome.has(Limit):
+            return Verdict.open(f"no limit found: {outcome}")
+        if outcome in (oo, -oo) or self.value in (oo, -oo):
+            same = outcome == self.value
             return (
                 Verdict.proof("limit computed")
                 if same
-                else Verdict.refutation(f"the limit is {found}")
+                else Verdict.refutation(f"the limit is {outcome}")
             )
-        verdict = Equal(found, self.value).decide()
+        verdict = Equal(outcome, self.value).decide()
         if verdict.refuted:
-            return Verdict.refutation(f"the limit is {found}")
+            return Verdict.refutation(f"the limit is {outcome}")
         return Verdict.proof("limit computed") if verdict.proved else verdict
 
     def _from_all_sides(self) -> Expr:
@@ -59,17 +60,25 @@ class Tends:
             raise UnsoundError(f"{self.variable} does not come close to {to}")
         if self.variable.is_nonpositive and not to.is_extended_nonpositive:
             raise UnsoundError(f"{self.variable} does not come close to {to}")
-        found, *others = (
+        outcome, *others = (
             self._from(sound(self.expression), to, side) for side in sides
         )
-        if any(other != found for other in others):
+        if any(other != outcome for other in others):
             raise NotImplementedError("the two sides have different limits")
-        return found
+        return outcome
 
     def _from(self, expression: Expr, to: Expr, side: str) -> Expr:
         if expression.free_symbols <= {self.variable}:
             return limit(expression, self.variable, to, side)
         return limit_with_parameters(expression, self.variable, to, side)
+
+    def arrow(self) -> str:
+        """Return what moves, and where to.
+
+        Returns:
+            LaTeX.
+        """
+        return rf"\lim_{{{latex(self.variable)} \to {latex(self.to)}}}"
 
     def latex(self) -> str:
         """Return a limit and its value.
@@ -77,8 +86,7 @@ class Tends:
         Returns:
             LaTeX.
         """
-        arrow = rf"\lim_{{{latex(self.variable)} \to {latex(self.to)}}}"
-        return rf"{arrow} {_wrapped(self.expression)} = {latex(self.value)}"
+        return rf"{self.arrow()} {_wrapped(self.expression)} = {latex(self.value)}"
 
 
 def _wrapped(expression: Basic) -> str:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from sympy import Dummy, Expr, ceiling, floor, latex, solve
+from sympy import Dummy, Expr, ceiling, floor, solve
 
 from proofs.engine.equality import Equal
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, sound
 from proofs.engine.signs import Nonnegative, Positive
 from proofs.engine.verdict import Verdict

@@ -6,14 +6,17 @@ from types import MappingProxyType
 from typing import Any
 
 from sympy import (
+    Abs,
     Basic,
     Expr,
+    KroneckerDelta,
     MatrixBase,
+    Max,
+    Min,
     S,
     expand,
     expand_log,
     expand_trig,
-    latex,
     sympify,
 )
 
@@ -23,18 +26,13 @@ from proofs.engine.equality import Equal
 from proofs.engine.every import Every
 from proofs.engine.induction import ByInduction
 from proofs.engine.limits import Tends
-from proofs.engine.notation import (
-    Names,
-    NotationError,
-    Relation,
-    names_of,
-    pieces,
-    read,
-)
+from proofs.engine.notation import names_of, pieces, read
 from proofs.engine.ranges import UnsoundError, sound
+from proofs.engine.reader import Relation
 from proofs.engine.rounding import Rounded
 from proofs.engine.signs import Nonnegative, Positive, PositiveBetween
 from proofs.engine.sums import normal
+from proofs.engine.tokens import Names, NotationError
 
 _FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 
@@ -61,13 +59,13 @@ def mismatch(
 
     Args:
         claim: The claim.
-        formula: What is shown for it, in LaTeX.
-        where: What names in it mean that the claim does not have.
-        notation: What names mean that neither of the two has.
+        formula: The formula that is shown for it, in LaTeX.
+        where: The meaning of names in the formula that the claim does not have.
+        notation: The meaning of names that neither of the two has.
 
     Returns:
-        Nothing if the formula says what the claim says; else what cannot be read, or
-        is not decided.
+        An empty text if the formula says what the claim says; else the part that cannot
+        be read or is not decided.
 
     Example:
         >>> from sympy import Integer
@@ -79,12 +77,15 @@ def mismatch(
         'the claim does not say 2x - x = 2x'
     """
     made = list(_relations(claim))
-    names = {**notation, **names_in(claim), **where}
-    if isinstance(claim, Tends):
-        arrow = rf"\lim_{{{latex(claim.variable)} \to {latex(claim.to)}}}"
-        if not formula.startswith(arrow):
+    # A letter e of other claims does not hide Euler's number in this one.
+    others = {name: value for name, value in notation.items() if name != "e"}
+    names = {**others, **names_in(claim), **where}
+    limits = _limits(claim)
+    if limits:
+        arrow, *more = {limit.arrow() for limit in limits}
+        if more or not formula.startswith(arrow):
             return f"no limit as in the claim: {formula}"
-        formula = formula.removeprefix(arrow)
+        formula = formula.replace(arrow, "")
     chains, conditions = pieces(formula)
     for condition in conditions:
         if condition not in claim.latex():
@@ -96,6 +97,13 @@ def mismatch(
     if not relations or not all(_is_made(chain, made) for chain in relations):
         return f"the claim does not say {', '.join(chains)}"
     return ""
+
+
+def _limits(claim: Claim) -> list[Tends]:
+    """Return the limits of a claim that is about limits alone."""
+    claims = claim.claims if isinstance(claim, Every) else [claim]
+    limits = [each for each in claims if isinstance(each, Tends)]
+    return limits if len(limits) == len(claims) else []
 
 
 def _relations(claim: Claim) -> Iterator[Relation]:
@@ -122,7 +130,7 @@ def _relations(claim: Claim) -> Iterator[Relation]:
 def _equations(left: Expr | MatrixBase, right: Expr | MatrixBase) -> list[Relation]:
     if isinstance(left, MatrixBase) and isinstance(right, MatrixBase):
         pairs = zip(left, right, strict=True)
-        return [Relation(*sides) for sides in ((a, "=", b) for a, b in pairs)]
+        return [Relation(left, "=", right), *(Relation(a, "=", b) for a, b in pairs)]
     return [Relation(sympify(left), "=", sympify(right))]
 
 
@@ -158,6 +166,8 @@ def _says(one: Relation, other: Relation) -> bool:
         return True
     if _same(one.left, other.right) and _same(one.right, other.left):
         return True
+    if any(isinstance(r.left, MatrixBase) for r in (one, other)):
+        return False
     gap = other.left - other.right
     return gap != 0 and _same(one.left - one.right, gap)
 
@@ -180,10 +190,14 @@ def _is_proved(relation: Relation) -> bool:
 
 def _same(one: Basic, other: Basic) -> bool:
     """Whether two expressions are equal, by algebra that takes no time to search."""
+    if isinstance(one, MatrixBase) or isinstance(other, MatrixBase):
+        alike = getattr(one, "shape", ()) == getattr(other, "shape", ())
+        return alike and all(map(_same, one, other))
     if not isinstance(one, Expr) or not isinstance(other, Expr):
         return False
     if one == other:
         return True
+    one, other = map(_evaluated, (one, other))
     try:
         gap = sound(one) - sound(other)
     except UnsoundError:
@@ -194,3 +208,10 @@ def _same(one: Basic, other: Basic) -> bool:
         or (not gap.free_symbols and expand_log(gap, factor=True).expand() == 0)
         or normal(gap) == 0
     )
+
+
+def _evaluated(expression: Expr) -> Expr:
+    """Write maxima by sizes, and sums over brackets by the terms that are left."""
+    if expression.has(Max, Min):
+        expression = expression.rewrite(Abs)
+    return expression.doit() if expression.has(KroneckerDelta) else expression

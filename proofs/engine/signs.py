@@ -16,12 +16,12 @@ from sympy import (
     exp,
     expand,
     factor,
-    latex,
     powsimp,
 )
 from sympy.polys.polyerrors import BasePolynomialError
 
 from proofs.engine.equality import Equal
+from proofs.engine.printing import latex
 from proofs.engine.ranges import UnsoundError, check_assumptions, sound
 from proofs.engine.verdict import Verdict
 from proofs.engine.witness import counter_example
@@ -99,8 +99,8 @@ class PositiveBetween:
 
     polynomial: Expr
     variable: Symbol
-    low: Expr
-    high: Expr
+    low: Expr = S.Zero
+    high: Expr = S.One
 
     def decide(self) -> Verdict:
         """Count the roots exactly (Sturm), and look at one sign.
@@ -163,11 +163,15 @@ def _decide_sign(expression: Expr, form: Expr | None, *, strict: bool) -> Verdic
     for written in _forms(expression if form is None else form):
         if _has_sign(written, strict=strict):
             return Verdict.proof("the sign of every term and factor")
-    found = counter_example(
+    example = counter_example(
         expression,
         lambda number: bool(number.is_real and (number <= 0 if strict else number < 0)),
     )
-    return Verdict.refutation(found) if found else Verdict.open("the sign is not known")
+    return (
+        Verdict.refutation(example)
+        if example
+        else Verdict.open("the sign is not known")
+    )
 
 
 def _forms(expression: Expr) -> list[Expr]:

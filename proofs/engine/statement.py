@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sympy import Expr, Symbol, lambdify, latex
+from sympy import Expr, Symbol, lambdify
 
 from proofs.engine.claim import Claim
-from proofs.engine.notation import Names, names_of
+from proofs.engine.notation import names_of
+from proofs.engine.printing import latex
 from proofs.engine.shown import mismatch, names_in
+from proofs.engine.tokens import Names
 from proofs.engine.verdict import Verdict
 
 Coverage = Literal["", "part", "full"]
@@ -58,16 +60,19 @@ class Formula:
         return str(latex(self.expression))
 
 
+Formulas = Mapping[str, Formula]
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a derivation.
 
     Attributes:
-        reason: Why it is taken, and what follows; mathematics between dollars.
+        reason: Why the step is taken, and what follows; mathematics between dollars.
         claim: What sympy decides.
-        shown: The claim in a notation of its own, where sympy's says less; that it is
-            the claim is decided too.
-        where: What names in it mean that the claim does not have.
+        shown: The claim written by hand, in LaTeX, where sympy's form reads badly. The
+            step is proved only if this is decided to say what the claim says.
+        where: The meaning of the names in ``shown`` that the claim does not have.
     """
 
     reason: str
@@ -79,7 +84,7 @@ class Step:
         """Decide the claim, and that it is what is shown.
 
         Args:
-            notation: What names mean in the whole statement.
+            notation: The meaning of names in the whole statement.
 
         Returns:
             The verdict of the claim; open if something else is shown.
@@ -100,7 +105,7 @@ class Control:
     """A claim with a sign, index or constant wrong, which must be refuted.
 
     Attributes:
-        wrong: What is wrong about it.
+        wrong: The mistake that it makes.
         claim: The claim.
         shown: As in a step.
         where: As in a step.
@@ -115,7 +120,7 @@ class Control:
         """Decide the claim, and that it is what is shown.
 
         Args:
-            notation: What names mean in the whole statement.
+            notation: The meaning of names in the whole statement.
 
         Returns:
             The verdict of the claim; open if something else is shown.
@@ -182,12 +187,12 @@ class Statement:
         steps: The derivation.
         controls: What must be refuted.
         scope: For which sizes and parameters it is proved.
-        formulas: What the package computes of it, by name.
-        remarks: What follows, and what does not.
-        notation: What names in shown formulas mean that no claim has.
-        formal: What of it Coq has proved as well: what a theorem says here, by its
-            name in ``proofs/coq``.
-        informal: What of it Coq has not proved; empty if that is nothing.
+        formulas: The formulas that the package computes, by name.
+        remarks: Consequences, and limits.
+        notation: The meaning of names in shown formulas that no claim has.
+        formal: What Coq has proved of it: what each theorem of ``proofs/coq`` says
+            here, by the name of the theorem.
+        informal: What Coq has not proved of it; empty if it has proved all.
     """
 
     name: str
@@ -199,7 +204,7 @@ class Statement:
     steps: Sequence[Step]
     controls: Sequence[Control]
     scope: str
-    formulas: Mapping[str, Formula] = field(default_factory=dict)
+    formulas: Formulas = field(default_factory=dict)
     remarks: Sequence[str] = ()
     notation: Names = field(default_factory=dict)
     formal: Mapping[str, str] = field(default_factory=dict)

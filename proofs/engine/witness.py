@@ -28,10 +28,12 @@ def counter_example(
     """
     free = sorted(expression.free_symbols, key=srepr)
     for values in _assignments(free, seed=0):
-        found = _evaluated(expression, values)
-        if found is not None and wrong(found[0]):
-            value, chosen = found
-            where = ", ".join(f"{name} = {number}" for name, number in chosen.items())
+        evaluation = _evaluated(expression, values)
+        if evaluation is not None and wrong(evaluation[0]):
+            value, assignment = evaluation
+            where = ", ".join(
+                f"{name} = {number}" for name, number in assignment.items()
+            )
             return f"{where or 'always'}: {value.n(6)}"
     return None
 
@@ -40,20 +42,20 @@ def _evaluated(
     expression: Expr, values: dict[Basic, Expr]
 ) -> tuple[Expr, dict[Basic, Expr]] | None:
     """Put numbers in; return the value and all that was put in."""
-    chosen = dict(values)
+    assignment = dict(values)
     number = expression.subs(values).doit()
     unknown = sorted(number.atoms(AppliedUndef), key=srepr)
     for place, function in enumerate(unknown):
         fitting = [n for n in _NUMBERS if _suits(function, n)]
         if not fitting:
             return None
-        chosen[function] = fitting[(3 * place + 1) % len(fitting)]
-    number = number.subs(chosen).doit()
+        assignment[function] = fitting[(3 * place + 1) % len(fitting)]
+    number = number.subs(assignment).doit()
     if number.free_symbols or number.atoms(AppliedUndef) or number.has(Sum):
         return None
     if not number.is_finite:
         return None
-    return number, chosen
+    return number, assignment
 
 
 def _assignments(free: list[Symbol], seed: int) -> Iterator[dict[Basic, Expr]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from proofs.catalogue import STATEMENTS
+from proofs.catalogue import NAMES, path, statement
 from proofs.document.plain import words
 from proofs.document.syntax import LEFT, table
 from proofs.engine import Statement
@@ -53,7 +53,7 @@ def write_table() -> str:
             that is named does not exist.
     """
     shown = {*MAIN}
-    shown.update(name for statement in STATEMENTS for name in statement.formal)
+    shown.update(theorem for name in NAMES for theorem in statement(name).formal)
     for reliance in (*FUNCTIONS.values(), *FAMILIES.values()):
         shown.update(reliance.theorems)
     blocks = [
@@ -66,7 +66,7 @@ def write_table() -> str:
         _STATEMENTS_HEADING,
         _table(
             ("Statement", "In Coq", "What it says", "Assumes"),
-            (row for statement in STATEMENTS for row in _statement(statement)),
+            (row for name in NAMES for row in _statement(statement(name))),
         ),
         _FUNCTIONS_HEADING,
         _table(
@@ -100,15 +100,15 @@ def _theorem(name: str, what: str) -> Sequence[str]:
     return _link(theorem), _plain(what), _assumed([theorem])
 
 
-def _statement(statement: Statement) -> Iterator[Sequence[str]]:
-    title = f"[{statement.name}](../{statement.name}.py)"
-    for name, what in statement.formal.items():
+def _statement(stated: Statement) -> Iterator[Sequence[str]]:
+    title = f"[{stated.name}](../{path(stated.name)})"
+    for name, what in stated.formal.items():
         yield title, *_theorem(name, what)
         title = ""
-    if not statement.formal:
+    if not stated.formal:
         yield title, "none", "", ""
-    elif statement.informal:
-        yield "", "not in Coq", _plain(statement.informal), ""
+    elif stated.informal:
+        yield "", "not in Coq", _plain(stated.informal), ""
 
 
 def _reliance(name: str, reliance: Reliance) -> Sequence[str]:
@@ -118,8 +118,7 @@ def _reliance(name: str, reliance: Reliance) -> Sequence[str]:
 
 
 def _marked(name: str) -> str:
-    (coverage,) = (s.coverage for s in STATEMENTS if s.name == name)
-    mark = {"": "", "part": "*", "full": "**"}[coverage]
+    mark = {"": "", "part": "*", "full": "**"}[statement(name).coverage]
     return f"{mark}{name}{mark}"
 
 

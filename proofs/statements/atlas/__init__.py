@@ -1,0 +1,1 @@
+"""What other families of layers can express, and what none of their settings can."""

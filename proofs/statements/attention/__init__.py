@@ -1,0 +1,1 @@
+"""What attention with quadratic scores computes, and how near to a convolution."""

@@ -1,0 +1,1 @@
+"""The proofs hold, nothing false passes, and the package computes what is proved."""

@@ -1,0 +1,1 @@
+"""Bridges to the statements of ``proofs/statements/attention``."""

@@ -1,0 +1,1 @@
+"""The Coq development, what Coq said about it, and the table."""
