@@ -41,10 +41,6 @@ _CONVERTED = (
     "conv_converges",
     "conv_replicate_converges",
 )
-_HEADS = Reliance(
-    ("head_count", "minimal_heads"),
-    ("heads_needed", "heads_suffice", "one_head", "two_heads", "rho_too_few"),
-)
 _CONVERSION = (*_SMOOTHING, *_BORDERS, "saturation")
 _WORST = (*_SMOOTHING, *_BORDERS, "worst_case")
 
@@ -62,19 +58,19 @@ FUNCTIONS: dict[str, Reliance] = {
         ("softmax_limit", "attention_error"),
     ),
     "convert": Reliance((*_CONVERSION, "worst_case"), (*_CONVERTED, "leak_saturation")),
-    "explain": Reliance(
-        (*_SMOOTHING, "absolute_factorisation", "leak"),
-        (*_SMOOTHED, "absolute_factorisation"),
-    ),
     "leak": Reliance(("leak",), ("leak_theta", "leak_any_size")),
     "saturation_alpha": Reliance(("leak", "saturation"), ("leak_saturation",)),
     "worst_case_error": Reliance(
-        _WORST, ("error_exact", "worst_case_any_size", "worst_case_one_tap")
+        (*_WORST, "minimal_heads"),
+        (
+            "error_exact",
+            "worst_case_any_size",
+            "worst_case_one_tap",
+            "worst_case_bound",
+            "worst_case_attained",
+        ),
     ),
     "alpha_for": Reliance(_WORST, ("worst_case_any_size", "leak_saturation")),
-    "conversion_error": Reliance(
-        (*_WORST, "minimal_heads"), ("worst_case_bound", "worst_case_attained")
-    ),
     "certify": Reliance(
         _WORST, ("worst_case_bound", "worst_case_attained", "error_exact", "row_norm")
     ),
@@ -84,9 +80,10 @@ FUNCTIONS: dict[str, Reliance] = {
         ("first_order_error", "error_exact", "worst_case_any_size"),
     ),
     "truncation_error": Reliance(("head_rank",), ("rank_suffices", "rank_needed")),
-    "head_count": _HEADS,
-    "minimal_heads": _HEADS,
-    "head_curve": _HEADS,
+    "head_count": Reliance(
+        ("head_count", "minimal_heads"),
+        ("heads_needed", "heads_suffice", "one_head", "two_heads", "rho_too_few"),
+    ),
 }
 """By the name of a public function or class."""
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 import expressivity as ex
 from expressivity.conversion import HeadCount, TableHeads
-from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.convolutions import tap_matrices
 from expressivity.digits import DigitsCNN
 from expressivity.errors import ArgumentError, UnsupportedModuleError
@@ -278,7 +277,7 @@ def test_heads_with_one_sign_need_no_last_head() -> None:
 
 
 def test_a_kernel_of_zeros_has_one_head_that_carries_nothing() -> None:
-    heads = minimal_heads(conv_of([[0.0] * 3] * 3))
+    heads = ex.head_count(conv_of([[0.0] * 3] * 3)).minimal()
     assert heads.tables.shape == (1, 9)
     assert heads.tables.sum() == pytest.approx(1)
     assert not heads.matrices.any()
@@ -288,12 +287,12 @@ def test_refuses_what_it_cannot_count() -> None:
     with pytest.raises(UnsupportedModuleError, match="Conv1d"):
         ex.head_count(nn.Linear(2, 2))
     with pytest.raises(ArgumentError, match="integer of at least 2, got 1"):
-        minimal_heads(BASE_1D.conv(), max_heads=1)
+        ex.head_count(BASE_1D.conv()).minimal(max_heads=1)
 
 
 def test_the_curve_is_between_the_bound_and_its_neighbour() -> None:
     torch.manual_seed(0)
-    curve = head_curve(nn.Conv2d(3, 8, 7))
+    curve = ex.head_count(nn.Conv2d(3, 8, 7)).curve()
     assert curve.heads == tuple(range(2, 26))  # 3 · 8 channels are fewer than 49 taps
     assert curve.errors[-1] < 1e-6
     for error, bound in zip(curve.errors, curve.bounds, strict=True):
@@ -302,4 +301,4 @@ def test_the_curve_is_between_the_bound_and_its_neighbour() -> None:
     for error, before in zip(curve.errors[1:], curve.bounds, strict=False):
         assert error == pytest.approx(before, abs=1e-9)
     with pytest.raises(ArgumentError, match="not zero"):
-        head_curve(conv_of([[0.0] * 3] * 3))
+        ex.head_count(conv_of([[0.0] * 3] * 3)).curve()

@@ -7,8 +7,8 @@ import pytest
 from proofs.engine import (
     Claim,
 )
-from tests.literal import fails
 from tests.proofs.false_claims import FALSE, KNOWN, OWN, Falsehood
+from tests.proofs.literal import fails
 from tests.proofs.true_claims import TRUE
 
 over_false = pytest.mark.parametrize("falsehood", FALSE.values(), ids=FALSE.keys())

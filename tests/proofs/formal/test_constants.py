@@ -17,7 +17,7 @@ from expressivity.heads.encoding import head_vectors
 from expressivity.heads.leak import alpha_for_leak, leak
 from proofs.catalogue import statement
 from proofs.formal import MAIN
-from tests.coq_formulas import conclusion, definition, evaluate, source
+from tests.proofs.coq_formulas import conclusion, definition, evaluate, source
 
 ALPHAS = (0.02, 0.5, 2.0, 6.0, 18.0, 38.0)
 AXES = (1, 2, 3)

@@ -8,10 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from expressivity.conversion import (
-    head_count,
-    minimal_heads,
-)
+from expressivity.conversion import head_count
 from proofs.engine import Formula
 
 LAPLACIAN = np.array([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])
@@ -78,7 +75,7 @@ def _check_heads(
             numbers["last"](total, rank, lambda r, row=column: row[(int(r) - 1) % rank])
             for column in basis.T
         ])
-    heads = minimal_heads(conv, max_heads=cut)
+    heads = head_count(conv).minimal(max_heads=cut)
     np.testing.assert_allclose(heads.tables, tables, rtol=0, atol=1e-12)
     np.testing.assert_allclose(heads.matrices.flatten(1), carried, rtol=0, atol=1e-12)
     missing = np.linalg.norm(unfolding - heads.tap_matrices().flatten(1).numpy())
