@@ -118,8 +118,8 @@ RESULTS: dict[str, Callable[[Any, Any, Tensor], Any]] = {
     "conv_from_attention": lambda c, a, x: _parameters(
         ex.conv_from_attention(ex.attention_from_conv(c))
     ),
-    "head_count": lambda c, a, x: [vars(ex.head_count(c))],
-    "head_curve": lambda c, a, x: [vars(ex.head_count(c)).curve()],
+    "head_count": lambda c, a, x: [ex.head_count(c).to_dict()],
+    "head_curve": lambda c, a, x: [vars(ex.head_count(c).curve())],
     "minimal_heads": lambda c, a, x: [vars(ex.head_count(c).minimal())],
     "truncation_error": lambda c, a, x: [ex.accuracy.truncation_error(c, 1)],
     "compare": lambda c, a, x: [vars(ex.compare(c, a, [x]))],

@@ -84,12 +84,14 @@ def worst_case_error(
         True
     """
     if alpha is None:
-        if attention is None or conv is None:
+        if conv is None:
             raise ArgumentError(
                 "alpha needs a positive finite number where a convolution stands "
                 "alone, got None: pass (conv, alpha=...), or (attention, conv)"
             )
-        return worst_case(Snapshot.of(attention), Kernel.of(conv), size)
+        return worst_case(
+            Snapshot.of(cast("nn.Module", attention)), Kernel.of(conv), size
+        )
     if attention is not None and conv is not None:
         raise ArgumentError(
             "alpha= stands for the layer that it would build: leave it out, or pass "

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 import torch
-from expressivity.accuracy.layer import deviation
 from torch import Tensor, nn
 
 import expressivity as ex
-from expressivity.accuracy import (
+from expressivity.accuracy.deviation import (
     Deviation,
     WorstRows,
 )
 from expressivity.accuracy.rows import search as row_search
+from expressivity.accuracy.snapshot import Snapshot
+from expressivity.convolutions import Kernel
 from tests.cases import MODES, Case
 
 SIZES = {1: (41,), 2: (23, 20), 3: (13, 12, 11)}
@@ -54,6 +55,10 @@ def layer(axes: int, mode: str, padding: int, alpha: float, moved: bool) -> Devi
                 parameter.add_(by * noise)
             attention.output_weight.mul_(1.01)
     return deviation(attention, conv)
+
+
+def deviation(attention: ex.RelativeSelfAttention, conv: nn.Module) -> Deviation:
+    return Snapshot.of(attention).minus(Kernel.of(conv))
 
 
 class Recorded(row_search.RowSearch):

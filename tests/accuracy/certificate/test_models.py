@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from expressivity.accuracy.layer import placement
 from torch import nn
 
 import expressivity as ex
@@ -18,6 +17,7 @@ from expressivity.accuracy.certificate.models import (
     Counts,
     Setting,
 )
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.geometry.grid import Grid
 from expressivity.heads.factors import left_out
 from expressivity.numbers.precision import compute_dtype
@@ -67,13 +67,13 @@ def setting_of(
     *,
     smaller_too: bool = False,
 ) -> Setting:
-    alpha, centers = placement(attention)
+    layer = Snapshot.of(attention)
     return Setting(
         attention.heads(),
         Grid.of(attention.geometry, size),
         attention.dtype,
-        tuple(alpha.tolist()),
-        tuple(map(tuple, centers.tolist())),
+        tuple(layer.alpha.tolist()),
+        tuple(map(tuple, layer.centers.tolist())),
         smaller_too,
     )
 
