@@ -1,5 +1,6 @@
 """Attention-augmented convolution: a copy, a branch, and a silent query."""
 
+import copy
 import math
 
 import pytest
@@ -106,6 +107,15 @@ def test_the_whole_layer_copies_the_convolution(name: str) -> None:
     x = torch.randn(2, convolution.in_channels, *SIZE, dtype=torch.float64)
     assert torch.equal(layer(x), convolution(x))
     assert layer.layer(x).shape[1] == convolution.out_channels + 1
+
+
+def test_the_copy_of_a_frozen_convolution_can_be_trained() -> None:
+    frozen = copy.deepcopy(CASES["5×5"]).requires_grad_(False)
+    layer = WHOLE.construct(frozen, SIZE)
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+    with torch.no_grad():
+        layer.layer.conv.weight.zero_()
+    assert frozen.weight.equal(CASES["5×5"].weight)
 
 
 def test_the_whole_layer_takes_any_padding() -> None:

@@ -45,7 +45,7 @@ def construct(conv: Convolution, size: Size) -> nn.Module:
         conv.in_channels, size=size, heads=1, key_dim=_KEY_DIM, value_dim=1
     )
     layer = AugmentedConvolution(
-        copy.deepcopy(conv),
+        copy.deepcopy(conv).requires_grad_(),
         zeroed(attention).to(conv.weight),
         Grid.of(ConvGeometry.from_conv(conv), size),
     )

@@ -1,10 +1,10 @@
 """Swin: what a free bias for every displacement does within windows.
 
-The table can make up for the border of a window. Where the target q + Δ is beyond it,
-a key in the window stands in whose displacement no other query needs: the nearest, with
-scores of −α (δ − Δ)², which clamps; δ ≡ Δ modulo M, which wraps; or −Δ, the second
-best, which reflects while the reach is one. So one window computes convolutions that
-pad by replication or circularly, and of several windows each its own. Out of reach are
+The table can make up for the border of a window. Where the target q + Δ lies beyond it,
+no key has the displacement Δ, and the head attends to the next best one: the nearest,
+with scores of −α (δ − Δ)², which clamps; δ ≡ Δ modulo M, which wraps; or −Δ, which
+reflects while the reach is one. So one window computes convolutions that pad by
+replication or circularly, and of several windows each its own. Out of reach are
 
 - zero padding: on a constant image all tokens are alike and rows sum to one
   (:func:`refute_border`, statement ``zero_padding`` in ``proofs/``);
