@@ -1,5 +1,8 @@
 """What every family of layers can and cannot express, with weights or a witness.
 
+``layers`` has the layers as their papers define them, ``families`` the verdicts under
+the same names; ``evidence`` computes live what they rest on.
+
 Example:
     >>> import torch
     >>> FAMILIES["quadratic"].verdict, FAMILIES["content"].verdict

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from expressivity.atlas.family import Family, Sample, in_float64
+from expressivity.atlas.family import Family, Sample, Size, in_float64
 from expressivity.atlas.witness import Witness
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
@@ -19,23 +19,22 @@ _COPIES = 6  # of the probabilities of every head, at the most, in any family
 _BYTES, _GIB = 8, 2**30
 _PARTS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # of a family's strength
 STEPS = 120
-# Of a yes: the relative error that is rounding; of a no: of the symmetry.
+# Relative errors that count as rounding: of weights, and of a symmetry.
 LARGEST_ERROR, LARGEST_VIOLATION = 1e-9, 1e-9
-BELOW = 0.8  # of the bound: a control that gets no further says nothing
-_PATIENCE = (1, 4)  # times the steps, until the control gets that far
+BELOW = 0.8  # of the bound: a control that stays above says nothing
+_PATIENCE = (1, 4)  # times the steps that a control gets to come below
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a constructed layer comes to.
+    """How far a constructed layer is from the convolution.
 
     Attributes:
         strength: Of the construction; ``None`` where that is exact up to rounding.
         error: The largest error on random inputs within ±1, over the largest output of
             the convolution, float64.
         sample: The convolution, and the size of the inputs.
-        curve: The same error at smaller strengths, as far as the family takes them:
-            pairs of both.
+        curve: Pairs of a smaller strength, where the family takes it, and its error.
     """
 
     strength: float | None
@@ -46,13 +45,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Attack:
-    """What attacks on a witness come to.
+    """How close attacks on a witness come.
 
     Attributes:
         bound: No setting of the parameters errs less on the inputs of the witness.
             Absolute, as are the errors below.
         reached: The least error so far after each step of an attack.
-        control: The same with the missing condition restored; empty without one.
+        control: The same with the missing condition restored; empty if there is none
+            for the convolution.
         violation: How far random layers are from the symmetry, relative.
         witness: The witness.
         sample: The convolution, and the size of the inputs.
@@ -89,8 +89,8 @@ class Evidence:
     def holds(self) -> bool:
         """Whether what was measured agrees with the verdict.
 
-        A control that does not get below the bound is no evidence against it: then the
-        attack says less, which is a remark.
+        A control that stays above the bound is no evidence against it. The attack then
+        says less, which is a remark.
         """
         can = self.weights is None or self.weights.error <= LARGEST_ERROR
         attack = self.attack
@@ -101,11 +101,7 @@ class Evidence:
         return can and cannot and not (self.weights is None and attack is None)
 
     def figures(self) -> list[str]:
-        """Return what was measured, in short.
-
-        Returns:
-            One line for weights, one for a witness.
-        """
+        """Return the error of weights and the bound of a witness, a line each."""
         lines = []
         if self.weights is not None:
             error = self.weights.error
@@ -115,11 +111,7 @@ class Evidence:
         return lines
 
     def to_dict(self) -> dict[str, object]:
-        """Return the evidence as plain data.
-
-        Returns:
-            Ready for JSON.
-        """
+        """Return the evidence as plain data, ready for JSON."""
         family, weights, attack = self.family, self.weights, self.attack
         return {
             "family": family.name,
@@ -161,8 +153,8 @@ def gather(
 
     Args:
         family: The family.
-        sample: A convolution and an input size; where the family does not take it, or
-            by default, its own example is used.
+        sample: A convolution and an input size; by default, and where the family does
+            not take it, the family's own example.
         steps: Steps of each attack.
         seed: Decides all random numbers.
         curve: Whether to measure constructions of smaller strength, too.
@@ -178,36 +170,27 @@ def gather(
     remarks: list[str] = []
     weights = attack = None
     if family.constructor is not None:
-        taken = _chosen(sample, family.takes, family.construct, remarks)
-        weights = measure(family, taken, seed=seed)
+        computed = _chosen(sample, family.takes, family.construct, remarks)
+        weights = measure(family, computed, seed=seed)
         if curve and weights.strength is not None:
             strengths = [part * weights.strength for part in _PARTS]
-            weights = replace(weights, curve=_curve(family, taken, strengths, seed))
+            weights = replace(weights, curve=_curve(family, computed, strengths, seed))
     if family.refuter is not None:
 
-        def attempt(conv: Convolution, size: tuple[int, ...]) -> None:
+        def attempt(conv: Convolution, size: Size) -> None:
             # There may be a witness, and yet no layer for such a convolution.
-            with torch.device("cpu"):
-                family.refute(conv, size).layer(seed)
+            family.refute(conv, size).layer(seed)
 
-        failed = _chosen(sample, family.fails, attempt, remarks)
-        attack = attacked(family, failed, steps=steps, seed=seed)
+        refuted = _chosen(sample, family.fails, attempt, remarks)
+        attack = attacked(family, refuted, steps=steps, seed=seed)
         remarks += [attack.remark] if attack.remark else []
     return Evidence(family, weights, attack, tuple(remarks))
 
 
 def _check_memory(sample: Sample) -> None:
-    """Refuse a sample whose layers would not fit: they are evaluated densely.
-
-    The largest of them hold one probability for every head, image and pair of tokens;
-    those without heads hold one number for every pair of an input and an output.
-
-    Args:
-        sample: The convolution and the input size.
-
-    Raises:
-        InputError: With the GiB that they would take.
-    """
+    """Refuse a sample whose layers, evaluated densely, would not fit in memory."""
+    # The largest layers hold one probability for every head, image and pair of tokens;
+    # those without heads hold one number for every pair of an input and an output.
     conv, size = plain_convolution(sample.conv), sample.size
     geometry = ConvGeometry.from_conv(conv)
     geometry.check_input(size)
@@ -241,10 +224,10 @@ def _curve(
 def _chosen(
     sample: Sample | None,
     own: Callable[[], Sample],
-    attempt: Callable[[Convolution, tuple[int, ...]], object],
+    attempt: Callable[[Convolution, Size], object],
     remarks: list[str],
 ) -> Sample:
-    """Return the given sample if the family takes it, else its own example."""
+    """Return the sample if the family takes it, else the family's own example."""
     if sample is None:
         return own()
     try:
@@ -277,32 +260,28 @@ def measure(
     layer = family.construct(conv, size, **options)
     generator = torch.Generator("cpu").manual_seed(seed)
     shape = (_IMAGES, conv.in_channels, *size)
-    x = (
-        2 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
-        - 1
-    )
+    with torch.device("cpu"):
+        x = 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
     with torch.no_grad():
-        wanted = conv(x)
-        gap = float((layer(x) - wanted).abs().max())
-    # A convolution of zeros has outputs of no size.
-    return Weights(strength, gap / (float(wanted.abs().max()) or 1.0), sample)
+        expected = conv(x)
+        gap = float((layer(x) - expected).abs().max())
+    # The outputs of a convolution of zeros have no size.
+    return Weights(strength, gap / (float(expected.abs().max()) or 1.0), sample)
 
 
 def attacked(
     family: Family, sample: Sample, *, steps: int = STEPS, seed: int = 0
 ) -> Attack:
-    """Attack the witness of a family, and its control.
-
-    Both get the same number of steps: more of them if the control needs more.
+    """Attack the witness of a family, and its control with as many steps.
 
     Args:
         family: A family with a witness.
         sample: The convolution and the input size.
-        steps: Steps of each attack, at first.
+        steps: Steps of each attack; more if the control needs more.
         seed: Decides where they start.
 
     Returns:
-        What they come to.
+        How close they come.
     """
     witness = family.refute(in_float64(sample.conv), sample.size)
     control, remark = _controlled(witness, steps, seed)
@@ -320,19 +299,7 @@ def attacked(
 def _controlled(
     witness: Witness, steps: int, seed: int
 ) -> tuple[tuple[float, ...], str]:
-    """Attack with the condition restored, until that gets below the bound.
-
-    Args:
-        witness: The witness.
-        steps: Steps of Adam, at first.
-        seed: Decides where it starts.
-
-    Returns:
-        The trace, and why it says nothing. The trace is empty if the witness has no
-        control, or none for this convolution.
-    """
-    if witness.control is None:
-        return (), ""
+    """Return an attack with the condition restored, and why it says nothing."""
     trace: tuple[float, ...] = ()
     for times in _PATIENCE:
         try:

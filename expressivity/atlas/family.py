@@ -1,9 +1,21 @@
-"""A family of layers, and what is claimed about it."""
+"""A family of layers, and what is claimed about it.
+
+A file of :mod:`expressivity.atlas.families` has one or both of
+
+- ``construct(conv, size, strength)``, the layer that computes a convolution: any that
+  its name does not exclude, on inputs of that size. The strength, an α in 1/pixel² or
+  a B, is left out where a family has none.
+- ``refute(conv, size)``, the :class:`~expressivity.atlas.witness.Witness` against all
+  layers, from a convolution in float64.
+
+Both raise ``ArgumentError`` with the condition that a convolution does not meet. Their
+docstrings say only what is special about a family.
+"""
 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -16,8 +28,9 @@ from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 
 Verdict = Literal["yes", "no", "conditional"]
+Size = tuple[int, ...]
 Constructor = Callable[..., nn.Module]
-Refuter = Callable[[Convolution, tuple[int, ...]], Witness]
+Refuter = Callable[[Convolution, Size], Witness]
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Sample:
-    """A convolution, and the size of the inputs it is looked at on.
+    """A convolution, and the size of its inputs.
 
     Attributes:
         conv: The convolution.
@@ -45,7 +58,7 @@ class Sample:
     """
 
     conv: Convolution
-    size: tuple[int, ...]
+    size: Size
 
 
 def in_float64(conv: Convolution) -> Convolution:
@@ -61,16 +74,34 @@ def in_float64(conv: Convolution) -> Convolution:
     return wide
 
 
-def default_sample() -> Sample:
-    """Return a random 3×3 convolution on a small image, the same every time.
+def sample(
+    kind: Callable[..., Convolution],
+    *channels_and_kernel: int,
+    size: Size,
+    dtype: torch.dtype = torch.float64,
+    **options: Any,  # noqa: ANN401 - those of a convolution
+) -> Sample:
+    """Return a random convolution in float64, the same every time.
+
+    Args:
+        kind: Its class.
+        channels_and_kernel: Channels in, channels out, kernel size.
+        size: Pixels per axis of the input.
+        dtype: In which the weights are drawn.
+        options: Those of ``kind``.
 
     Returns:
-        Two channels to three, zero padding, stride 1, with a bias.
+        The convolution and the size.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        conv = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64, device="cpu")
-        return Sample(conv, (4, 6))
+        conv = kind(*channels_and_kernel, dtype=dtype, device="cpu", **options)
+        return Sample(conv.double(), size)
+
+
+def default_sample() -> Sample:
+    """Return a 3×3 convolution with zero padding on a small image."""
+    return sample(nn.Conv2d, 2, 3, 3, padding=1, size=(4, 6))
 
 
 @dataclass(frozen=True)
@@ -80,21 +111,18 @@ class Family:
     Attributes:
         name: A short name, as the command line spells it.
         title: A name for tables.
-        verdict: ``"yes"``, ``"no"``, or ``"conditional"`` where both can be shown.
         claim: What is claimed.
         strength: What makes the construction as exact as one likes; ``None`` where it
             is exact up to rounding.
         heads: Heads that the construction needs, in words; empty without heads.
-        constructor: Fills the layer with weights, from a convolution, a size and the
-            strength if there is one; ``None`` where there are none.
-        refuter: Finds inputs that the layer cannot tell apart; ``None`` without.
-        takes: An example of what the constructor takes.
-        fails: An example of what the layer cannot do.
+        constructor: Returns the layer that computes a convolution; or ``None``.
+        refuter: Returns a witness against all layers; or ``None``.
+        takes: Returns an example of what the constructor takes.
+        fails: Returns an example of what the layer cannot do.
     """
 
     name: str
     title: str
-    verdict: Verdict
     claim: Claim
     strength: Strength | None = field(default_factory=locality)
     heads: str = ""
@@ -102,6 +130,13 @@ class Family:
     refuter: Refuter | None = None
     takes: Callable[[], Sample] = default_sample
     fails: Callable[[], Sample] = default_sample
+
+    @property
+    def verdict(self) -> Verdict:
+        """``"yes"``, ``"no"``, or ``"conditional"`` where both can be shown."""
+        if self.refuter is None:
+            return "yes"
+        return "no" if self.constructor is None else "conditional"
 
     @property
     def source(self) -> str:

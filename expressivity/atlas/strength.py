@@ -39,7 +39,7 @@ class Strength:
             dtype: Dtype of the weights.
 
         Returns:
-            The strength.
+            The same strength, or the default.
 
         Raises:
             ArgumentError: If it is not positive and finite, or too large.
@@ -58,8 +58,8 @@ class Strength:
 def third_of_digits(dtype: torch.dtype) -> float:
     """Return the factor B = ε^−1/3, by which rounding may grow.
 
-    Where an error falls with B^−2 and rounding grows with B, they are alike there: two
-    thirds of the digits are left, and no factor leaves more.
+    An error that falls with B^−2 and rounding that grows with B are equal there: two
+    thirds of the digits are left, and no other factor leaves more.
 
     Args:
         dtype: Dtype of the weights.
@@ -74,7 +74,7 @@ def locality(default: float = 40.0) -> Strength:
     """Return α, by which a target's score is above the next best: errors of e^−α.
 
     Args:
-        default: Where a family is within 1e−9 of the convolution in float64.
+        default: An α that brings the family within 1e−9 of the convolution in float64.
 
     Returns:
         The strength; in quadratic encodings it is the locality strength, 1/pixel².

@@ -11,6 +11,7 @@
   other levels, 6b apart, goes unmixed. Channel r is mixed by its own A_r.
 
 The skip connection adds the identity, so A is the kernel's matrix less the identity.
+Statement ``gelu_identity`` in ``proofs/``.
 """
 
 import math
@@ -19,8 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from expressivity.atlas.token_mlps import Mlp
-from expressivity.atlas.tokens import bare_grid, full_taps
+from expressivity.atlas.canvas import bare_grid
+from expressivity.atlas.layers.mixer import Mlp
+from expressivity.atlas.taps import full_taps, zeroed
 from expressivity.convolutions import build_convolution
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import tokens_at
@@ -32,22 +34,13 @@ SPACING = 6.0  # between the levels of teeth, in units of their bound
 
 
 def linear_mlp(matrix: Float[Tensor, "features features"]) -> Mlp:
-    """Return a perceptron that multiplies with a matrix, exactly.
-
-    Args:
-        matrix: A, float64.
-
-    Returns:
-        x ↦ A (GELU(x) − GELU(−x)) = A x.
-    """
+    """Return a perceptron that computes A (GELU(x) − GELU(−x)) = A x, exactly."""
     features = len(matrix)
-    mlp = Mlp(features, 2 * features).double()
-    eye = torch.eye(features, dtype=torch.float64, device="cpu")
+    mlp = zeroed(Mlp(features, 2 * features))
+    eye = torch.eye(features, dtype=torch.float64)
     with torch.no_grad():
         mlp.fc1.weight.copy_(torch.cat([eye, -eye]))
         mlp.fc2.weight.copy_(torch.cat([matrix, -matrix], 1))
-        mlp.fc1.bias.zero_()
-        mlp.fc2.bias.zero_()
     return mlp
 
 
@@ -58,13 +51,13 @@ def toothed_mlp(
     bound: float,
     tail: float,
 ) -> Mlp:
-    """Return a perceptron that multiplies with the matrix of the level it is on.
+    """Return a perceptron that multiplies by the matrix of the level of its input.
 
     Args:
         matrices: A_r, float64.
         levels: L_r, at least 6 bounds apart.
         bound: How far from its level an input is at most.
-        tail: A tooth is exact up to an error of that order, in units of the bound.
+        tail: The order of a tooth's error, in units of the bound.
 
     Returns:
         x ↦ A_r (x − L_r) for all x whose entries are near L_r.
@@ -72,18 +65,15 @@ def toothed_mlp(
     tokens = matrices.shape[1]
     # What a hinge leaves, Φ(−κ bound), is below the tail with this κ.
     sharpness = (1 + math.sqrt(max(-2 * math.log(tail), 0.0))) / bound
-    knots = levels[:, None] + bound * torch.tensor(
-        _KNOTS, dtype=torch.float64, device="cpu"
-    )
-    slopes = torch.tensor(_SLOPES, dtype=torch.float64, device="cpu") / sharpness
-    mlp = Mlp(tokens, knots.numel() * tokens).double()
-    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
+    knots = levels[:, None] + bound * torch.tensor(_KNOTS, dtype=torch.float64)
+    slopes = torch.tensor(_SLOPES, dtype=torch.float64) / sharpness
+    mlp = zeroed(Mlp(tokens, knots.numel() * tokens))
+    eye = torch.eye(tokens, dtype=torch.float64)
     with torch.no_grad():
         mlp.fc1.weight.copy_(sharpness * eye.repeat(knots.numel(), 1))
         mlp.fc1.bias.copy_(-sharpness * knots.flatten().repeat_interleave(tokens))
         blocks = slopes[:, None, None] * matrices[:, None]
         mlp.fc2.weight.copy_(torch.cat([*blocks.flatten(0, 1)], 1))
-        mlp.fc2.bias.zero_()
     return mlp
 
 
@@ -113,7 +103,7 @@ def spatial_factors(
 def mixing_matrices(
     conv: Convolution, size: tuple[int, ...], factors: Float[Tensor, "taps ranks"]
 ) -> Float[Tensor, "ranks tokens tokens"]:
-    """Return what mixes the tokens so that a skip connection makes it a convolution.
+    """Return matrices over the tokens that a skip connection makes convolutions.
 
     Args:
         conv: How it strides, pads and dilates; padding needs no tokens.
@@ -121,11 +111,8 @@ def mixing_matrices(
         factors: Spatial kernels.
 
     Returns:
-        One matrix a kernel, the identity taken off, float64; rows of tokens on which
-        no output stands are zero.
-
-    Raises:
-        ArgumentError: If some output stands on no pixel.
+        One matrix a kernel, less the identity, float64; rows of tokens on which no
+        output stands are zero.
     """
     grid = bare_grid(conv, size)
     tokens = math.prod(size)
@@ -138,12 +125,10 @@ def mixing_matrices(
         groups=1,
         padding_mode=conv.padding_mode,
     )
-    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
-    numbers = torch.arange(tokens, dtype=torch.float64, device="cpu")
+    eye = torch.eye(tokens, dtype=torch.float64)
+    numbers = torch.arange(tokens, dtype=torch.float64)
     rows = tokens_at(grid.queries, numbers.reshape(1, 1, *size)).flatten().long()
-    matrices = torch.zeros(
-        factors.shape[1], tokens, tokens, dtype=torch.float64, device="cpu"
-    )
+    matrices = torch.zeros(factors.shape[1], tokens, tokens, dtype=torch.float64)
     with torch.no_grad():
         responses = spatial(eye.reshape(tokens, 1, *size)).flatten(2)
     matrices[:, rows] = responses.permute(1, 2, 0)
@@ -152,35 +137,17 @@ def mixing_matrices(
 
 
 def switched_off(channels: int) -> Mlp:
-    """Return the channel mixing that adds nothing: W₄ = 0.
-
-    Args:
-        channels: Channels of the tokens.
-
-    Returns:
-        The perceptron.
-    """
-    return linear_mlp(
-        torch.zeros(channels, channels, dtype=torch.float64, device="cpu")
-    )
+    """Return the channel mixing that adds nothing: W₄ = 0."""
+    return linear_mlp(torch.zeros(channels, channels, dtype=torch.float64))
 
 
 def head_of(
     conv: Convolution, weight: Float[Tensor, "out_channels width"]
 ) -> nn.Linear:
-    """Return a head with the bias of a convolution.
-
-    Args:
-        conv: The convolution.
-        weight: What the head multiplies with.
-
-    Returns:
-        The head, float64.
-    """
-    head = nn.Linear(weight.shape[1], weight.shape[0]).double()
+    """Return a head with a weight, and the bias of a convolution; float64."""
+    head = zeroed(nn.Linear(weight.shape[1], weight.shape[0]))
     with torch.no_grad():
         head.weight.copy_(weight)
-        head.bias.zero_()
         if conv.bias is not None:
             head.bias.copy_(conv.bias)
     return head

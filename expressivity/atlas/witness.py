@@ -16,8 +16,8 @@ from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
 Relation = Callable[[Float[Tensor, "inputs out_channels"]], Tensor]
-_RATE = 0.05
-_SCALE = 1.0
+Maker = Callable[[bool], nn.Module]
+_RATE = 0.05  # largest learning rate of an attack
 _UNIT = 2.0**-53  # half an ulp of one in float64
 
 
@@ -45,9 +45,11 @@ class Witness:
             on some of the inputs; absolute.
         kind: The kind of witness, in a word: ``"swap"``, ``"border"``, …
         symmetry: Why the family treats the inputs alike, in a sentence.
-        layer: Makes a layer of the family, on these inputs, from a seed.
-        control: The same with the condition restored that the family lacks: that one
-            can get below the bound. ``None`` if the family has no such neighbour.
+        make: Makes a layer for these inputs: of the family, or, given ``True``, with
+            the condition restored that the family lacks. That control can get below
+            the bound.
+        scale: Standard deviation of random parameters. Large ones saturate a softmax,
+            which an attack is slow to leave.
         relation: What vanishes for the layer's outputs, whatever its parameters.
     """
 
@@ -57,8 +59,8 @@ class Witness:
     bound: float
     kind: str
     symmetry: str
-    layer: Callable[[int], nn.Module] = field(repr=False)
-    control: Callable[[int], nn.Module] | None = field(default=None, repr=False)
+    make: Maker = field(repr=False)
+    scale: float = field(default=1.0, repr=False)
     relation: Relation = field(default=same, repr=False)
 
     @classmethod
@@ -70,8 +72,8 @@ class Witness:
         *,
         kind: str,
         symmetry: str,
-        layer: Callable[[int], nn.Module],
-        control: Callable[[int], nn.Module] | None = None,
+        make: Maker,
+        scale: float = 1.0,
         relation: Relation = same,
         share: float = 0.5,
         needs: str = "a convolution that tells its inputs apart",
@@ -87,8 +89,8 @@ class Witness:
             query: The output position of each.
             kind: The kind of witness.
             symmetry: Why the family relates them.
-            layer: Makes a layer of the family.
-            control: Makes one with the condition restored.
+            make: Makes a layer of the family, or a control.
+            scale: Standard deviation of random parameters.
             relation: What vanishes for the layer's outputs; by default two inputs have
                 the same outputs.
             share: By how much outputs need to move for a relation to move by one.
@@ -112,9 +114,7 @@ class Witness:
                 f"the {kind} witness needs {needs}, got {conv} on {size} pixels: take "
                 "another kernel or size"
             )
-        return cls(
-            inputs, query, targets, bound, kind, symmetry, layer, control, relation
-        )
+        return cls(inputs, query, targets, bound, kind, symmetry, make, scale, relation)
 
     @property
     def input_bound(self) -> float:
@@ -131,6 +131,18 @@ class Witness:
             One row an input.
         """
         return _at(layer(self.inputs), self.query)
+
+    def layer(self, seed: int) -> nn.Module:
+        """Return a layer of the family with the random parameters of a seed."""
+        return self._random(seed, restored=False)
+
+    def control(self, seed: int) -> nn.Module:
+        """Return the same with the missing condition restored, where that can be."""
+        return self._random(seed, restored=True)
+
+    def _random(self, seed: int, *, restored: bool) -> nn.Module:
+        with torch.device("cpu"):  # where layers make their own parameters
+            return randomised(self.make(restored), seed, self.scale)
 
     def error(self, layer: nn.Module) -> Float[Tensor, ""]:
         """Return the largest error of a layer on the witness.
@@ -168,11 +180,8 @@ class Witness:
             control: Whether to optimise the layer with the condition restored.
 
         Returns:
-            The smallest error that was reached, absolute: never below the bound, but
-            for the control.
-
-        Raises:
-            ArgumentError: If a control is asked for and there is none.
+            The smallest error on the way, absolute: never below the bound, but for
+            the control.
         """
         return self.trace(steps, seed=seed, control=control)[-1]
 
@@ -188,15 +197,9 @@ class Witness:
 
         Returns:
             One error more than there are steps: first that of random parameters.
-
-        Raises:
-            ArgumentError: If a control is asked for and there is none.
         """
-        make = self.control if control else self.layer
-        if make is None:
-            raise ArgumentError("this witness has no control: attack the layer itself")
-        with torch.device("cpu"):  # where the optimiser keeps its counts, too
-            layer = make(seed)
+        layer = self._random(seed, restored=control)
+        with torch.device("cpu"):  # where the optimiser keeps its counts
             least = [float(self.error(layer).detach())]
             optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -213,7 +216,7 @@ class Witness:
         return tuple(least)
 
 
-def randomised(layer: nn.Module, seed: int, scale: float = _SCALE) -> nn.Module:
+def randomised(layer: nn.Module, seed: int, scale: float = 1.0) -> nn.Module:
     """Fill a layer with normal random parameters, in float64.
 
     Args:
@@ -228,12 +231,8 @@ def randomised(layer: nn.Module, seed: int, scale: float = _SCALE) -> nn.Module:
     generator = torch.Generator("cpu").manual_seed(seed)
     with torch.no_grad():
         for parameter in layer.parameters():
-            numbers = torch.randn(
-                parameter.shape,
-                generator=generator,
-                dtype=torch.float64,
-                device="cpu",
-            )
+            shape, dtype = parameter.shape, torch.float64
+            numbers = torch.randn(shape, generator=generator, dtype=dtype, device="cpu")
             parameter.copy_(scale * numbers)
     return layer
 
@@ -247,19 +246,10 @@ def _at(outputs: Tensor, query: tuple[tuple[int, ...], ...]) -> Tensor:
 
 
 def _evaluated(
-    conv: Convolution, x: Tensor, made: Callable[[Tensor], Tensor] = Tensor.clone
+    conv: Convolution, x: Tensor, change: Callable[[Tensor], Tensor] = Tensor.clone
 ) -> Tensor:
-    """Evaluate a convolution in float64, whatever dtype it is stored in.
-
-    Args:
-        conv: The convolution.
-        x: The input, float64.
-        made: What is made of its parameters first.
-
-    Returns:
-        The output.
-    """
-    wide = {name: made(p.double().cpu()) for name, p in conv.named_parameters()}
+    """Evaluate a convolution in float64 with parameters that a function changes."""
+    wide = {name: change(p.double().cpu()) for name, p in conv.named_parameters()}
     output: Tensor = torch.func.functional_call(conv, wide, (x,))
     return output
 
@@ -269,17 +259,9 @@ def _rounded_down(
     least: Float[Tensor, "*relations out_channels"],
     sizes: Float[Tensor, "inputs out_channels"],
 ) -> float:
-    """Return the largest of some computed bounds that is left in exact arithmetic.
-
-    Args:
-        conv: The convolution, for the number of terms of an output.
-        least: Bounds, computed from the outputs.
-        sizes: Sums of the sizes of the terms of each output.
-
-    Returns:
-        Not above the true bound; not positive where that may be zero.
-    """
-    # Whatever the order of summation, and a few operations of the relation.
+    """Return what rounding leaves of the largest bound; ``sizes`` add up |terms|."""
+    # Not above the true bound, and not positive where that may be zero. Holds for
+    # any order of summation; 8 stands for a few operations of the relation.
     terms = conv.weight[0].numel() + 8
-    off = 2 * terms * _UNIT * sizes.amax(0)
-    return float((least - off).max()) * (1 - 4 * _UNIT)
+    rounding = 2 * terms * _UNIT * sizes.amax(0)
+    return float((least - rounding).max()) * (1 - 4 * _UNIT)

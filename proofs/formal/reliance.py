@@ -94,11 +94,11 @@ FAMILIES: dict[str, Reliance] = {
     "content": Reliance(("swap_symmetry",), ("off_center_error", "no_off_center_tap")),
     "augmented-attention": Reliance(("silent_query",), ("silent_query_error",)),
     "standalone": Reliance(("silent_query",), ("silent_query_error",)),
-    "windows": Reliance(("zero_padding",), ("no_zero_padding", "only_center_tap")),
-    "buckets": Reliance(
+    "swin": Reliance(("zero_padding",), ("no_zero_padding", "only_center_tap")),
+    "t5": Reliance(
         ("shared_bucket",), ("shared_encoding_error", "shared_encoding_exact")
     ),
-    "linear-bias": Reliance(("mirror_symmetry",), ("mirror_error", "mirror_exact")),
+    "alibi": Reliance(("mirror_symmetry",), ("mirror_error", "mirror_exact")),
 }
 """By the name of a family of the atlas, where a theorem speaks of its layer."""
 

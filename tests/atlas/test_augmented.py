@@ -1,5 +1,6 @@
 """Attention-augmented convolution: a copy, a branch, and a silent query."""
 
+import copy
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.augmented_layer import AugmentingAttention
+from expressivity.atlas.layers.augmented import AugmentingAttention
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import (
     assert_cannot,
@@ -108,6 +109,15 @@ def test_the_whole_layer_copies_the_convolution(name: str) -> None:
     assert layer.layer(x).shape[1] == convolution.out_channels + 1
 
 
+def test_the_copy_of_a_frozen_convolution_can_be_trained() -> None:
+    frozen = copy.deepcopy(CASES["5×5"]).requires_grad_(False)
+    layer = WHOLE.construct(frozen, SIZE)
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+    with torch.no_grad():
+        layer.layer.conv.weight.zero_()
+    assert frozen.weight.equal(CASES["5×5"].weight)
+
+
 def test_the_whole_layer_takes_any_padding() -> None:
     assert_computes(WHOLE, conv(padding_mode="reflect"), SIZE)
     assert_computes(WHOLE, conv(padding=3), SIZE)
@@ -154,7 +164,8 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
         honest.query,
         kind="silent query",
         symmetry="none",
-        layer=honest.layer,
+        make=honest.make,
+        scale=honest.scale,
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(200) < wrong.bound

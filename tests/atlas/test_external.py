@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.external import ExternalAttention
+from expressivity.atlas.layers.external import ExternalAttention
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import assert_cannot
 
@@ -90,7 +90,8 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
         honest.query,
         kind="swap",
         symmetry="none",
-        layer=honest.layer,
+        make=honest.make,
+        scale=honest.scale,
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(200) < wrong.bound

@@ -8,11 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.gaussian import (
-    construct,
-    head_vector,
-    second_order_encoding,
-)
+from expressivity.atlas.families.gaussian import construct
+from expressivity.atlas.layers.gaussian import head_vector, second_order_encoding
 from expressivity.errors import ArgumentError
 from expressivity.heads.leak import leak
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Family, Witness
-from expressivity.atlas.mixer_stem import INPUT_BOUND, construct_mixer_with_stem
+from expressivity.atlas.families.mixer import INPUT_BOUND, construct_mixer_with_stem
 from expressivity.atlas.token_mixing import linear_mlp, spatial_factors, toothed_mlp
 from expressivity.conversion import head_count
 from expressivity.errors import ArgumentError
@@ -226,7 +226,8 @@ def test_a_witness_that_is_wrong_is_found_out() -> None:
         honest.query,
         kind="normaliser",
         symmetry="none",
-        layer=honest.layer,
+        make=honest.make,
+        scale=honest.scale,
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(100) < wrong.bound

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.patches import (
+from expressivity.atlas.families.patches import (
     construct,
     patch_convolution,
     patch_heads,
@@ -60,7 +60,7 @@ def test_other_dtypes() -> None:
 def test_patches_of_any_size(patch: int) -> None:
     conv = nn.Conv2d(2, 2, 5, padding=2).double()
     layer = construct(conv, (6, 6), 40.0, patch)
-    assert layer.attention.num_heads == (2 * math.ceil(4 / (2 * patch)) + 1) ** 2
+    assert layer.layer.attention.num_heads == (2 * math.ceil(4 / (2 * patch)) + 1) ** 2
     assert relative_error(layer, conv, (6, 6)) < 1e-14
 
 
@@ -137,7 +137,7 @@ def test_a_misplaced_patch_is_found_out() -> None:
     conv = nn.Conv2d(2, 3, 3, padding=1).double()
     layer = PATCHES.construct(conv, (4, 6))
     with torch.no_grad():
-        centers = layer.attention.centers
+        centers = layer.layer.attention.centers
         centers.copy_(centers.flip(0))
     assert relative_error(layer, conv, (4, 6)) > 1e-2
 

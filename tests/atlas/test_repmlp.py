@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.partitions import Normalised, RepMLP
-from expressivity.atlas.repmlp import construct
+from expressivity.atlas.families.repmlp import construct
+from expressivity.atlas.layers.repmlp import Normalised, RepMLP
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import assert_cannot, assert_computes, relative_error
 
@@ -113,7 +113,8 @@ def test_means_of_other_partitions_are_seen() -> None:
         honest.query,
         kind="receptive field",
         symmetry="none",
-        layer=honest.layer,
+        make=honest.make,
+        scale=honest.scale,
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(200) < wrong.bound

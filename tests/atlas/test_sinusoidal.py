@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.sinusoidal import frequencies, gap, rotations, sinusoids
+from expressivity.atlas.families.sinusoidal import rotations
+from expressivity.atlas.layers.sinusoidal import frequencies, gap, sinusoids
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error
 from tests.atlas.samples import with_padding

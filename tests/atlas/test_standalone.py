@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.standalone_layer import StandAloneAttention
+from expressivity.atlas.layers.standalone import StandAloneAttention
 from expressivity.errors import ArgumentError
 from tests.atlas.evidence import (
     assert_cannot,
@@ -205,7 +205,8 @@ def test_witnesses_that_are_wrong_are_found_out() -> None:
         silent.query,
         kind="silent query",
         symmetry="none",
-        layer=silent.layer,
+        make=silent.make,
+        scale=silent.scale,
     )
     assert wrong.violation() > 1e-3
     assert wrong.attack(100) < wrong.bound
@@ -218,7 +219,7 @@ def test_witnesses_that_are_wrong_are_found_out() -> None:
         honest.bound,
         "mean",
         "none",
-        layer=honest.control,  # several softmaxes an output
+        make=lambda _: honest.make(True),  # several softmaxes an output
         relation=honest.relation,
     )
     assert max(wrong.violation(seed) for seed in range(20)) > 1e-3

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.tables import (
-    AxisTables,
+from expressivity.atlas.families.tables import (
     Tables,
     construct,
     quadratic_leak,
     two_valued_leak,
 )
+from expressivity.atlas.layers.tables import AxisTables
 from expressivity.errors import ArgumentError
 from expressivity.heads.leak import leak
 from tests.atlas.evidence import assert_computes, assert_error_falls, relative_error

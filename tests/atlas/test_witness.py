@@ -1,5 +1,6 @@
 """The bound of a witness is a number that no rounding can have made."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -103,3 +104,18 @@ def test_shifted_pixels_are_shifted_exactly(name: str) -> None:
     for a, b, step in zip(first, second, moved, strict=True):
         assert Fraction(b) - Fraction(a) in (0, 1)
         assert step in (0, 1)
+
+
+def test_a_witness_owns_the_seeds_and_the_scale() -> None:
+    witness = FAMILIES["content"].refute(nn.Conv2d(2, 3, 3, padding=1), SIZE)
+    first, again, other = (_numbers(witness.layer(seed)) for seed in (0, 0, 1))
+    assert first.equal(again)
+    assert not first.equal(other)
+    wide = replace(witness, scale=2 * witness.scale)
+    torch.testing.assert_close(_numbers(wide.layer(0)), 2 * first)
+    control = _numbers(witness.control(0))
+    assert len(control) == len(first) + 9 * (6 * 5) ** 2  # a free bias of the scores
+
+
+def _numbers(layer: nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.flatten() for parameter in layer.parameters()]).detach()

@@ -131,3 +131,13 @@ def test_errors_say_whether_they_are_absolute_and_on_what(
     assert bound > 1
     shown = project.run("atlas", "--family", family.name, "--steps", "2").stdout
     assert f"inputs within ±{bound:.3g}; all errors absolute" in shown
+
+
+def test_the_old_name_of_a_family_works_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = UserProject.create(tmp_path, monkeypatch)
+    with pytest.warns(FutureWarning, match="'gated' is now called 'convit'"):
+        result = project.run("atlas", "--family", "gated")
+    assert result.exit_code == 0
+    assert "ConViT gated positional attention: yes" in result.stdout

@@ -28,7 +28,7 @@ EXAMPLES = """
 
 expressivity atlas
 
-expressivity atlas --family linear-bias --figure alibi.png
+expressivity atlas --family alibi --figure alibi.png
 
 expressivity atlas my_models:build --weights model.pt --layer stem --size 8x8
 --html atlas.html

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from expressivity.atlas.mixer import construct_feed_forward, construct_mixer
+from expressivity.atlas.families.mixer import construct_feed_forward, construct_mixer
 from expressivity.atlas.token_mixing import linear_mlp, toothed_mlp
 from proofs.engine import Formula
 from tests.oracles import exact_convolution

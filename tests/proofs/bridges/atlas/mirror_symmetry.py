@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.biased import BiasedAttention
-from expressivity.atlas.linear_bias import LinearBias
-from expressivity.atlas.pairs import seen_by_output
+from expressivity.atlas.inputs import output_weights
+from expressivity.atlas.layers.alibi import LinearBias
+from expressivity.atlas.layers.biased import BiasedAttention
 from expressivity.atlas.witness import randomised
 from proofs.engine import Formula
 
@@ -35,8 +35,8 @@ def check(formulas: Mapping[str, Formula]) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         conv = nn.Conv1d(2, 3, 5, padding=2, dtype=torch.float64)
-    witness = FAMILIES["linear-bias"].refute(conv, (7,))
-    seen = seen_by_output(conv, (7,), witness.query[0])
+    witness = FAMILIES["alibi"].refute(conv, (7,))
+    seen = output_weights(conv, (7,), witness.query[0])
     (here,) = witness.query[0]
     taps = [around(row, here) for row in seen]
     first = around(witness.inputs[0], here)
@@ -78,7 +78,7 @@ def check_all_pairs(
 ) -> None:
     """Mirror the image as a whole: the bound of the best input, for one output."""
     (here,) = witness.query[0]
-    row = seen_by_output(conv, (7,), (here,))[0]
+    row = output_weights(conv, (7,), (here,))[0]
     signs = (row - row.flip(1)).sign()
     whole = Witness.of(
         conv,
@@ -86,7 +86,8 @@ def check_all_pairs(
         witness.query,
         kind="mirror",
         symmetry="",
-        layer=witness.layer,
+        make=witness.make,
+        scale=witness.scale,
     )
     assert whole.violation() <= 1e-12
     gap = (whole.targets[0, 0] - whole.targets[1, 0]).abs().item() / 2

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.pairs import seen_by_output
-from expressivity.atlas.token_mlps import MixerBlock, Mlp
-from expressivity.atlas.tokens import OnTokens, bare_grid
+from expressivity.atlas.canvas import OnTokens, bare_grid
+from expressivity.atlas.inputs import output_weights
+from expressivity.atlas.layers.mixer import MixerBlock, Mlp
 from expressivity.atlas.witness import randomised
 from proofs.engine import Formula
 from tests.proofs.bridges.atlas.swap_symmetry import convolution, reader
@@ -29,7 +29,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
     assert witness.violation() <= 1e-12
     raised = (witness.inputs[1] - witness.inputs[0])[0]
     (pixel,) = raised.nonzero().tolist()
-    seen = seen_by_output(conv, SIZE, witness.query[0])
+    seen = output_weights(conv, SIZE, witness.query[0])
     shift = raised[*pixel].item()
     rows = [reader(row[:, *pixel]) for row in seen]
     largest = max(bound(conv.in_channels, shift, row) for row in rows)
@@ -64,13 +64,13 @@ def check_own(own: Callable[..., float]) -> None:
         conv = nn.Conv2d(3, 3, 3, padding=1, dtype=torch.float64)
     shift, here = 0.75, (2, 1)
     blocks = [MixerBlock(Mlp(12, 24), Mlp(3, 12)) for _ in range(2)]
-    layer = OnTokens(randomised(nn.Sequential(*blocks), 0), bare_grid(conv, SIZE))
+    layer = randomised(OnTokens(nn.Sequential(*blocks), bare_grid(conv, SIZE)), 0)
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(2, 3, *SIZE, generator=generator, dtype=torch.float64)
     inputs[1] = inputs[0]
     inputs[1, :, *here] += shift
     witness = Witness.of(
-        conv, inputs, (here, here), kind="", symmetry="", layer=lambda seed: layer
+        conv, inputs, (here, here), kind="", symmetry="", make=lambda _: layer
     )
     with torch.no_grad():
         before, after = witness.outputs(layer)
@@ -78,6 +78,6 @@ def check_own(own: Callable[..., float]) -> None:
     torch.testing.assert_close(
         after - before, torch.full_like(moved, shift), atol=1e-12, rtol=0
     )
-    for row, change in zip(seen_by_output(conv, SIZE, here), moved, strict=True):
+    for row, change in zip(output_weights(conv, SIZE, here), moved, strict=True):
         expected = abs(change.item() - shift) / 2
         assert own(3, shift, reader(row[:, *here])) == pytest.approx(expected, rel=1e-9)

@@ -9,7 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from expressivity.atlas.patches import patch_convolution, patch_heads, patch_reach
+from expressivity.atlas.families.patches import (
+    patch_convolution,
+    patch_heads,
+    patch_reach,
+)
 from proofs.engine import Formula
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.pairs import places, seen_by_output
-from expressivity.atlas.windows import refute_receptive_field
+from expressivity.atlas.families.swin import refute_receptive_field
+from expressivity.atlas.inputs import output_weights, places
 from expressivity.convolutions import convolve
 from expressivity.geometry import ConvGeometry
 from proofs.engine import Formula
@@ -42,7 +42,7 @@ def check_windows(conv: nn.Conv2d, bound: Callable[..., float]) -> None:
     witness = refute_receptive_field(conv, SIZE, WINDOW)
     assert witness.violation() <= 1e-12
     here = witness.query[0]
-    seen = seen_by_output(conv, SIZE, here)
+    seen = output_weights(conv, SIZE, here)
     (pixel,) = (witness.inputs[0] != witness.inputs[1]).any(0).nonzero().tolist()
     rows = [reader(row[:, *pixel]) for row in seen]
     largest = max(bound(2, 1, lambda c, p, row=row: row(c), 1.0) for row in rows)
@@ -58,7 +58,8 @@ def check_windows(conv: nn.Conv2d, bound: Callable[..., float]) -> None:
         witness.query,
         kind="receptive field",
         symmetry="",
-        layer=witness.layer,
+        make=witness.make,
+        scale=witness.scale,
     )
     assert whole.violation() <= 1e-12
     gap = (whole.targets[0, 0] - whole.targets[1, 0]).abs().item() / 2

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from expressivity.atlas.partitions import Normalised
-from expressivity.atlas.repmlp import construct
+from expressivity.atlas.families.repmlp import construct
+from expressivity.atlas.layers.repmlp import Normalised
 from expressivity.geometry import ConvGeometry
 from proofs.engine import Formula
 from tests.oracles import exact_convolution

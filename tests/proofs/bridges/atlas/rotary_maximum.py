@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from expressivity.atlas.rotary import construct, rotated
-from expressivity.atlas.sinusoidal import frequencies, gap, rotations, sinusoids
+from expressivity.atlas.families.rope import construct
+from expressivity.atlas.families.sinusoidal import rotations
+from expressivity.atlas.layers.rope import rotated
+from expressivity.atlas.layers.sinusoidal import frequencies, gap, sinusoids
 from proofs.engine import Formula
 
 ALPHA = 7.0

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.biased import BiasedAttention, one_head_a_tap
-from expressivity.atlas.buckets import BucketBias, bucket
-from expressivity.atlas.tokens import OnTokens, padded_grid
+from expressivity.atlas.canvas import OnTokens, padded_grid
+from expressivity.atlas.layers.biased import BiasedAttention
+from expressivity.atlas.layers.t5 import BucketBias, bucket
+from expressivity.atlas.taps import one_head_a_tap
 from expressivity.atlas.witness import randomised
 from expressivity.errors import ArgumentError
 from proofs.engine import Formula
@@ -78,12 +79,12 @@ def check_reach(bound: Callable[..., float]) -> None:
         conv = nn.Conv1d(2, 3, 3, padding=8, dilation=8, dtype=torch.float64)
         dense = nn.Conv1d(2, 3, 21, padding=10, dtype=torch.float64)
     for refuted in (conv, dense):
-        witness = FAMILIES["buckets"].refute(refuted, (10,))
+        witness = FAMILIES["t5"].refute(refuted, (10,))
         assert witness.violation() <= 1e-12
         largest = max(bound(*row) for row in exchanged(refuted, witness))
         assert witness.bound == pytest.approx(largest, rel=1e-12)
     with pytest.raises(ArgumentError, match="weighs differently"):
-        FAMILIES["buckets"].refute(conv, (9,))
+        FAMILIES["t5"].refute(conv, (9,))
     grid = padded_grid(conv, (9,))
     bias = BucketBias(grid.canvas_size[0], 3).double()
     fourfold = nn.Conv1d(2, 3, 3, padding=8, dilation=8, dtype=torch.float64)

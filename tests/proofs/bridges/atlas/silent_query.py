@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from expressivity.atlas import FAMILIES
-from expressivity.atlas.augmented import AugmentingAttention
-from expressivity.atlas.standalone import StandAloneAttention
+from expressivity.atlas.layers.augmented import AugmentingAttention
+from expressivity.atlas.layers.standalone import StandAloneAttention
 from expressivity.atlas.witness import randomised
 from proofs.engine import Formula
 from tests.proofs.bridges.atlas.swap_symmetry import convolution, exchanged, reader

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from expressivity.atlas import FAMILIES, Witness
-from expressivity.atlas.content import ContentAttention, SelfAttentionBlock
-from expressivity.atlas.external import ExternalAttention
-from expressivity.atlas.pairs import seen_by_output
+from expressivity.atlas.inputs import output_weights
+from expressivity.atlas.layers.biased import BiasedAttention
+from expressivity.atlas.layers.external import ExternalAttention
+from expressivity.atlas.layers.sagan import SelfAttentionBlock
 from expressivity.atlas.witness import randomised
 from expressivity.errors import ArgumentError
 from proofs.engine import Formula
@@ -56,7 +57,7 @@ def exchanged(conv: nn.Module, witness: Witness) -> list[tuple]:
     first, second = witness.inputs
     (a, d) = (first != second).any(0).nonzero().tolist()
     torch.testing.assert_close(first[:, *a], second[:, *d], rtol=0, atol=0)
-    seen = seen_by_output(conv, first.shape[1:], witness.query[0])
+    seen = output_weights(conv, first.shape[1:], witness.query[0])
     return [
         (
             conv.in_channels,
@@ -82,7 +83,7 @@ def tokens() -> Tensor:
 
 
 def check_content(attended: Callable[..., float]) -> None:
-    layer = ContentAttention(2, 1, heads=1, head_dim=3)
+    layer = BiasedAttention(2, 1, heads=1, head_dim=3)
     randomised(layer, 0).requires_grad_(False)
     x = tokens()
     asked = layer.query(x[0])

@@ -1,0 +1,1 @@
+"""The verdicts: weights for what a layer can do, a witness for what it cannot."""

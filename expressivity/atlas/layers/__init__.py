@@ -1,0 +1,1 @@
+"""The layers, as the papers define them."""
