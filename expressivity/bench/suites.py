@@ -26,7 +26,6 @@ RESNET, NETWORK, TRAINING = "resnet50 layers", "resnet50", "resnet50, training"
 CONVNEXT, NINE_HEADS, UNEQUAL = "convnext layers", "nine heads", "unequal heads"
 GROWTH, CONTENT, LARGE = "growth", "content terms", "large image"
 CONVERT_SECONDS, CONVERT_MEMORY = "convert_seconds", "convert_bytes_over_weights"
-LARGE_GIB = "large_image_gib"
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Setting:
         limit: Seconds that one call may take.
         image: Pixels a side of the image that networks see.
         layers: How many of the distinct layers of a network; ``None`` for all.
+        nine: Pixels a side of the input of nine heads.
+        unequal: Pixels a side of the input of nine unequal heads.
         growth: Pixels a side of the growth curve.
         large: Pixels a side of the large image.
         content: Pixels a side of the images with content terms.
@@ -48,6 +49,8 @@ class Setting:
     limit: float
     image: int
     layers: int | None
+    nine: int
+    unequal: int
     growth: tuple[int, ...]
     large: int
     content: tuple[int, ...]
@@ -60,6 +63,8 @@ SETTINGS = {
         limit=1.0,
         image=224,
         layers=6,
+        nine=56,
+        unequal=32,
         growth=(14, 28, 64, 128, 256),
         large=256,
         content=(28,),
@@ -70,6 +75,8 @@ SETTINGS = {
         limit=4.0,
         image=224,
         layers=None,
+        nine=56,
+        unequal=32,
         growth=(14, 28, 56, 64, 112, 128, 256, 512, 1024),
         large=1024,
         content=(28, 56, 112),
@@ -187,8 +194,9 @@ def _resnet(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[
 
 
 def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
-    widths = ((96, 56, 3), (192, 28, 3), (384, 14, 9), (768, 7, 3))
-    for channels, size, count in widths[: how.layers]:
+    stages = ((96, 4, 3), (192, 8, 3), (384, 16, 9), (768, 32, 3))
+    for channels, scale, count in stages[: how.layers]:
+        size = how.image // scale
         shape = LayerShape(channels, channels, 7, 1, size, groups=channels)
         yield _layer_case(CONVNEXT, shape, count, device, dtype)
 
@@ -223,7 +231,7 @@ def _forward_and_backward(model: nn.Module, x: torch.Tensor) -> of.Run:
 def _nine_heads(
     how: Setting, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Case]:
-    for suite, size in ((NINE_HEADS, 56), (UNEQUAL, 32)):
+    for suite, size in ((NINE_HEADS, how.nine), (UNEQUAL, how.unequal)):
         conv, x = _three_by_three(64, size, device, dtype)
         contenders = of.convolution_and_separable(conv, x)
         contenders |= of.unequal(conv, x)

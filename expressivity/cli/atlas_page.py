@@ -41,17 +41,17 @@ $sections
 """)
 
 
-def page(found: Sequence[Evidence]) -> str:
+def page(gathered: Sequence[Evidence]) -> str:
     """Write the page.
 
     Args:
-        found: The evidence for every family, gathered with ``curve=True``.
+        gathered: The evidence for every family, gathered with ``curve=True``.
 
     Returns:
         HTML.
     """
     return _PAGE.substitute(
-        rows="\n".join(map(_row, found)), sections="\n".join(map(_section, found))
+        rows="\n".join(map(_row, gathered)), sections="\n".join(map(_section, gathered))
     )
 
 

@@ -67,35 +67,19 @@ def _picture(found: re.Match[str]) -> str:
 
 
 def messages() -> Console:
-    """Return the console for progress and messages.
-
-    Returns:
-        A console on standard error.
-    """
+    """Return a console on standard error, for progress and messages."""
     return _Console(stderr=True, highlight=False)
 
 
 def report_error(message: str) -> None:
-    """Print an error in one unbroken line.
-
-    Args:
-        message: What was required, what came, what to do.
-    """
+    """Print an error in one unbroken line on standard error."""
     line = printable(" ".join(filter(None, map(str.strip, message.splitlines()))))
     text = Text.assemble(("error: ", "bold red"), line)
     messages().print(text, soft_wrap=True)
 
 
 def track(items: Iterable[Item], description: str) -> Iterable[Item]:
-    """Show a progress bar on a terminal while iterating.
-
-    Args:
-        items: Anything with a length.
-        description: What is being done.
-
-    Returns:
-        The same items.
-    """
+    """Yield items with a length, and show a progress bar if there is a terminal."""
     console = messages()
     return rich_track(
         items,

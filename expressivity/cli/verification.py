@@ -49,11 +49,7 @@ class Agreement:
     difference: Difference
 
     def to_dict(self) -> dict[str, object]:
-        """Return the agreement as plain data.
-
-        Returns:
-            Ready for JSON.
-        """
+        """Return the agreement as plain data for JSON."""
         return {
             "inputs": self.inputs,
             "count": self.count,
@@ -81,17 +77,10 @@ def input_sets(
         FileError: As :func:`expressivity.cli.weights.read_inputs`.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
-    sets = [
-        InputSet(
-            f"random, scale {scale:g}",
-            [
-                (scale * torch.randn(*shape, generator=generator, device="cpu")).to(
-                    dtype
-                )
-            ],
-        )
-        for scale in SCALES
-    ]
+    sets = []
+    for scale in SCALES:
+        batch = scale * torch.randn(*shape, generator=generator, device="cpu")
+        sets.append(InputSet(f"random, scale {scale:g}", [batch.to(dtype)]))
     if inputs is not None:
         real = read_inputs(inputs, like=shape, dtype=dtype)
         sets.append(InputSet(str(inputs), real.split(shape[0])))
@@ -187,20 +176,21 @@ def agreement_table(agreements: Sequence[Agreement]) -> Listing:
     Returns:
         The table.
     """
-    table = Listing(title="original against converted model", title_justify="left")
-    table.add_column("inputs", overflow="fold")
-    for column in ("count", "largest difference", "largest output", "relative"):
-        table.add_column(column, justify="right")
-    for agreement in agreements:
-        difference = agreement.difference
-        table.add_row(
-            agreement.inputs,
-            str(agreement.count),
-            f"{difference.largest:.1e}",
-            f"{difference.scale:.3g}",
-            f"{difference.relative:.1e}",
-        )
-    return table
+    return Listing.of(
+        ["inputs"],
+        ["count", "largest difference", "largest output", "relative"],
+        [
+            (
+                agreement.inputs,
+                str(agreement.count),
+                f"{agreement.difference.largest:.1e}",
+                f"{agreement.difference.scale:.3g}",
+                f"{agreement.difference.relative:.1e}",
+            )
+            for agreement in agreements
+        ],
+        title="original against converted model",
+    )
 
 
 def layer_errors(

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from expressivity.cli import app
-from expressivity.cli.claims import Claim
 from expressivity.cli.console import to_json
 from expressivity.cli.options import parse_size
+from expressivity.cli.report import Claim
 from expressivity.cli.status import status_of
 from expressivity.errors import ArgumentError
 from expressivity.version import __version__
