@@ -144,6 +144,21 @@ def test_a_layer_beyond_its_worst_case_ends_with_status_1(
     assert "FAILS  on the test images every layer" in result.stdout
 
 
+@pytest.mark.parametrize("name", ["train", "convert", "plot_overview"])
+@pytest.mark.usefixtures("untrained")
+def test_an_interruption_ends_with_130_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"expressivity.cli.commands.demo.{name}", interrupted)
+    result = demo(tmp_path / "new" / "folder")
+    assert result.exit_code == 130
+    assert (result.stdout, result.stderr) == ("", "interrupted\n")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
