@@ -1,4 +1,4 @@
-"""Tables for a terminal that keep every cell, however narrow it is."""
+"""Tables that keep every cell, however narrow the terminal is."""
 
 from collections.abc import Iterable, Sequence
 from typing import Self
@@ -8,14 +8,14 @@ from rich.measure import Measurement, measure_renderables
 from rich.table import Table
 
 _UNBOUNDED = 10_000  # characters
-_FOLDED = 12  # a column of names is not made narrower than this
+_FOLDED = 12  # the least width of a column that folds
 
 
 class Listing(Table):
-    """A table that breaks lines between words, and drops nothing.
+    """A table that breaks lines between words and drops nothing.
 
-    Only columns with ``overflow="fold"`` break words, too. Where the columns do not fit
-    side by side, each row becomes a block of lines, with one column a line.
+    Only columns with ``overflow="fold"`` may break a word. If the columns do not fit
+    side by side, each row becomes a block with one line a column.
 
     Example:
         >>> table = Listing.of(["layer"], ["largest error"], [("stem", "1.2e-07")])

@@ -68,7 +68,9 @@ def test_the_command_line_needs_no_torch_to_say_what_it_can(argument: str) -> No
 
 def test_the_package_imports_torch_with_the_first_public_name() -> None:
     assert not imported("import expressivity") & HEAVY
-    assert "torch" in imported("import expressivity; expressivity.convert")
+    modules = imported("import expressivity; expressivity.plot_overview")
+    assert {"torch", "expressivity.plots"} <= modules
+    assert not modules & {"matplotlib", "sklearn"}
 
 
 def test_nothing_but_a_tracer_imports_what_traces_graphs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The cases that are measured, and their measurement."""
+"""The cases of the benchmark, and their measurement."""
 
 import gc
 import time
@@ -30,11 +30,11 @@ CONVERT_SECONDS, CONVERT_MEMORY = "convert_seconds", "convert_bytes_over_weights
 
 @dataclass(frozen=True)
 class Setting:
-    """How much is measured, and for how long.
+    """How much to measure, and for how long.
 
     Attributes:
-        seconds: For one race.
-        limit: Seconds that one call may take.
+        seconds: Length of one race.
+        limit: Longest expected time of a call, in seconds; slower ones are left out.
         image: Pixels a side of the image that networks see.
         layers: How many of the distinct layers of a network; ``None`` for all.
         nine: Pixels a side of the input of nine heads.
@@ -42,7 +42,7 @@ class Setting:
         growth: Pixels a side of the growth curve.
         large: Pixels a side of the large image.
         content: Pixels a side of the images with content terms.
-        others: Whether other people's kernels are compiled.
+        others: Whether to compile FlexAttention and ask for NATTEN.
     """
 
     seconds: float
@@ -94,7 +94,7 @@ class Case:
     Attributes:
         suite: What it belongs to.
         label: The layer and the input, in words.
-        contenders: Functions to time, or reasons; the baseline is one of them.
+        contenders: Functions to time, or reasons why not; one is the baseline.
         times_in_network: How often it occurs in its network.
         tokens: Pixels of the input.
         training: Whether gradients are recorded.
@@ -115,7 +115,7 @@ def run_suites(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Document:
-    """Measure everything.
+    """Run all suites.
 
     Args:
         setting: ``"quick"`` (a minute) or ``"full"`` (five minutes).
@@ -160,18 +160,18 @@ def _measured(case: Case, how: Setting, device: torch.device) -> list[Measuremen
     able = {n: run for n, run in case.contenders.items() if not isinstance(run, str)}
     with torch.set_grad_enabled(case.training):
         times = race(able, device=device, seconds=how.seconds)
-        held = {name: peak_bytes(run, device) for name, run in able.items()}
-    found = []
+        peaks = {name: peak_bytes(run, device) for name, run in able.items()}
+    rows = []
     for name, run in case.contenders.items():
         about = (case.suite, case.label, name, case.times_in_network, case.tokens)
         if isinstance(run, str):
-            found.append(Measurement(*about, reason=run))
+            rows.append(Measurement(*about, reason=run))
             continue
-        taken = times[name]
-        ratio = taken.median / times[BASELINE].median
-        numbers = (taken.median, taken.low, taken.high, taken.rounds)
-        found.append(Measurement(*about, *numbers, ratio, held[name]))
-    return found
+        own = times[name]
+        ratio = own.median / times[BASELINE].median
+        numbers = (own.median, own.low, own.high, own.rounds)
+        rows.append(Measurement(*about, *numbers, ratio, peaks[name]))
+    return rows
 
 
 def _layer_case(
@@ -284,13 +284,13 @@ _SUITES: dict[str, Callable[[Setting, torch.device, torch.dtype], Iterator[Case]
 
 
 def _facts(how: Setting, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """Measure what is no race: a conversion."""
+    """Measure the conversion of a whole network, which has no rival."""
     network = resnet50().to(device, dtype).eval()
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    taken = []
+    seconds = []
     for _ in range(3):
         start = time.perf_counter()
         convert(network)
-        taken.append(time.perf_counter() - start)
-    held = peak_bytes(lambda: convert(network), device)
-    return {CONVERT_SECONDS: sorted(taken)[1], CONVERT_MEMORY: held / weights}
+        seconds.append(time.perf_counter() - start)
+    peak = peak_bytes(lambda: convert(network), device)
+    return {CONVERT_SECONDS: sorted(seconds)[1], CONVERT_MEMORY: peak / weights}

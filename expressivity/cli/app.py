@@ -1,4 +1,4 @@
-"""The commands put together, and the options of all.
+"""All commands, and the options of the program itself.
 
 A command line is parsed, and its output reserved, before torch is imported, which takes
 seconds.
@@ -70,8 +70,8 @@ for name, kind in COMMANDS.items():
     app.command(name, cls=_Command, help=kind.__doc__, epilog=examples)(kind)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(show: bool) -> None:
+    if show:
         typer.echo(f"expressivity {__version__}")
         raise typer.Exit
 

@@ -1,7 +1,7 @@
-"""What the user can tell each command: its arguments, its options, its examples.
+"""The arguments, options and examples of each command.
 
-A command line is read into one of these values. Nothing here imports torch, so that the
-help of a command and an output that cannot be written take no second.
+A command line becomes one of these values. Nothing here imports torch, so that help is
+shown, and an output that cannot be written is refused, in less than a second.
 """
 
 from collections.abc import Iterator, Sequence
@@ -67,7 +67,7 @@ class Demo(Arguments):
 
     @contextmanager
     def reserved(self) -> Iterator[Reservation]:
-        """Create the folder, too, and remove it if nothing is written."""
+        """Create the folder as well, and remove it if nothing is written."""
         with folder_for_files(self.output), super().reserved() as files:
             yield files
 
@@ -91,7 +91,7 @@ class Convert(Arguments):
     inputs: Annotated[
         Path | None,
         _file(
-            help="Real inputs to verify on too: one tensor (n, ...) in a .npy, "
+            help="More inputs to verify on: one tensor (n, ...) in a .npy, "
             "safetensors or torch file."
         ),
     ] = None
@@ -183,7 +183,7 @@ class Sweep(RandomConvolution, Arguments):
     """
 
     def given(self, names: Sequence[str]) -> list[str]:
-        """Return the options among some that the command line names."""
+        """Return those of some options that are on the command line."""
         sources = {name: self.context.get_parameter_source(name) for name in names}
         return [
             f"--{name.replace('_', '-')}"
@@ -265,7 +265,7 @@ class Atlas(Arguments):
         Path | None, _file(help="With --family: its figure, .png, .pdf or .svg.")
     ] = None
     html: Annotated[
-        Path | None, _file(help="Write one page with everything on it.")
+        Path | None, _file(help="HTML page to write, with all evidence and pictures.")
     ] = None
     steps: Annotated[int, _count(help="Steps of every attack.")] = 120
     seed: Seed = 0

@@ -82,7 +82,7 @@ def converted(
         )
         raise UnsupportedModuleError(
             "the model needs at least one convolution that can be converted, got "
-            f"{reasons or 'none at all (calls of torch.nn.functional are not seen)'}"
+            f"{reasons or 'none at all (calls of torch.nn.functional do not count)'}"
         )
     return conversion
 
@@ -94,8 +94,8 @@ def remarks_on_evaluation(
 
     Args:
         model: The original.
-        conversion: What became of it.
-        strategy: How the attention is evaluated.
+        conversion: Its conversion.
+        strategy: The strategy of its layers.
 
     Returns:
         One remark, or none if every layer computes attention.

@@ -25,7 +25,7 @@ def layer_of_model(
     Args:
         factory: As for :func:`expressivity.cli.user_model.build_model`.
         weights: A file of weights to load first.
-        layer: Its name; may be left out if the model has only one.
+        layer: Its name; ``None`` if the model has only one.
 
     Returns:
         The plain convolution that it computes.
@@ -34,7 +34,7 @@ def layer_of_model(
         ArgumentError: If the model has no such convolution, or several and no name
             is given.
         FileError: If the weights cannot be loaded.
-        UnsupportedModuleError: If it is not a plain convolution.
+        UnsupportedModuleError: If the layer is no plain convolution.
     """
     layers = dict(convolution_like(build_model(factory, weights)))
     if layer is None and len(layers) == 1:

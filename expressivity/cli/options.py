@@ -1,4 +1,4 @@
-"""The options that several commands share, and what every command is told."""
+"""The options that several commands share, and what they have in common."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -38,13 +38,13 @@ Weights = Annotated[
     typer.Option(
         metavar="FILE",
         help="State dict to load into the model: a safetensors file, or a torch file "
-        "of tensors only. Without it the model keeps the weights it is made with.",
+        "of tensors only. Without it the model keeps its initial weights.",
     ),
 ]
 Alpha = Annotated[
     float | None,
     typer.Option(
-        help="Locality strength of every head, 1/pixel². By default the one at which "
+        help="Locality strength of every head, 1/pixel². By default so large that "
         "the computed attention is one-hot."
     ),
 ]
@@ -59,8 +59,8 @@ HeadDim = Annotated[
     int | None,
     typer.Option(
         max=LARGEST,
-        help="Dimension of the values of a head. By default the smallest that is "
-        "always exact.",
+        help="Dimension of the values of a head. By default the smallest that makes "
+        "every conversion exact.",
     ),
 ]
 Where = Annotated[
@@ -84,7 +84,7 @@ AsJson = Annotated[
 
 
 class Arguments:
-    """What every command is told. The docstring of a subclass is its help.
+    """The command line of any command. The docstring of a subclass is its help.
 
     Attributes:
         EXAMPLES: Command lines for the help.
@@ -126,7 +126,7 @@ def parse_size(option: str, text: str, *, smallest: int = 1) -> tuple[int, ...]:
 
     Args:
         option: The name of the option, for the message.
-        text: What it was given.
+        text: The value of the option.
         smallest: The smallest number allowed.
 
     Returns:

@@ -26,8 +26,8 @@ class InputSet:
     """Inputs that a model is verified on.
 
     Attributes:
-        label: Where they are from.
-        batches: The inputs, in batches.
+        label: Their origin, for messages.
+        batches: The inputs.
     """
 
     label: str
@@ -36,11 +36,11 @@ class InputSet:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far original and converted model were apart on one set of inputs.
+    """The difference between original and converted model on one set of inputs.
 
     Attributes:
-        inputs: Where the inputs were from.
-        count: Their number.
+        inputs: Label of the inputs.
+        count: Number of inputs.
         difference: Over all outputs of both.
     """
 
@@ -88,11 +88,11 @@ def input_sets(
 
 
 def check_model_runs(model: nn.Module, sets: Sequence[InputSet]) -> None:
-    """Refuse a model that cannot run on its inputs: nothing could be verified.
+    """Refuse a model that cannot run on the inputs, as nothing could be verified.
 
     Args:
         model: The original.
-        sets: What to run it on.
+        sets: The inputs.
 
     Raises:
         InputError: If it fails, its outputs are not all finite, or it has none.
@@ -131,7 +131,7 @@ def compare(
     Args:
         model: The original.
         converted: The converted one.
-        sets: What to run them on.
+        sets: The inputs.
 
     Returns:
         One agreement a set.
@@ -168,14 +168,7 @@ def compare(
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> Listing:
-    """Lay agreements out for a terminal.
-
-    Args:
-        agreements: One row each.
-
-    Returns:
-        The table.
-    """
+    """Return a table with one row an agreement."""
     return Listing.of(
         ["inputs"],
         ["count", "largest difference", "largest output", "relative"],
@@ -196,16 +189,16 @@ def agreement_table(agreements: Sequence[Agreement]) -> Listing:
 def layer_errors(
     model: nn.Module, conversion: Conversion, x: Tensor
 ) -> dict[str, float]:
-    """Measure every converted layer on the inputs that its original sees.
+    """Measure every converted layer on the inputs of its original.
 
     Args:
         model: The original.
-        conversion: What became of it.
+        conversion: Its conversion.
         x: Input of the model.
 
     Returns:
         The largest absolute error of each layer over its largest absolute input, by
-        name; in float64, so that it can be held against the worst case.
+        name; in float64, so that it can be compared with the worst case.
     """
     original, converted = (
         copy.deepcopy(network).double() for network in (model, conversion.model)

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from expressivity.cli import app
 from expressivity.cli.console import to_json
 from expressivity.cli.options import parse_size
-from expressivity.cli.report import Claim
 from expressivity.cli.status import status_of
 from expressivity.errors import ArgumentError
 from expressivity.version import __version__
@@ -62,11 +61,6 @@ def test_json_has_no_numbers_that_readers_refuse() -> None:
         "c": "x",
         "d": None,
     }
-
-
-def test_a_claim_says_whether_it_holds() -> None:
-    assert Claim("1 < 2", holds=True).line().plain == "holds  1 < 2"
-    assert Claim("2 < 1", holds=False).line().plain == "FAILS  2 < 1"
 
 
 @pytest.mark.parametrize(

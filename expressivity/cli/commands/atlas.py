@@ -95,12 +95,12 @@ def _table(gathered: Sequence[Evidence]) -> Listing:
         rows,
         caption="float64; error: of constructed weights, relative to the largest "
         "output; error ≥: no setting of the parameters errs less on the inputs of the "
-        "witness, absolute; --family NAME explains, and says how large those are",
+        "witness, absolute; --family NAME explains, and states how large they are",
     )
 
 
 def _conditions(gathered: Sequence[Evidence]) -> Table:
-    """Return under which conditions the verdicts hold, and of whose layer."""
+    """Return the conditions of the verdicts and the sources of the layers."""
     table = Listing.grid(padding=(0, 2))
     for _ in range(2):
         table.add_column(overflow="fold")
@@ -113,7 +113,7 @@ def _conditions(gathered: Sequence[Evidence]) -> Table:
 
 
 def _explained(evidence: Evidence) -> list[str]:
-    """Return what there is to say about one family."""
+    """Return the evidence for one family in words."""
     family, weights, attack = evidence.family, evidence.weights, evidence.attack
     lines = [f"{family.title}: {family.verdict}", "", family.claim.statement]
     lines += [f"  condition: {condition}" for condition in family.conditions]

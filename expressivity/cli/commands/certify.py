@@ -33,14 +33,14 @@ Sizes = Mapping[str, Sequence[tuple[int, ...] | None]]
 
 @dataclass(frozen=True)
 class Certified:
-    """One layer: what is certified, and what was measured.
+    """The certificate of one layer, and its measured error.
 
     Attributes:
         name: Its name in the model.
         certificate: The certificate; ``None`` where there cannot be one.
         alpha: Locality strength of its softest head, 1/pixel².
-        measured: The largest error of any output on the worst input and on random
-            ones, absolute; ``None`` where the strategy cannot run on them.
+        measured: The largest absolute error on the worst input and on random inputs;
+            ``None`` where the strategy cannot run on them.
         reason: Why there is no certificate.
     """
 
@@ -73,8 +73,8 @@ def run(arguments: Certify) -> Report:
     """Certify every layer, and measure its error."""
     bound = check_positive("--input-bound", arguments.input_bound)
     options = conversion_options(arguments)
-    given = arguments.input_shape
-    shape = None if given is None else parse_size("--input", given)
+    text = arguments.input_shape
+    shape = None if text is None else parse_size("--input", text)
     # Read before the model's code runs, which may change the current folder.
     file = arguments.attention
     tuned = None if file is None else read_weights(file)

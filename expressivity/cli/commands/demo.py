@@ -28,20 +28,20 @@ from expressivity.sweep import error_sweep
 LARGEST_LOGIT_DIFFERENCE = 1e-4
 # Rounding of float64 in a layer, for inputs within ±1.
 _ROUNDING = 1e-12
-# The layer and the pixel that the pictures show.
+# The layer and the query of the pictures.
 _FIRST_LAYER, _QUERY = "features.0", (4, 4)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the conversion of the trained network did on the test images.
+    """The trained network before and after its conversion, on the test images.
 
     Attributes:
         images: Number of test images.
-        before: Share of them that the network reads correctly.
-        after: Share of them that the converted network does.
+        before: Accuracy of the network.
+        after: Accuracy of the converted network.
         logits: Difference of all logits.
-        conversion: What became of each layer.
+        conversion: The converted network, and a record of each layer.
         measured: Error of each layer over its largest input, by name.
     """
 
@@ -114,7 +114,7 @@ def run(arguments: Demo) -> Report:
 
 
 def _claims(outcome: Outcome, *, exact: bool, tolerance: float | None) -> list[Claim]:
-    """State what α promises: the same network, or each layer within its bound."""
+    """Claim that the network is the same, or that each layer is within its bound."""
     layers = outcome.conversion.converted
     claims = [
         Claim(
