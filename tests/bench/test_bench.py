@@ -220,10 +220,6 @@ class TestDocument:
         with pytest.raises(ex.FileError, match=message):
             read_document(path)
 
-    def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ex.FileError, match="cannot be read"):
-            read_document(tmp_path / "none.json")
-
 
 class TestSuites:
     @pytest.mark.parametrize(

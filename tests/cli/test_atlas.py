@@ -111,8 +111,6 @@ BAD_OPTIONS = {
     "--family content --figure a.txt": "--figure needs a name that ends in",
     "--html no/atlas.html": "the folder no needs to exist",
     f"{MODULE}:build --layer head": "got 'head'",
-    f"{MODULE}:build --layer last --size 4xx": "--size needs integers",
-    "--steps 0": "steps",
 }
 
 
