@@ -4,10 +4,10 @@
 
 It also prints how far the network's convolutions are from stock attention.
 
-Trains the demonstration's network, takes its last convolution with the largest input
-that the test images bring about, and certifies its conversion at several α: float32,
-every query against every key. Measured is the error on the worst input that the
-certificate carries, and on the test images.
+Trains the demonstration's network and certifies the conversion of its last convolution
+at several α, in float32 with every query against every key. The bound of the input is
+its largest value on the test images. The error is measured on the worst input of the
+certificate and on the test images.
 """
 
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
 
 @torch.no_grad()
 def trained_layers() -> list[tuple[nn.Conv2d, Tensor]]:
-    """Return the convolutions of the trained network, and what each is given."""
+    """Return the convolutions of the trained network, each with its input."""
     images, model = load_digit_images(), DigitsCNN()
     with torch.enable_grad():
         train(model, images)
-    found, x = [], images.test_images
+    layers, x = [], images.test_images
     for module in model.features:
         if isinstance(module, nn.Conv2d):
-            found.append((module, x))
+            layers.append((module, x))
         x = module(x)
-    return found
+    return layers
 
 
 @torch.no_grad()

@@ -3,9 +3,8 @@
     python -m benchmarks.publish
 
 Reads ``benchmarks/results/cpu-float32.json``, which ``make bench`` writes, and nothing
-else; how it was measured is told in ``expressivity/bench/__init__.py``. Other runs in
-the same folder, of a GPU or another dtype, are shown by
-``expressivity bench --read FILE``.
+else. ``expressivity/bench/__init__.py`` states the method. ``expressivity bench --read
+FILE`` shows the other runs in the same folder, on a GPU or with another dtype.
 """
 
 from collections.abc import Iterator
@@ -46,7 +45,7 @@ def _row(target: Target) -> str:
 
 
 def _limit(document: Document) -> str:
-    """Return why nothing can be as much faster than dense as was hoped for."""
+    """Return the limit that the time of the convolution sets."""
     dense = next(document.of(NINE_HEADS, DENSE))
     return (
         f"On this machine `dense` takes {dense.ratio:.0f} times as long as `nn.Conv2d` "

@@ -10,15 +10,15 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def publish(described: str | None, write: Callable[[], Iterable[Path]]) -> None:
-    """Write what a module writes, unless its command line asks for something else.
+def publish(docstring: str | None, write: Callable[[], Iterable[Path]]) -> None:
+    """Run a module that writes files; with ``--help`` print its docstring instead.
 
     Args:
-        described: The docstring of the module.
+        docstring: The docstring of the module.
         write: Writes files and returns their names.
     """
     parser = argparse.ArgumentParser(
-        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
     for path in write():

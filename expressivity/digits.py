@@ -1,8 +1,7 @@
-"""The demonstration: handwritten digits, and a small network that reads them.
+"""The demonstration: handwritten digits, and a small network that classifies them.
 
 1,797 images of 8×8 pixels come with scikit-learn: real data, nothing to download.
-The network has every kind of convolution that a converter has to get right: padded,
-strided, depthwise and 1×1.
+The network has the four usual kinds of convolution: padded, strided, depthwise and 1×1.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,8 +39,8 @@ def load_digit_images(*, test_fraction: float = 0.25, seed: int = 0) -> DigitIma
     """Load scikit-learn's digits and split them at random.
 
     Args:
-        test_fraction: Share of the images kept for testing, between 0 and 1.
-        seed: Decides which.
+        test_fraction: Share of the images for testing, between 0 and 1.
+        seed: Decides which images these are.
 
     Returns:
         Train and test images; no image is in both.
@@ -62,8 +61,8 @@ def load_digit_images(*, test_fraction: float = 0.25, seed: int = 0) -> DigitIma
             "pip install scikit-learn"
         ) from error
     pixels, digits = load_digits(return_X_y=True)
-    kept = int(len(digits) * test_fraction)
-    if not 0 < kept < len(digits):
+    tests = int(len(digits) * test_fraction)
+    if not 0 < tests < len(digits):
         raise ArgumentError(
             "test_fraction needs to be between 0 and 1 and to leave images in both "
             f"parts, got {test_fraction}"
@@ -71,7 +70,7 @@ def load_digit_images(*, test_fraction: float = 0.25, seed: int = 0) -> DigitIma
     images = torch.from_numpy(pixels).float().reshape(-1, 1, 8, 8) / _BRIGHTEST
     labels = torch.from_numpy(digits).long()
     order = torch.randperm(len(labels), generator=_generator(seed), device="cpu")
-    test, train = order[:kept], order[kept:]
+    test, train = order[:tests], order[tests:]
     return DigitImages(images[train], labels[train], images[test], labels[test])
 
 
@@ -110,14 +109,7 @@ class DigitsCNN(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of every image.
-
-        Args:
-            images: (images, 1, 8, 8).
-
-        Returns:
-            (images, 10).
-        """
+        """Return the logits of (images, 1, 8, 8), which are (images, 10)."""
         logits: Tensor = self.classifier(self.features(images))
         return logits
 
@@ -134,7 +126,7 @@ def train(
 
     Args:
         model: Takes images, returns logits; left in evaluation mode.
-        images: The data; only the training part is looked at.
+        images: The data; only the training part is used.
         epochs: Passes over it.
         seed: Decides the order of the images; the global random state is left alone.
         progress: Wraps the iterable of epochs, as ``tqdm`` does; by default nothing.
@@ -178,7 +170,7 @@ def accuracy(
     images: Float[Tensor, "images 1 height width"],
     labels: Int[Tensor, " images"],
 ) -> float:
-    """Return the share of images whose digit the model reads correctly.
+    """Return the share of images that the model classifies correctly.
 
     Args:
         model: Takes images, returns logits; runs in the mode it is in.

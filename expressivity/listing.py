@@ -1,27 +1,61 @@
-"""Tables for a terminal that keep every cell, however narrow it is."""
+"""Tables that keep every cell, however narrow the terminal is."""
+
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement, measure_renderables
 from rich.table import Table
 
 _UNBOUNDED = 10_000  # characters
-_FOLDED = 12  # a column of names is not made narrower than this
+_FOLDED = 12  # the least width of a column that folds
 
 
 class Listing(Table):
-    """A table that breaks lines between words, and drops nothing.
+    """A table that breaks lines between words and drops nothing.
 
-    Only columns with ``overflow="fold"`` break words, too. Where the columns do not fit
-    side by side, each row becomes a block of lines, with one column a line.
+    Only columns with ``overflow="fold"`` may break a word. If the columns do not fit
+    side by side, each row becomes a block with one line a column.
 
     Example:
-        >>> table = Listing("layer", "largest error")
-        >>> table.add_row("stem", "1.2e-07")
+        >>> table = Listing.of(["layer"], ["largest error"], [("stem", "1.2e-07")])
         >>> Console(width=18, force_jupyter=False).print(table)
         layer   stem
         largest 1.2e-07
         error
     """
+
+    @classmethod
+    def of(
+        cls,
+        words: Sequence[str],
+        numbers: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        title: str | None = None,
+        caption: str | None = None,
+    ) -> Self:
+        """Create a table with its columns and rows.
+
+        Args:
+            words: Headers of columns of words; the first holds names, and may fold.
+            numbers: Headers of columns of numbers, to the right of the words.
+            rows: One cell a column.
+            title: What stands above.
+            caption: What stands below.
+
+        Returns:
+            The table.
+        """
+        table = cls(title=title, caption=caption)
+        table.title_justify = table.caption_justify = "left"
+        for index, header in enumerate(words):
+            table.add_column(header, overflow="ellipsis" if index else "fold")
+        for header in numbers:
+            table.add_column(header, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        return table
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -45,7 +79,7 @@ class Listing(Table):
         wishes = [
             word.maximum - low for word, low in zip(words, narrowest, strict=True)
         ]
-        # What is left goes to all alike; who needs less leaves the rest to the others.
+        # Columns share the room equally; each leaves what it does not need.
         ascending = sorted(range(len(wishes)), key=wishes.__getitem__)
         for rank, index in enumerate(ascending):
             gain = min(wishes[index], room // (len(wishes) - rank))

@@ -1,3 +1,3 @@
-"""The version of the package, which a source tree knows without being installed."""
+"""The version of the package, also in a source tree that is not installed."""
 
 __version__ = "0.1.0"

@@ -113,6 +113,7 @@ def factory_cases() -> Iterator[tuple[str, list[str]]]:
         first, _, *rest = COMMANDS[command]
         for name in ("two", "lazy"):
             yield f"{command} {name}", [first, f"{MODELS}:{name}", *rest]
+    yield "atlas vast", ["atlas", f"{MODELS}:vast", "--html", "a.html"]
 
 
 OUTPUTS = {

@@ -18,6 +18,10 @@ def build() -> nn.Module:
     return nn.Conv2d(3, 4, 3)
 
 
+def vast() -> nn.Module:
+    return nn.Conv2d(3, 4, 129, padding=64)
+
+
 def two() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1))
 

@@ -1,23 +1,23 @@
-"""How fast the attention layers are beside ``torch.nn.Conv2d``, and what they hold.
+"""Time and memory of the attention layers beside ``torch.nn.Conv2d``.
 
 Method:
 
-- Everything is a ratio. Whatever is compared runs in one process, on the same input
-  and the same threads, one call each in turn and in random order, so that what slows
-  the machine for a while slows all of them. Reported is the median over the rounds
-  and the quartiles beside it; the ratio is one of medians.
-- Each contender is called three times before anything is timed: kernels are chosen,
-  caches are filled. On a GPU the clock is read after synchronising.
-- Inference is without gradients; training is forward, backward of the sum of squares,
-  and nothing else.
-- Memory is the most that torch holds at once during one call beyond what it held
+- Every result is a ratio. Contenders run in one process, on the same input and the
+  same threads. Each round calls every contender once, in random order, so that a
+  slower machine slows all of them. The report gives the median over the rounds and the
+  quartiles; a ratio is one of medians.
+- Each contender is called three times before the clock starts, so that kernels are
+  chosen and caches are filled. On a GPU the clock is read after synchronising.
+- Inference records no gradients. Training is the forward pass and the backward pass of
+  the sum of squares, and nothing else.
+- Memory is the peak of torch's allocator during one call, beyond what was allocated
   before: the output and everything temporary, without weights and input. Scratch
-  memory that libraries take past torch's allocator is not seen.
-- A contender that cannot run, or would take longer than the time for it, is listed
-  with the reason.
+  memory that libraries allocate themselves is not counted.
+- A contender that cannot run, or would exceed its time limit, is listed with the
+  reason.
 
-The raw numbers of every call, with the environment, are one JSON document; tables
-and figures are made from that alone.
+The raw numbers and the environment are one JSON document. Tables and figures use
+nothing else.
 """
 
 from expressivity.bench.document import Document, Measurement, read_document

@@ -1,4 +1,4 @@
-"""What is timed beside ``nn.Conv2d``: the same layer, evaluated several ways."""
+"""The rivals of ``nn.Conv2d``: the same layer, evaluated in several ways."""
 
 import importlib.util
 import sys
@@ -24,7 +24,7 @@ FUSED, DENSE = "fused", "dense"
 FLEX, NATTEN = "FlexAttention", "NATTEN"
 SEPARABLE = {SATURATED: None, HARD: 4.0, SOFT: 1.0}
 
-# A pair of query and key of one head takes about so many seconds.
+# Seconds for one pair of query and key of one head, roughly.
 _SECONDS_PER_PAIR = {
     ("cpu", FUSED): 1e-9,
     ("cpu", DENSE): 5e-9,
@@ -52,10 +52,10 @@ def convolution_and_separable(conv: nn.Conv2d, x: Tensor) -> dict[str, Contender
 
 
 def unequal(conv: nn.Conv2d, x: Tensor) -> dict[str, Contender]:
-    """Return attention whose heads share nothing: as after training.
+    """Return attention whose heads have α and Δ of their own, as after training.
 
     Args:
-        conv: The convolution it starts from.
+        conv: The convolution to convert.
         x: The input.
 
     Returns:
@@ -84,7 +84,7 @@ def quadratic(
         conv: The convolution, at α = 4.
         x: The input.
         content: Dimension of content terms to add, ``None`` for none.
-        limit: Seconds that a call may take.
+        limit: Longest expected time of a call, in seconds.
 
     Returns:
         The fused and the dense strategy.
@@ -102,15 +102,15 @@ def quadratic(
 
 
 def others(conv: nn.Conv2d, x: Tensor, *, limit: float) -> dict[str, Contender]:
-    """Return other people's kernels, where they can run.
+    """Return the kernels of other libraries, where they can run.
 
     Args:
         conv: The convolution, at α = 4.
         x: The input.
-        limit: Seconds that a call may take.
+        limit: Longest expected time of a call, in seconds.
 
     Returns:
-        FlexAttention and NATTEN, or the reasons.
+        FlexAttention and NATTEN, or reasons why not.
     """
     attention = attention_from_conv(conv, alpha=4.0)
     reason = _too_slow(FLEX, attention, x, limit) or _why_no_flex(attention, x)
@@ -136,7 +136,7 @@ def _call(attention: RelativeSelfAttention, x: Tensor) -> Contender:
 def _evaluated(
     attention: RelativeSelfAttention, strategy: str
 ) -> RelativeSelfAttention:
-    """Return a layer with the same parameters, evaluated another way."""
+    """Return a layer with the same parameters and another strategy."""
     twin = RelativeSelfAttention(
         attention.in_channels,
         attention.out_channels,
@@ -176,8 +176,8 @@ def _why_no_flex(attention: RelativeSelfAttention, x: Tensor) -> str | None:
 def _flex_attention(attention: RelativeSelfAttention, x: Tensor) -> Contender:
     """Return FlexAttention with the positional score as its modification.
 
-    It computes the heads' means of the values only; the output projection, the same
-    for every strategy, is left out.
+    It computes the mean of the values of each head. It leaves out the output
+    projection, which is the same for every strategy.
     """
     geometry: ConvGeometry = attention.geometry
     (rows, columns), (_, width) = (
@@ -203,6 +203,6 @@ def _flex_attention(attention: RelativeSelfAttention, x: Tensor) -> Contender:
         compiled: Any = torch.compile(flex_attention, dynamic=False)
         with torch.no_grad():
             compiled(query, key, values, score_mod=score)
-    except Exception as error:  # whatever a compiler has to say
+    except Exception as error:  # a compiler may raise anything
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     return lambda: compiled(query, key, values, score_mod=score)

@@ -1,4 +1,4 @@
-"""The raw numbers of a run, and the file that they are kept in."""
+"""The raw numbers of a run, and their file."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from expressivity.version import __version__
 BASELINE = "nn.Conv2d"
 _VERSION = 1
 _LARGEST_FILE, _LARGEST_INTEGER = 2**26, 2**63
-_ENVIRONMENT = ("processor", "threads", "torch")  # what a document is shown with
+_ENVIRONMENT = ("processor", "threads", "torch")  # what a report needs
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Measurement:
     Attributes:
         suite: What the case belongs to.
         case: The layer and the input, in words.
-        contender: What was run.
+        contender: The name of what was run.
         times_in_network: How often the case occurs in its network.
         tokens: Pixels of the input.
         seconds: Median time of a call; ``None`` if it did not run.
@@ -35,7 +35,7 @@ class Measurement:
         high: Upper quartile.
         rounds: Number of timed calls.
         ratio: The time over that of the baseline in the same race.
-        bytes: The most memory held at once beyond weights and input.
+        bytes: Peak of the memory of a call beyond weights and input.
         reason: Why it did not run.
     """
 
@@ -55,7 +55,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Document:
-    """All measurements of a run, with the environment they were made in.
+    """All measurements of a run, with their environment.
 
     Attributes:
         setting: How long the run was: ``"quick"`` or ``"full"``.
@@ -63,7 +63,7 @@ class Document:
         dtype: Dtype of weights and inputs, such as ``"float32"``.
         environment: Versions, processor, threads.
         measurements: One a contender and case.
-        facts: Single numbers that are no race, by name.
+        facts: Single numbers that have no baseline, by name.
     """
 
     setting: str
@@ -88,11 +88,7 @@ class Document:
                 yield m
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the document as JSON takes it.
-
-        Returns:
-            Plain dictionaries, lists, strings and numbers.
-        """
+        """Return the document as plain data for JSON."""
         return {"version": _VERSION, **asdict(self)}
 
     @classmethod
@@ -106,7 +102,8 @@ class Document:
             The document.
 
         Raises:
-            FileError: If it is none of this version, or holds what was not measured.
+            FileError: If it has another version, other fields, or numbers that no run
+                gives.
         """
         fields = dict(content)
         try:
@@ -194,10 +191,10 @@ def read_document(path: Path) -> Document:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Describe what a benchmark runs on.
+    """Describe the machine of a benchmark.
 
     Args:
-        device: Where it runs.
+        device: The device of the layers.
 
     Returns:
         Versions, processor, cores and threads; no name of a machine or a path.

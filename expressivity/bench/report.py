@@ -1,4 +1,4 @@
-"""What the raw numbers say: the targets beside the figures, and how time grows."""
+"""What the raw numbers say: the figures beside their targets, and how time grows."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,46 +14,38 @@ SMALLEST_OF_GROWTH, LARGEST_OF_GROWTH = 64**2, 1024**2
 
 @dataclass(frozen=True)
 class Target:
-    """A figure, and what it was meant to be.
+    """A figure, and the goal for it.
 
     Attributes:
         statement: What is measured.
         unit: Its unit, such as ``"× nn.Conv2d"``.
-        wanted: The target.
-        found: The figure; ``None`` if it was not measured.
-        at_least: Whether more is better; else less is.
+        goal: The largest value that meets the target, or the smallest.
+        value: The figure; ``None`` if it was not measured.
+        at_least: Whether a larger figure is better.
     """
 
     statement: str
     unit: str
-    wanted: float
-    found: float | None
+    goal: float
+    value: float | None
     at_least: bool = False
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the figure is as wanted; ``None`` if there is none."""
-        if self.found is None:
+        """Whether the figure reaches the goal; ``None`` if there is no figure."""
+        if self.value is None:
             return None
-        return self.found >= self.wanted if self.at_least else self.found <= self.wanted
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
 
     def bound(self) -> str:
-        """Return the target in words.
-
-        Returns:
-            Such as ``"≤ 1.5"``.
-        """
-        return f"{'≥' if self.at_least else '≤'} {self.wanted:g}"
+        """Return the goal in words, such as ``"≤ 1.5"``."""
+        return f"{'≥' if self.at_least else '≤'} {self.goal:g}"
 
     def figure(self) -> str:
-        """Return the figure in words.
-
-        Returns:
-            Such as ``"1.28 × nn.Conv2d"``.
-        """
-        if self.found is None:
+        """Return the figure in words, such as ``"1.28 × nn.Conv2d"``."""
+        if self.value is None:
             return "not measured"
-        return f"{self.found:.3g} {self.unit}".rstrip()
+        return f"{self.value:.3g} {self.unit}".rstrip()
 
 
 def targets(document: Document) -> list[Target]:
@@ -63,7 +55,7 @@ def targets(document: Document) -> list[Target]:
         document: The raw numbers.
 
     Returns:
-        One line a target; those of a GPU where it ran on one.
+        The targets of the device that the run used.
     """
     times = f"× {BASELINE}"
     layers = [
@@ -76,14 +68,14 @@ def targets(document: Document) -> list[Target]:
         rows = _ratios(document, suites.RESNET, [of.HARD])
         statement = f"ResNet-50 layers, batch 32, {kind}, α = 4: geometric mean"
         return [Target(statement, times, 1.5, _geometric_mean(rows))]
-    found = [
+    means = [
         Target(
             f"ResNet-50 layers at 224², {words}: geometric mean",
             times,
-            wanted,
+            goal,
             _geometric_mean(_ratios(document, suites.RESNET, [name])),
         )
-        for name, wanted, words in layers
+        for name, goal, words in layers
     ]
     names = [name for name, _, _ in layers]
     worst = max((r for r, _ in _ratios(document, suites.RESNET, names)), default=None)
@@ -92,7 +84,7 @@ def targets(document: Document) -> list[Target]:
         for suite in (suites.NETWORK, suites.TRAINING)
     )
     return [
-        *found,
+        *means,
         Target("worst of these layers, any α", times, 2.5, worst),
         Target("ResNet-50, default α: forward", times, 1.2, network),
         Target("ResNet-50, default α: forward and backward", times, 1.4, training),
@@ -118,10 +110,10 @@ def growth_exponent(document: Document, contender: str) -> float | None:
 
     Args:
         document: The raw numbers.
-        contender: Whose.
+        contender: The name of a contender.
 
     Returns:
-        The slope between the two ends; ``None`` if one was not measured.
+        The slope between both ends; ``None`` if one of them was not measured.
     """
     seconds = {m.tokens: m.seconds for m in document.of(suites.GROWTH, contender)}
     ends = seconds.get(SMALLEST_OF_GROWTH), seconds.get(LARGEST_OF_GROWTH)
@@ -174,15 +166,15 @@ def _growing(document: Document) -> list[Target]:
     ]
     # Input, output and everything temporary.
     bytes_of_input = 16 * LARGEST_OF_GROWTH * 4
-    held = max((m.bytes for m in large if m.bytes is not None), default=None)
-    gib = None if held is None else (held + bytes_of_input) / GIB
+    peak = max((m.bytes for m in large if m.bytes is not None), default=None)
+    gib = None if peak is None else (peak + bytes_of_input) / GIB
     return [*exponents, Target("1024×1024×16, soft: memory", "GiB", 1.0, gib)]
 
 
 def _ratios(
     document: Document, suite: str, names: Iterable[str]
 ) -> list[tuple[float, int]]:
-    """Return the ratios of some contenders, with how often each layer occurs."""
+    """Return the ratios of some contenders, each with the count of its layer."""
     return [
         (m.ratio, m.times_in_network)
         for name in names
@@ -192,7 +184,7 @@ def _ratios(
 
 
 def _geometric_mean(ratios: Sequence[tuple[float, int]]) -> float | None:
-    """Return the mean over all layers, those that occur more often counted so."""
+    """Return the mean over all layers of the network, repeated layers counted."""
     if not ratios:
         return None
     total = sum(count for _, count in ratios)

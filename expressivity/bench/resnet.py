@@ -1,4 +1,4 @@
-"""A network with the layer shapes of ResNet-50, and the parts that it is made of."""
+"""A network with the layer shapes of ResNet-50, and its parts."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -96,14 +96,7 @@ class Bottleneck(nn.Module):
             self.shortcut = conv_norm(channels, outputs, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum of both branches.
-
-        Args:
-            x: (batch, channels, height, width).
-
-        Returns:
-            (batch, outputs, height / stride, width / stride).
-        """
+        """Return the sum of both branches."""
         inner = self.spatial(self.reduce(x).relu()).relu()
         total: Tensor = self.expand(inner) + self.shortcut(x)
         return total.relu()
@@ -132,7 +125,7 @@ def resnet50() -> nn.Sequential:
 
 @dataclass(frozen=True)
 class LayerShape:
-    """A convolution over two axes, and the input that it sees.
+    """A convolution over two axes, and the size of its input.
 
     Attributes:
         in_channels: Channels of the input.
@@ -162,8 +155,8 @@ class LayerShape:
         """Return the convolution, padded so that stride 1 would keep the size.
 
         Args:
-            device: Where its weights lie.
-            dtype: What they are.
+            device: Device of the weights.
+            dtype: Dtype of the weights.
 
         Returns:
             A convolution with random weights and a bias.
@@ -191,9 +184,9 @@ def layer_shapes(size: int = 224) -> Counter[LayerShape]:
     """
     with torch.device("meta"):
         network, image = resnet50().eval(), torch.empty(1, 3, size, size, device="meta")
-    found: Counter[LayerShape] = Counter()
+    shapes: Counter[LayerShape] = Counter()
 
-    def note(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def count(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(conv, nn.Conv2d):
             shape = LayerShape(
                 conv.in_channels,
@@ -202,10 +195,10 @@ def layer_shapes(size: int = 224) -> Counter[LayerShape]:
                 conv.stride[0],
                 inputs[0].shape[-1],
             )
-            found[shape] += 1
+            shapes[shape] += 1
 
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_pre_hook(note)
+            module.register_forward_pre_hook(count)
     network(image)
-    return found
+    return shapes

@@ -1,4 +1,4 @@
-"""The cases that are measured, and their measurement."""
+"""The cases of the benchmark, and their measurement."""
 
 import gc
 import time
@@ -26,28 +26,31 @@ RESNET, NETWORK, TRAINING = "resnet50 layers", "resnet50", "resnet50, training"
 CONVNEXT, NINE_HEADS, UNEQUAL = "convnext layers", "nine heads", "unequal heads"
 GROWTH, CONTENT, LARGE = "growth", "content terms", "large image"
 CONVERT_SECONDS, CONVERT_MEMORY = "convert_seconds", "convert_bytes_over_weights"
-LARGE_GIB = "large_image_gib"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How much is measured, and for how long.
+    """How much to measure, and for how long.
 
     Attributes:
-        seconds: For one race.
-        limit: Seconds that one call may take.
+        seconds: Length of one race.
+        limit: Longest expected time of a call, in seconds; slower ones are left out.
         image: Pixels a side of the image that networks see.
         layers: How many of the distinct layers of a network; ``None`` for all.
+        nine: Pixels a side of the input of nine heads.
+        unequal: Pixels a side of the input of nine unequal heads.
         growth: Pixels a side of the growth curve.
         large: Pixels a side of the large image.
         content: Pixels a side of the images with content terms.
-        others: Whether other people's kernels are compiled.
+        others: Whether to compile FlexAttention and ask for NATTEN.
     """
 
     seconds: float
     limit: float
     image: int
     layers: int | None
+    nine: int
+    unequal: int
     growth: tuple[int, ...]
     large: int
     content: tuple[int, ...]
@@ -60,6 +63,8 @@ SETTINGS = {
         limit=1.0,
         image=224,
         layers=6,
+        nine=56,
+        unequal=32,
         growth=(14, 28, 64, 128, 256),
         large=256,
         content=(28,),
@@ -70,6 +75,8 @@ SETTINGS = {
         limit=4.0,
         image=224,
         layers=None,
+        nine=56,
+        unequal=32,
         growth=(14, 28, 56, 64, 112, 128, 256, 512, 1024),
         large=1024,
         content=(28, 56, 112),
@@ -87,7 +94,7 @@ class Case:
     Attributes:
         suite: What it belongs to.
         label: The layer and the input, in words.
-        contenders: Functions to time, or reasons; the baseline is one of them.
+        contenders: Functions to time, or reasons why not; one is the baseline.
         times_in_network: How often it occurs in its network.
         tokens: Pixels of the input.
         training: Whether gradients are recorded.
@@ -108,7 +115,7 @@ def run_suites(
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
 ) -> Document:
-    """Measure everything.
+    """Run all suites.
 
     Args:
         setting: ``"quick"`` (a minute) or ``"full"`` (five minutes).
@@ -153,18 +160,18 @@ def _measured(case: Case, how: Setting, device: torch.device) -> list[Measuremen
     able = {n: run for n, run in case.contenders.items() if not isinstance(run, str)}
     with torch.set_grad_enabled(case.training):
         times = race(able, device=device, seconds=how.seconds)
-        held = {name: peak_bytes(run, device) for name, run in able.items()}
-    found = []
+        peaks = {name: peak_bytes(run, device) for name, run in able.items()}
+    rows = []
     for name, run in case.contenders.items():
         about = (case.suite, case.label, name, case.times_in_network, case.tokens)
         if isinstance(run, str):
-            found.append(Measurement(*about, reason=run))
+            rows.append(Measurement(*about, reason=run))
             continue
-        taken = times[name]
-        ratio = taken.median / times[BASELINE].median
-        numbers = (taken.median, taken.low, taken.high, taken.rounds)
-        found.append(Measurement(*about, *numbers, ratio, held[name]))
-    return found
+        own = times[name]
+        ratio = own.median / times[BASELINE].median
+        numbers = (own.median, own.low, own.high, own.rounds)
+        rows.append(Measurement(*about, *numbers, ratio, peaks[name]))
+    return rows
 
 
 def _layer_case(
@@ -187,8 +194,9 @@ def _resnet(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[
 
 
 def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
-    widths = ((96, 56, 3), (192, 28, 3), (384, 14, 9), (768, 7, 3))
-    for channels, size, count in widths[: how.layers]:
+    stages = ((96, 4, 3), (192, 8, 3), (384, 16, 9), (768, 32, 3))
+    for channels, scale, count in stages[: how.layers]:
+        size = how.image // scale
         shape = LayerShape(channels, channels, 7, 1, size, groups=channels)
         yield _layer_case(CONVNEXT, shape, count, device, dtype)
 
@@ -223,7 +231,7 @@ def _forward_and_backward(model: nn.Module, x: torch.Tensor) -> of.Run:
 def _nine_heads(
     how: Setting, device: torch.device, dtype: torch.dtype
 ) -> Iterator[Case]:
-    for suite, size in ((NINE_HEADS, 56), (UNEQUAL, 32)):
+    for suite, size in ((NINE_HEADS, how.nine), (UNEQUAL, how.unequal)):
         conv, x = _three_by_three(64, size, device, dtype)
         contenders = of.convolution_and_separable(conv, x)
         contenders |= of.unequal(conv, x)
@@ -276,13 +284,13 @@ _SUITES: dict[str, Callable[[Setting, torch.device, torch.dtype], Iterator[Case]
 
 
 def _facts(how: Setting, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """Measure what is no race: a conversion."""
+    """Measure the conversion of a whole network, which has no rival."""
     network = resnet50().to(device, dtype).eval()
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    taken = []
+    seconds = []
     for _ in range(3):
         start = time.perf_counter()
         convert(network)
-        taken.append(time.perf_counter() - start)
-    held = peak_bytes(lambda: convert(network), device)
-    return {CONVERT_SECONDS: sorted(taken)[1], CONVERT_MEMORY: held / weights}
+        seconds.append(time.perf_counter() - start)
+    peak = peak_bytes(lambda: convert(network), device)
+    return {CONVERT_SECONDS: sorted(seconds)[1], CONVERT_MEMORY: peak / weights}

@@ -1,4 +1,4 @@
-"""Time several functions against each other, and see what memory one holds."""
+"""The time of several functions side by side, and the peak memory of one."""
 
 import os
 import random
@@ -16,7 +16,7 @@ FEWEST, MOST = 5, 60
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that one call took, over all rounds.
+    """Seconds of one call, over all rounds.
 
     Attributes:
         median: Half of the calls were faster.
@@ -55,23 +55,23 @@ def race(
     rounds = round(seconds / max(sum(first.values()), 1e-9))
     rounds = min(max(rounds, FEWEST), MOST)
     order, shuffle = list(contenders), random.Random(seed).shuffle
-    taken: dict[str, list[float]] = {name: [] for name in order}
+    times: dict[str, list[float]] = {name: [] for name in order}
     for _ in range(rounds):
         shuffle(order)
         for name in order:
-            taken[name].append(_seconds(contenders[name], device))
-    return {name: _times(taken[name]) for name in contenders}
+            times[name].append(_seconds(contenders[name], device))
+    return {name: _times(times[name]) for name in contenders}
 
 
 def peak_bytes(function: Callable[[], object], device: torch.device) -> int:
-    """Return the most memory that a call holds beyond what was held before.
+    """Return the peak of the memory that a call allocates.
 
     Args:
         function: What to call, once.
         device: Where it runs.
 
     Returns:
-        Bytes of torch's allocator.
+        Bytes of torch's allocator, beyond those in use before the call.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -105,6 +105,6 @@ def _seconds(function: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _times(taken: list[float]) -> Times:
-    low, median, high = quantiles(taken, n=4, method="inclusive")
-    return Times(median, low, high, len(taken))
+def _times(seconds: list[float]) -> Times:
+    low, median, high = quantiles(seconds, n=4, method="inclusive")
+    return Times(median, low, high, len(seconds))

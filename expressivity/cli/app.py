@@ -1,48 +1,59 @@
-"""The commands put together, and the options of all.
+"""All commands, and the options of the program itself.
 
-The help of the program names every command and imports none: torch takes seconds.
+A command line is parsed, and its output reserved, before torch is imported, which takes
+seconds.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from importlib import import_module
-from typing import Annotated, cast
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
-from typer.main import get_command
 
-from expressivity.cli.status import CommandLine
+from expressivity.cli.arguments import Atlas, Bench, Certify, Convert, Demo, Sweep
+from expressivity.cli.options import Arguments
+from expressivity.cli.status import DOES_NOT_HOLD, CommandLine
+from expressivity.errors import FileError
 from expressivity.version import __version__
 
-COMMANDS = {
-    "demo": "Train a small CNN on digits, turn it into attention, compare and draw.",
-    "convert": "Convert your own model, verify the result, and write it.",
-    "sweep": "Measure, predict and bound the error of a conversion for every α.",
-    "certify": "Certify every layer of a model: a bound that holds for every input.",
-    "atlas": "Show what every family of layers can and cannot express, with evidence.",
-    "bench": "Time the attention layers beside nn.Conv2d, and see their memory.",
+if TYPE_CHECKING:
+    from expressivity.cli.report import Report
+
+COMMANDS: dict[str, type[Arguments]] = {
+    "demo": Demo,
+    "convert": Convert,
+    "sweep": Sweep,
+    "certify": Certify,
+    "atlas": Atlas,
+    "bench": Bench,
 }
 
 
 class _Command(TyperCommand):
-    """A command that is imported when its arguments are read."""
+    """A command whose work is imported when it starts."""
 
-    def make_context(self, *arguments: object, **extra: object) -> typer.Context:
-        make = cast("Callable[..., typer.Context]", self.load().make_context)
-        return make(*arguments, **extra)
-
-    def load(self) -> TyperCommand:
-        """Import the command.
-
-        Returns:
-            It, with its options.
-        """
-        module = import_module(f"expressivity.cli.commands.{self.name}")
-        alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
-        concluding = import_module("expressivity.cli.claims").concluding
-        command = concluding(getattr(module, f"{self.name}_command"))
-        alone.command(self.name, epilog=module.EXAMPLES)(command)
-        return cast("TyperCommand", get_command(alone))
+    def invoke(self, ctx: Any) -> None:  # noqa: ANN401 - of typer or of click
+        """Work, write the files, print, and end with the status of the claims."""
+        arguments: Arguments = super().invoke(ctx)
+        stream = sys.stdout
+        if stream is None:
+            raise FileError(
+                "standard output needs to be open, got a closed one: redirect it to "
+                "/dev/null"
+            )
+        with redirect_stdout(sys.stderr):  # standard output belongs to the results
+            with arguments.reserved() as files:
+                work = import_module(f"expressivity.cli.commands.{self.name}")
+                run: Callable[[Arguments], Report] = work.run
+                report = run(arguments)
+                report.write(files)
+            report.print(stream, as_json=arguments.as_json)
+        if not report.holds:
+            raise typer.Exit(DOES_NOT_HOLD)
 
 
 app = typer.Typer(
@@ -54,12 +65,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done, 1 the claim does not hold, 2 bad input.",
 )
-for name, summary in COMMANDS.items():
-    app.command(name, cls=_Command, help=summary)(lambda: None)  # replaced by load()
+for name, kind in COMMANDS.items():
+    examples = f"[bold]Examples[/]\n\n{cleandoc(kind.EXAMPLES)}"
+    app.command(name, cls=_Command, help=kind.__doc__, epilog=examples)(kind)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(show: bool) -> None:
+    if show:
         typer.echo(f"expressivity {__version__}")
         raise typer.Exit
 

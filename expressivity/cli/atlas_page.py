@@ -1,4 +1,4 @@
-"""The atlas as one page that needs no other file."""
+"""The atlas as one HTML page that needs no other file."""
 
 import io
 from collections.abc import Sequence
@@ -27,11 +27,12 @@ li { margin: .2rem 0; } @media print { h2 { break-before: page; } }
 </style></head><body>
 <h1>What attention can express: an atlas</h1>
 <p>Can one layer of a family compute an arbitrary convolution? <em>Yes</em> comes with
-weights and their error, <em>no</em> with a witness: inputs that the layer treats alike
-whatever its parameters are, so that every setting errs by at least the bound. An attack
-optimises the parameters and stays above it; the control is the same attack with the
-missing condition restored. The error of weights is relative to the largest output; that
-of a bound, an attack or a control is absolute, on the inputs of the witness.</p>
+weights and their error. <em>No</em> comes with a witness: inputs that the layer treats
+alike, whatever its parameters are, so that every setting errs by at least the bound.
+An attack optimises the parameters and stays above the bound. The control is the same
+attack with the missing condition restored. The error of weights is relative to the
+largest output. Bounds, attacks and controls are absolute, on the inputs of the
+witness.</p>
 <div class="wide"><table>
 <tr><th>family</th><th>verdict</th><th>heads</th><th>measured</th><th>source</th></tr>
 $rows
@@ -41,22 +42,22 @@ $sections
 """)
 
 
-def page(found: Sequence[Evidence]) -> str:
+def page(gathered: Sequence[Evidence]) -> str:
     """Write the page.
 
     Args:
-        found: The evidence for every family, gathered with ``curve=True``.
+        gathered: The evidence for every family, gathered with ``curve=True``.
 
     Returns:
         HTML.
     """
     return _PAGE.substitute(
-        rows="\n".join(map(_row, found)), sections="\n".join(map(_section, found))
+        rows="\n".join(map(_row, gathered)), sections="\n".join(map(_section, gathered))
     )
 
 
 def weights_in_words(evidence: Evidence) -> list[str]:
-    """Say how far constructed weights are from the convolution.
+    """Describe the error of constructed weights.
 
     Args:
         evidence: Gathered with ``curve=True``, of a family with weights.

@@ -1,4 +1,4 @@
-"""What the user sees: results on standard output, all else on standard error."""
+"""Output for the user: results on standard output, all else on standard error."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ from rich.text import Text
 
 Item = TypeVar("Item")
 
-# A terminal obeys the first two ranges; the others turn the direction of writing.
+# A terminal obeys the first three ranges; the others change the direction of text.
 _CONTROL = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 )
@@ -22,12 +22,12 @@ _CONTROL = re.compile(
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave it to the caller what it means that nobody reads on."""
+        """Let the caller decide what a reader that stops means."""
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 class _Harmless:
-    """A block whose text cannot give orders to a terminal."""
+    """A block without control characters."""
 
     def __init__(self, block: RenderableType) -> None:
         self.block = block
@@ -43,14 +43,13 @@ class _Harmless:
 
 
 def printable(text: str) -> str:
-    r"""Replace what a terminal would obey instead of showing it.
+    r"""Replace control characters, which a terminal obeys instead of showing.
 
     Args:
-        text: Names from files and models, messages of other people's code.
+        text: Names from files and models, messages of foreign code.
 
     Returns:
-        The same text, each control character but the end of a line replaced by its
-        picture.
+        The same text with a picture for each control character but the end of a line.
 
     Example:
         >>> printable("layer\x1b[2J")
@@ -59,43 +58,27 @@ def printable(text: str) -> str:
     return _CONTROL.sub(_picture, text)
 
 
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
     return "␡" if code == 0x7F else "�"
 
 
 def messages() -> Console:
-    """Return the console for progress and messages.
-
-    Returns:
-        A console on standard error.
-    """
+    """Return a console on standard error, for progress and messages."""
     return _Console(stderr=True, highlight=False)
 
 
 def report_error(message: str) -> None:
-    """Print an error in one unbroken line.
-
-    Args:
-        message: What was required, what came, what to do.
-    """
+    """Print an error in one unbroken line on standard error."""
     line = printable(" ".join(filter(None, map(str.strip, message.splitlines()))))
     text = Text.assemble(("error: ", "bold red"), line)
     messages().print(text, soft_wrap=True)
 
 
 def track(items: Iterable[Item], description: str) -> Iterable[Item]:
-    """Show a progress bar on a terminal while iterating.
-
-    Args:
-        items: Anything with a length.
-        description: What is being done.
-
-    Returns:
-        The same items.
-    """
+    """Yield items with a length, and show a progress bar if there is a terminal."""
     console = messages()
     return rich_track(
         items,
@@ -110,11 +93,11 @@ def show(stream: TextIO, *blocks: RenderableType) -> None:
     """Print tables, or lines of text that are never wrapped.
 
     Args:
-        stream: Where to.
+        stream: Where to print.
         *blocks: From top to bottom.
 
     Raises:
-        BrokenPipeError: If nobody reads on.
+        BrokenPipeError: If the reader has stopped.
     """
     console = _Console(file=stream, highlight=False)
     for block in blocks:

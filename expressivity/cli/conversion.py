@@ -1,30 +1,22 @@
-"""Convert a user's model as the command line asks for it."""
+"""Convert a user's model with the options of the command line."""
 
-from dataclasses import asdict, dataclass
-from typing import cast
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 
+from expressivity.cli.arguments import Certify, Convert
 from expressivity.cli.console import messages
 from expressivity.conversion.network import Conversion
 from expressivity.conversion.network import convert as convert_model
+from expressivity.conversion.options import Options
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.leak import saturation_alpha
 
 
-@dataclass(frozen=True)
-class ConversionOptions:
-    """The options of :func:`expressivity.convert`.
-
-    Attributes:
-        alpha: Locality strength of all heads, 1/pixel².
-        tolerance: Largest absolute error of a layer for inputs within ±1.
-        head_dim: Dimension of a head's values.
-        where: Names or patterns of the layers to convert.
-        strategy: How the attention is evaluated.
-    """
+class ConversionOptions(TypedDict):
+    """Options of :func:`expressivity.convert`."""
 
     alpha: float | None
     tolerance: float | None
@@ -32,26 +24,34 @@ class ConversionOptions:
     where: list[str] | None
     strategy: str
 
-    def structural(self) -> list[tuple[str, object]]:
-        """Return the options that decide more than values of parameters.
 
-        Returns:
-            Names and values of those that differ from the default.
-        """
-        kept = {"head_dim": None, "where": None, "strategy": "auto"}
-        given = asdict(self)
-        return [(key, given[key]) for key in kept if given[key] != kept[key]]
+def conversion_options(arguments: Convert | Certify) -> ConversionOptions:
+    """Take the options of a conversion from the command line.
+
+    Args:
+        arguments: What the user wants.
+
+    Returns:
+        The options.
+
+    Raises:
+        ArgumentError: If one is out of range, or two exclude each other.
+        StrategyError: If there is no such strategy.
+    """
+    alpha, tolerance = arguments.alpha, arguments.tolerance
+    head_dim, strategy = arguments.head_dim, arguments.strategy
+    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
+    return {
+        "alpha": alpha,
+        "tolerance": tolerance,
+        "head_dim": head_dim,
+        "where": arguments.where or None,
+        "strategy": strategy,
+    }
 
 
 def dtype_of_model(model: nn.Module) -> torch.dtype:
-    """Return the dtype that a model computes in, so far as it shows.
-
-    Args:
-        model: Any network.
-
-    Returns:
-        That of its first floating parameter.
-    """
+    """Return the dtype of the first floating-point parameter of a model."""
     for parameter in model.parameters():
         if parameter.is_floating_point():
             return parameter.dtype
@@ -66,7 +66,7 @@ def converted(
     Args:
         model: The original.
         options: How.
-        inputs: What the converted model is run on once, if it is known.
+        inputs: A batch to run the converted model on, if its shape is known.
 
     Returns:
         The conversion, of one convolution at least.
@@ -75,14 +75,14 @@ def converted(
         UnsupportedModuleError: If no convolution can be converted.
     """
     with messages().status("converting"):
-        conversion = convert_model(model, **asdict(options), inputs=inputs)
+        conversion = convert_model(model, **options, inputs=inputs)
     if not conversion.converted:
         reasons = "; ".join(
             f"{layer.name}: {layer.reason}" for layer in conversion.kept
         )
         raise UnsupportedModuleError(
             "the model needs at least one convolution that can be converted, got "
-            f"{reasons or 'none at all (calls of torch.nn.functional are not seen)'}"
+            f"{reasons or 'none at all (calls of torch.nn.functional do not count)'}"
         )
     return conversion
 
@@ -90,12 +90,12 @@ def converted(
 def remarks_on_evaluation(
     model: nn.Module, conversion: Conversion, strategy: str
 ) -> list[str]:
-    """Say where a comparison with the original is one of convolutions.
+    """Say how many converted layers run as plain convolutions.
 
     Args:
         model: The original.
-        conversion: What became of it.
-        strategy: How the attention is evaluated.
+        conversion: Its conversion.
+        strategy: The strategy of its layers.
 
     Returns:
         One remark, or none if every layer computes attention.
@@ -111,8 +111,8 @@ def remarks_on_evaluation(
         return []
     remark = (
         f"{one_hot} of {len(conversion.converted)} converted layers run as "
-        "convolutions, since their heads are one-hot up to rounding: there the "
-        "comparison is one of convolutions. --strategy dense lets every query attend "
+        "convolutions, since their heads are one-hot up to rounding. For them a "
+        "convolution is compared with itself. --strategy dense lets every query attend "
         "to every key"
     )
     return [remark]

@@ -1,28 +1,50 @@
-"""The options that several commands share, and the sizes that they are given."""
+"""The options that several commands share, and what they have in common."""
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from expressivity.errors import ArgumentError
-from expressivity.strategies import STRATEGIES
+from expressivity.machine.files import Reservation, reserved
 
 LARGEST = 2**31 - 1  # of a whole number
 
+Factory = Annotated[
+    str,
+    typer.Argument(
+        metavar="FACTORY",
+        help="package.module:callable that returns the model when it is called "
+        "without arguments; modules in the current directory are found.",
+    ),
+]
+OptionalFactory = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="FACTORY",
+        help="package.module:callable that returns a model; without it a random "
+        "convolution is taken.",
+    ),
+]
+LayerName = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which convolution of the model."),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         help="State dict to load into the model: a safetensors file, or a torch file "
-        "of tensors only. Without it the model keeps the weights it is made with.",
+        "of tensors only. Without it the model keeps its initial weights.",
     ),
 ]
 Alpha = Annotated[
     float | None,
     typer.Option(
-        help="Locality strength of every head, 1/pixel². By default the one at which "
+        help="Locality strength of every head, 1/pixel². By default so large that "
         "the computed attention is one-hot."
     ),
 ]
@@ -37,8 +59,8 @@ HeadDim = Annotated[
     int | None,
     typer.Option(
         max=LARGEST,
-        help="Dimension of the values of a head. By default the smallest that is "
-        "always exact.",
+        help="Dimension of the values of a head. By default the smallest that makes "
+        "every conversion exact.",
     ),
 ]
 Where = Annotated[
@@ -50,9 +72,7 @@ Where = Annotated[
 ]
 Strategy = Annotated[
     str,
-    typer.Option(
-        help=f"How to evaluate: auto, {', '.join(s.name for s in STRATEGIES)}."
-    ),
+    typer.Option(help="How to evaluate: auto, separable, normalised, fused, dense."),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**32 - 1, help="Decides all random numbers.")
@@ -63,12 +83,50 @@ AsJson = Annotated[
 ]
 
 
+class Arguments:
+    """The command line of any command. The docstring of a subclass is its help.
+
+    Attributes:
+        EXAMPLES: Command lines for the help.
+        OUTPUTS: Options that name a file to write, and what the name may end in.
+        force: Whether to replace existing files.
+        as_json: Whether to print JSON instead of tables.
+    """
+
+    EXAMPLES: ClassVar[str]
+    OUTPUTS: ClassVar[Sequence[tuple[str, Sequence[str]]]]
+    force: bool
+    as_json: bool
+
+    def targets(self) -> list[Path]:
+        """Return the files to write; refuse a name that ends in another way."""
+        targets: list[Path] = []
+        for option, endings in self.OUTPUTS:
+            target: Path | None = getattr(self, option)
+            if target is None:
+                continue
+            if endings and target.suffix not in endings:
+                one_of = "one of " if len(endings) > 1 else ""
+                raise ArgumentError(
+                    f"--{option} needs a name that ends in {one_of}"
+                    f"{', '.join(endings)}, got {str(target)!r}"
+                )
+            targets.append(target)
+        return targets
+
+    @contextmanager
+    def reserved(self) -> Iterator[Reservation]:
+        """Keep the files to write for this process."""
+        with reserved(self.targets(), force=self.force) as files:
+            yield files
+
+
 def parse_size(option: str, text: str, *, smallest: int = 1) -> tuple[int, ...]:
     """Read numbers such as ``1,3,224,224`` or ``1x3x224x224``.
 
     Args:
         option: The name of the option, for the message.
-        text: What it was given.
+        text: The value of the option.
         smallest: The smallest number allowed.
 
     Returns:

@@ -17,7 +17,7 @@ _SIGNALS = ("SIGTERM", "SIGHUP", "SIGXCPU")
 
 
 class Stopped(BaseException):
-    """A signal asks the process to end: no error that code may handle."""
+    """A signal that ends the process; code is not to handle it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -36,11 +36,11 @@ def may_be_handled(error: BaseException) -> bool:
     """Whether an error of a user's code is the failure of that code.
 
     Args:
-        error: Whatever it raised.
+        error: The error.
 
     Returns:
-        Not for what stops the process, and not for too little memory, which has a
-        message of its own.
+        False for what stops the process, and for too little memory, which has a message
+        of its own.
     """
     return not (
         isinstance(error, (KeyboardInterrupt, Stopped)) or is_out_of_memory(error)
@@ -59,7 +59,7 @@ def _open_missing_streams() -> None:
 def _keep_standard_output() -> None:
     """Leave standard output to ``sys.stdout`` alone.
 
-    Whoever writes to descriptor 1 otherwise, be it a C library or a child process,
+    Anything else that writes to descriptor 1, such as a C library or a child process,
     writes to standard error.
     """
     if not isinstance(sys.stdout, io.TextIOWrapper):  # closed
@@ -80,30 +80,30 @@ def _catch_signals() -> None:
     """Let signals that end the process pass through its ``finally`` clauses."""
     for name in _SIGNALS:
         number = getattr(signal, name, None)
-        # What runs under nohup is not to be ended by a hang-up.
+        # A process under nohup ignores a hang-up, and goes on doing so.
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, _stop)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    for name in (*_SIGNALS, "SIGINT"):  # the first is enough; it tidies up
+    for name in (*_SIGNALS, "SIGINT"):  # a second signal would stop the cleaning up
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     raise Stopped(number)
 
 
 def _limit_memory() -> None:
-    """Let the allocator fail before the system kills the process without a word."""
+    """Let the allocator fail before the system kills the process."""
     if any(Path("/dev", name).exists() for name in _GPU_DRIVERS):
-        return  # they reserve more addresses than there is memory
+        return  # a driver reserves more addresses than there is memory
     try:
         import resource
 
         rlimit = resource.RLIMIT_DATA
-        held = psutil.Process().memory_info().data
+        data = psutil.Process().memory_info().data
     except (ImportError, AttributeError):  # not Linux
         return
-    free = held + process_bytes()
+    free = data + process_bytes()
     soft, hard = resource.getrlimit(rlimit)
     if soft == resource.RLIM_INFINITY or free < soft:
         resource.setrlimit(rlimit, (free, hard))

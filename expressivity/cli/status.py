@@ -1,4 +1,4 @@
-"""Exit statuses, and how errors turn into them: one line for each, in one place."""
+"""Exit statuses, and the status and message of every error."""
 
 import sys
 import traceback
@@ -18,12 +18,12 @@ from expressivity.machine.exhaustion import is_out_of_memory
 DOES_NOT_HOLD, BAD_INPUT, CRASHED, INTERRUPTED = 1, 2, 70, 130
 _BY_SIGNAL = 128  # a shell adds the number of the signal
 
-# Typer may bring its own copy of click: what is wrong with a command line, in either.
+# The base of all usage errors, whether typer uses click or its own copy of it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
 class CommandLine(TyperGroup):
-    """A group of commands that ends with a status, and one line if that is an error."""
+    """A group of commands that exits with a status, and one line for an error."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401
         """Run the command that the arguments name, and exit.
@@ -40,18 +40,18 @@ def status_of(run: Callable[[], object]) -> int:
     """Run something and return the exit status, whatever happens.
 
     Args:
-        run: Returns a status, or anything else for success.
+        run: Returns a status, or another value for success.
 
     Returns:
-        The status. All but 0 and 1 come with a line on standard error; a defect of the
-        program comes with a traceback.
+        The status. All but 0 and 1 print a line on standard error; a defect of the
+        program prints a traceback.
     """
     try:
         result = run()
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException as error:
-        status, report = _judged(error)
+        status, report = _judge(error)
     else:
         status = result if isinstance(result, int) else 0
         report = _interrupted if status == INTERRUPTED else _silent
@@ -60,15 +60,15 @@ def status_of(run: Callable[[], object]) -> int:
     return status
 
 
-def _judged(error: BaseException) -> tuple[int, Callable[[], None]]:
-    """Return the status of an error, and what says it."""
+def _judge(error: BaseException) -> tuple[int, Callable[[], None]]:
+    """Return the status of an error, and the function that prints it."""
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED, _interrupted
     if isinstance(error, Stopped):
         return _BY_SIGNAL + error.number, partial(report_error, f"stopped by {error}")
-    # Nobody reads on; rich says that by leaving.
-    left = error.__context__ if isinstance(error, SystemExit) else error
-    if isinstance(left, BrokenPipeError):
+    # The reader has stopped. Rich turns that into SystemExit.
+    cause = error.__context__ if isinstance(error, SystemExit) else error
+    if isinstance(cause, BrokenPipeError):
         return 0, _silent
     line = _line(error)
     if line is None:
@@ -79,9 +79,9 @@ def _judged(error: BaseException) -> tuple[int, Callable[[], None]]:
 
 
 def _line(error: BaseException) -> str | None:
-    """Return one line for what the user can mend; ``None`` for a defect.
+    """Return one line for an error of the user; ``None`` for a defect.
 
-    It is empty where help was printed instead.
+    The line is empty if help was printed instead.
     """
     if isinstance(error, ExpressivityError):
         return str(error)

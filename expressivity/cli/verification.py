@@ -27,8 +27,8 @@ class InputSet:
     """Inputs that a model is verified on.
 
     Attributes:
-        label: Where they are from.
-        batches: The inputs, in batches.
+        label: Their origin, for messages.
+        batches: The inputs.
     """
 
     label: str
@@ -37,11 +37,11 @@ class InputSet:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far original and converted model were apart on one set of inputs.
+    """The difference between original and converted model on one set of inputs.
 
     Attributes:
-        inputs: Where the inputs were from.
-        count: Their number.
+        inputs: Label of the inputs.
+        count: Number of inputs.
         difference: Over all outputs of both.
     """
 
@@ -50,11 +50,7 @@ class Agreement:
     difference: Difference
 
     def to_dict(self) -> dict[str, object]:
-        """Return the agreement as plain data.
-
-        Returns:
-            Ready for JSON.
-        """
+        """Return the agreement as plain data for JSON."""
         return {
             "inputs": self.inputs,
             "count": self.count,
@@ -82,17 +78,10 @@ def input_sets(
         FileError: As :func:`expressivity.cli.weights.read_inputs`.
     """
     generator = torch.Generator("cpu").manual_seed(seed)
-    sets = [
-        InputSet(
-            f"random, scale {scale:g}",
-            [
-                (scale * torch.randn(*shape, generator=generator, device="cpu")).to(
-                    dtype
-                )
-            ],
-        )
-        for scale in SCALES
-    ]
+    sets = []
+    for scale in SCALES:
+        batch = scale * torch.randn(*shape, generator=generator, device="cpu")
+        sets.append(InputSet(f"random, scale {scale:g}", [batch.to(dtype)]))
     if inputs is not None:
         real = read_inputs(inputs, like=shape, dtype=dtype)
         sets.append(InputSet(str(inputs), real.split(shape[0])))
@@ -100,11 +89,11 @@ def input_sets(
 
 
 def check_model_runs(model: nn.Module, sets: Sequence[InputSet]) -> None:
-    """Refuse a model that cannot run on its inputs: nothing could be verified.
+    """Refuse a model that cannot run on the inputs, as nothing could be verified.
 
     Args:
         model: The original.
-        sets: What to run it on.
+        sets: The inputs.
 
     Raises:
         InputError: If it fails, its outputs are not all finite, or it has none.
@@ -143,7 +132,7 @@ def compare(
     Args:
         model: The original.
         converted: The converted one.
-        sets: What to run them on.
+        sets: The inputs.
 
     Returns:
         One agreement a set.
@@ -180,43 +169,37 @@ def compare(
 
 
 def agreement_table(agreements: Sequence[Agreement]) -> Listing:
-    """Lay agreements out for a terminal.
-
-    Args:
-        agreements: One row each.
-
-    Returns:
-        The table.
-    """
-    table = Listing(title="original against converted model", title_justify="left")
-    table.add_column("inputs", overflow="fold")
-    for column in ("count", "largest difference", "largest output", "relative"):
-        table.add_column(column, justify="right")
-    for agreement in agreements:
-        difference = agreement.difference
-        table.add_row(
-            agreement.inputs,
-            str(agreement.count),
-            f"{difference.largest:.1e}",
-            f"{difference.scale:.3g}",
-            f"{difference.relative:.1e}",
-        )
-    return table
+    """Return a table with one row an agreement."""
+    return Listing.of(
+        ["inputs"],
+        ["count", "largest difference", "largest output", "relative"],
+        [
+            (
+                agreement.inputs,
+                str(agreement.count),
+                f"{agreement.difference.largest:.1e}",
+                f"{agreement.difference.scale:.3g}",
+                f"{agreement.difference.relative:.1e}",
+            )
+            for agreement in agreements
+        ],
+        title="original against converted model",
+    )
 
 
 def layer_errors(
     model: nn.Module, conversion: Conversion, x: Tensor
 ) -> dict[str, float]:
-    """Measure every converted layer on the inputs that its original sees.
+    """Measure every converted layer on the inputs of its original.
 
     Args:
         model: The original.
-        conversion: What became of it.
+        conversion: Its conversion.
         x: Input of the model.
 
     Returns:
         The largest absolute error of each layer over its largest absolute input, by
-        name; in float64, so that it can be held against the worst case.
+        name; in float64, so that it can be compared with the worst case.
     """
     original, converted = (
         copy.deepcopy(network).double() for network in (model, conversion.model)

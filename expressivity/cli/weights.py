@@ -19,7 +19,7 @@ from expressivity.machine.files import check_input
 _NESTED_UNDER = ("state_dict", "model")
 _LISTED, _LETTERS = 3, 100
 _HEAD = 9
-_SMALL = 2**24  # bytes: what a smaller file asks for beyond all memory is damage
+_SMALL = 2**24  # bytes: a smaller file that needs more memory than there is, is damaged
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -74,12 +74,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Give a model its weights, every name exactly once.
 
-    Of tensors that the model shares between several names, one name is enough.
+    One name is enough for a tensor that the model shares between several names.
 
     Args:
         model: Changed in place.
         weights: Names and tensors.
-        path: Where they are from, for messages.
+        path: Their file, for messages.
 
     Raises:
         FileError: If names are missing or unexpected or tensors have another shape or
@@ -89,9 +89,9 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     faults = {"of another shape or kind": _misfits(model.state_dict(), weights)}
     if not any(faults.values()):
         try:
-            # The mapping as it was saved: its metadata say which version it is of.
+            # The mapping itself: its metadata state its version.
             result = model.load_state_dict(weights, strict=False)
-        except Exception as error:  # the model may load in ways of its own
+        except Exception as error:  # a model may override how it loads
             if is_out_of_memory(error):
                 raise
             raise FileError(
@@ -134,14 +134,14 @@ def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tenso
     if isinstance(content, Mapping) and len(content) == 1:
         (content,) = content.values()
     if not isinstance(content, Tensor):
-        held = len(content) if isinstance(content, Mapping) else "none"
-        raise FileError(f"{path} needs to hold one tensor of inputs, got {held}")
+        count = len(content) if isinstance(content, Mapping) else "none"
+        raise FileError(f"{path} needs to hold one tensor of inputs, got {count}")
     if reason := _unreadable(content):
         raise FileError(f"{path} needs a plain tensor of inputs, got {reason}")
     if content.shape[1:] != torch.Size(like[1:]) or not content.numel():
-        wanted = ", ".join(["n", *map(str, like[1:])])
+        needed = ", ".join(["n", *map(str, like[1:])])
         raise FileError(
-            f"{path} needs inputs of shape ({wanted}) with n ≥ 1, got "
+            f"{path} needs inputs of shape ({needed}) with n ≥ 1, got "
             f"{tuple(content.shape)}: reshape them, or change --input"
         )
     if not content.is_floating_point():
@@ -155,7 +155,7 @@ def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tenso
 
 
 def _read(path: Path, load: Callable[[Path, bytes], object]) -> object:
-    """Load a file; whatever goes wrong in it is the file's fault."""
+    """Load a file; every error in its content is reported as damage."""
     check_input(path)
     try:
         with path.open("rb") as file:
@@ -167,8 +167,8 @@ def _read(path: Path, load: Callable[[Path, bytes], object]) -> object:
             warnings.simplefilter("ignore")
             return load(path, head)
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        verdict = f"holds {found[1]}" if found else "is damaged or holds other objects"
+        name = re.search(r"GLOBAL (\S+)", str(error))
+        verdict = f"holds {name[1]}" if name else "is damaged or holds other objects"
         raise FileError(
             f"{path} {verdict}; only tensors are read, since other objects may run "
             "code, and nothing was run. Save model.state_dict() and pass that"
@@ -202,15 +202,15 @@ def _misfits(own: Mapping[str, object], weights: Mapping[str, object]) -> list[s
     """Describe the tensors in a file that do not fit those of the same name."""
     pairs = {name: (weights[name], own[name]) for name in own if name in weights}
     return [
-        f"{name}: {_described(given)} for {_described(wanted)}"
-        for name, (given, wanted) in pairs.items()
-        if not (isinstance(wanted, Tensor) and is_lazy(wanted))
-        and _described(given) != _described(wanted)
+        f"{name}: {_described(value)} for {_described(place)}"
+        for name, (value, place) in pairs.items()
+        if not (isinstance(place, Tensor) and is_lazy(place))
+        and _described(value) != _described(place)
     ]
 
 
 def _unreadable(value: Tensor) -> str:
-    """Name what keeps a tensor from being read number by number; else nothing."""
+    """Name the reason why a tensor has no plain numbers; else nothing."""
     if value.is_nested:
         return "a nested tensor"
     if value.is_quantized:

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from expressivity.errors import ArgumentError, FileError
-
-PICTURES = (".png", ".pdf", ".svg")
+from expressivity.errors import FileError
 
 _PREFIX = ".expressivity-"
 
@@ -39,23 +37,6 @@ def check_input(path: Path) -> None:
     if not stat.S_ISREG(mode):
         kind = "Is a directory" if stat.S_ISDIR(mode) else "it is a pipe or a device"
         raise FileError(f"{path} cannot be read: {kind}, and a regular file is needed")
-
-
-def check_picture(option: str, target: Path) -> None:
-    """Refuse a picture whose name does not say a format.
-
-    Args:
-        option: The option that names it, for the message.
-        target: The file to write.
-
-    Raises:
-        ArgumentError: If its name does not say a format.
-    """
-    if target.suffix not in PICTURES:
-        raise ArgumentError(
-            f"{option} needs a name that ends in one of {', '.join(PICTURES)}, got "
-            f"{str(target)!r}"
-        )
 
 
 @contextmanager

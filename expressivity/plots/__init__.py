@@ -1,7 +1,7 @@
 """The pictures: error against α, attention maps, the two together, and cost.
 
-They draw on matplotlib Figure objects, without pyplot: no window, no global state.
-matplotlib is an extra and is imported when something is drawn.
+They draw on matplotlib ``Figure`` objects without pyplot: no window, no global state.
+matplotlib is an optional dependency. It is imported with the first picture.
 """
 
 from expressivity.plots.attention_maps import plot_attention_maps

@@ -1,4 +1,4 @@
-"""Where each head looks: its attention probabilities over the canvas."""
+"""The attention probabilities of each head over the canvas."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MARKS = "+ the query    ○ its target"
 
-# Inches: a panel at least, all panels at least, a line of text, a colour bar.
+# Inches: least size of a panel and of all panels, a line of text, a colour bar.
 _PANEL, _PANELS, _LINE, _BAR = 0.95, 1.8, 0.2, 0.7
 _IMAGE, _BAR_ASPECT = 2.2, 8
 # Pixels: the radius of a ring around a whole pixel, and half a plus.
@@ -45,10 +45,11 @@ def plot_attention_maps(
     image: Float[Tensor, "*channels height width"] | None = None,
     figure: "Figure | None" = None,
 ) -> "Figure":
-    """Draw where every head looks from one query.
+    """Draw what every head attends to from one query.
 
-    One panel a head, laid out like the taps of the kernel. A plus marks the query, a
-    ring the head's target; a dashed frame parts the input from padding tokens.
+    There is one panel a head, laid out like the taps of the kernel. A plus marks the
+    query, and a ring the target of the head. A dashed frame surrounds the input;
+    padding tokens are outside.
 
     Args:
         attention: A layer over 2 axes.
@@ -89,12 +90,12 @@ def plot_attention_maps(
     if image is not None:
         left, place = side_by_side(figure, [first, width])
         _draw_image(left.subplots(), attention, image, maps)
-    drawn, panels = draw_maps(place, maps)
+    colours, panels = draw_maps(place, maps)
     for center, axes in zip(maps.centers, panels, strict=True):
         axes.set_title(f"Δ = ({_signed(center)})", fontsize=SMALL_TEXT, pad=3)
     place.supxlabel(MARKS, fontsize=SMALL_TEXT)
     aspect = _BAR_ASPECT * max(2, maps.grid[0])
-    label_colour_bar(place.colorbar(drawn, ax=panels, shrink=0.8, aspect=aspect))
+    label_colour_bar(place.colorbar(colours, ax=panels, shrink=0.8, aspect=aspect))
     return figure
 
 
@@ -103,8 +104,8 @@ def draw_maps(
 ) -> "tuple[AxesImage, list[Axes]]":
     """Draw one panel a head.
 
-    Colours follow the square root of the probability: soft heads would otherwise be
-    hard to see beside one-hot ones.
+    Colours follow the square root of the probability, since soft heads would otherwise
+    be hard to see beside one-hot heads.
 
     Args:
         place: Where to draw.
@@ -119,11 +120,11 @@ def draw_maps(
     heads = len(maps.centers)
     for head, axes in enumerate(panels[:heads]):
         probabilities = maps.probabilities[head].numpy()
-        drawn = axes.imshow(probabilities, "cividis", PowerNorm(0.5, 0, 1))
+        colours = axes.imshow(probabilities, "cividis", PowerNorm(0.5, 0, 1))
         _mark(axes, maps, head)
     for spare in panels[heads:]:
         spare.remove()
-    return drawn, panels[:heads]
+    return colours, panels[:heads]
 
 
 def label_colour_bar(bar: "Colorbar") -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Below the rounding level only theory goes on, and little of it is worth seeing.
+# Only the theory continues below the rounding level; a little of it is enough.
 _BELOW, _ABOVE = 30.0, 4.0
 _DOT = 3.6
 
@@ -82,7 +82,7 @@ def draw_errors(axes: "Axes", sweep: ErrorSweep) -> None:
 
 
 def _draw_zeros(axes: "Axes", sweep: ErrorSweep) -> None:
-    """Put errors of exactly 0 on the lower edge: a logarithm has no place for them."""
+    """Put errors of exactly 0 on the lower edge, as they have no logarithm."""
     zeros = [
         alpha
         for alpha, error in zip(sweep.alphas, sweep.measured, strict=True)
@@ -95,9 +95,9 @@ def _draw_zeros(axes: "Axes", sweep: ErrorSweep) -> None:
 
 
 def _set_limits(axes: "Axes", sweep: ErrorSweep) -> None:
-    """Show everything above the rounding level and little of what is below."""
+    """Show everything above the rounding level, and a little below it."""
     curves = (sweep.measured, sweep.predicted, sweep.worst_case)
-    shown = [error for curve in curves for error in curve if error > 0] or [1.0]
+    positive = [error for curve in curves for error in curve if error > 0] or [1.0]
     levels = [error for error in (*sweep.measured, sweep.rounding_floor) if error > 0]
-    axes.set_ylim(min(levels or shown) / _BELOW, max(shown) * _ABOVE)
+    axes.set_ylim(min(levels or positive) / _BELOW, max(positive) * _ABOVE)
     axes.set_yscale("log", nonpositive="mask")

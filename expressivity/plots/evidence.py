@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _PANEL, _HEIGHT = 2.9, 2.5  # inches
-_EXACT = 1e-17  # where errors that are zero are drawn
+_EXACT = 1e-17  # the place of an error of zero
 
 
 def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Figure":
@@ -52,8 +52,8 @@ def _draw_curve(axes: "Axes", evidence: Evidence, weights: Weights) -> None:
     strength = evidence.family.strength
     points = weights.curve if strength else ((0.0, weights.error),)
     strengths, errors = zip(*points, strict=True)
-    shown = [max(error, _EXACT) for error in errors]
-    axes.semilogy(strengths, shown, color=BLUE, marker="o", markersize=3)
+    visible = [max(error, _EXACT) for error in errors]
+    axes.semilogy(strengths, visible, color=BLUE, marker="o", markersize=3)
     axes.axhline(LARGEST_ERROR, color=FAINT, linestyle=":", linewidth=1)
     if strength is None:
         axes.set_xticks([])
@@ -65,7 +65,7 @@ def _draw_curve(axes: "Axes", evidence: Evidence, weights: Weights) -> None:
 
 
 def _draw_input(axes: "Axes", attack: Attack, which: int) -> None:
-    """Draw one input of a witness, the channel that tells most, and its query."""
+    """Draw the channel in which the inputs of a witness differ most, and the query."""
     witness = attack.witness
     index = min(which, len(witness.inputs) - 1)
     gaps = (witness.inputs - witness.inputs[:1]).abs().flatten(2).sum(dim=(0, 2))

@@ -90,14 +90,14 @@ def plot_growth(document: Document, *, figure: "Figure | None" = None) -> "Figur
         axes.tick_params(labelsize=SMALL_TEXT)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    # Every curve rises to the right: the lower right is free, with some room made.
+    # Every curve rises to the right, so that the lower right is free.
     memory.set_ylim(bottom=memory.get_ylim()[0] / _ROOM)
     memory.legend(loc="lower right", fontsize=SMALL_TEXT - 1, frameon=False)
     return figure
 
 
 def _apart(sides: list[int]) -> list[int]:
-    """Return the sizes whose names do not run into each other, from the largest."""
+    """Return the largest sizes whose labels do not touch."""
     named: list[int] = []
     for side in reversed(sides):
         if not named or named[-1] >= _APART * side:

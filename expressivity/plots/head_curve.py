@@ -1,4 +1,4 @@
-"""The error against the number of heads, beside what no layer can beat."""
+"""The error against the number of heads, beside the lower bound for any layer."""
 
 from typing import TYPE_CHECKING
 

@@ -80,9 +80,9 @@ class HeadMaps:
             )
         at = _canvas_position(attention, size, query)
         canvas = _canvas(attention, size, image)
-        asked = [range(start, start + 1) for start in at]
+        queries = [range(start, start + 1) for start in at]
         with torch.no_grad():
-            scores = attention_scores(attention.heads(), asked, canvas)
+            scores = attention_scores(attention.heads(), queries, canvas)
         (top, _), (left, _) = geometry.token_padding
         return cls(
             scores[0, :, 0].softmax(-1).unflatten(-1, canvas.shape[2:]).float().cpu(),

@@ -44,7 +44,7 @@ def plot_overview(
     Args:
         conv: A convolution over 2 axes.
         x: Its input, (batch, in_channels, height, width), with or without batch.
-        query: Which output the maps are of, (row, column); by default the middle.
+        query: The output of the maps, (row, column); by default the middle.
         alphas: Locality strengths of the maps, 1/pixel²; ``None`` for the α at
             which attention in the dtype of the convolution is one-hot.
 
@@ -76,7 +76,7 @@ def plot_overview(
         raise ArgumentError(f"alphas needs a sequence of numbers, got {shown(alphas)}")
     saturated = saturation_alpha(conv.weight.dtype, axes=2)
     strengths = [saturated if alpha is None else alpha for alpha in alphas]
-    marked, sweep = error_sweep(conv, x, strengths), error_sweep(conv, x)
+    points, sweep = error_sweep(conv, x, strengths), error_sweep(conv, x)
     size = tuple(x.shape[-2:])
     if query is None:
         query = [count // 2 for count in geometry.output_size(size)]
@@ -86,22 +86,22 @@ def plot_overview(
     *places, beside = side_by_side(left, widths)
     for index, (place, strength) in enumerate(zip(places, strengths, strict=True)):
         maps = HeadMaps.of(attention_from_conv(conv, alpha=strength), size, query)
-        drawn, panels = draw_maps(place, maps)
+        colours, panels = draw_maps(place, maps)
         for panel in panels:
-            _look_closer(panel, maps, geometry)
+            _zoom(panel, maps, geometry)
         kind = "soft attention" if strength < saturated else "one-hot, the convolution"
         title = f"{_letter(index)}  α = {strength:.3g}: {kind}"
         place.suptitle(title, fontsize=TEXT)
-    label_colour_bar(left.colorbar(drawn, cax=beside.subplots()))
+    label_colour_bar(left.colorbar(colours, cax=beside.subplots()))
     left.supxlabel(f"one panel per head:   {MARKS}", fontsize=SMALL_TEXT)
     axes = right.subplots()
     draw_errors(axes, sweep)
     axes.set_ylim(top=_HEADROOM * axes.get_ylim()[1])
-    _mark_points(axes, marked)
+    _mark_points(axes, points)
     return figure
 
 
-def _look_closer(axes: "Axes", maps: HeadMaps, geometry: ConvGeometry) -> None:
+def _zoom(axes: "Axes", maps: HeadMaps, geometry: ConvGeometry) -> None:
     """Show the receptive field of the query and a little around it."""
     position = torch.tensor(maps.query, device="cpu")
     targets = position + geometry.centers()
@@ -110,9 +110,9 @@ def _look_closer(axes: "Axes", maps: HeadMaps, geometry: ConvGeometry) -> None:
     axes.set(xlim=(left, right), ylim=(bottom, top))
 
 
-def _mark_points(axes: "Axes", marked: ErrorSweep) -> None:
-    """Say which points of the curve the maps belong to."""
-    for index, point in enumerate(zip(marked.alphas, marked.measured, strict=True)):
+def _mark_points(axes: "Axes", points: ErrorSweep) -> None:
+    """Mark the points of the curve that the maps belong to."""
+    for index, point in enumerate(zip(points.alphas, points.measured, strict=True)):
         axes.plot(*point, "o", color=BLUE, ms=8, mfc="none", mew=1.2)
         axes.annotate(
             _letter(index),

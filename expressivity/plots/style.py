@@ -1,7 +1,7 @@
-"""What all pictures share: how a figure is made, colours, and sizes of text.
+"""What all pictures share: new figures, colours, and sizes of text.
 
-Colours are from the Okabe–Ito palette, which colour-blind readers tell apart; line
-styles and markers differ too, so that the pictures survive a greyscale printer.
+Colours are from the Okabe–Ito palette, which colour-blind readers can tell apart. Line
+styles and markers differ as well, for readers of a greyscale print.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def new_figure(width: float, height: float) -> "Figure":
             "pictures are drawn by matplotlib, which is not installed: "
             "pip install matplotlib"
         ) from error
-    except Exception as error:  # say its settings file is damaged
+    except Exception as error:  # for example, its settings file is damaged
         raise MissingDependencyError(
             "pictures are drawn by matplotlib, which cannot start "
             f"({type(error).__name__}: {error}): mend its matplotlibrc, or point "
@@ -52,7 +52,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def check_figure(figure: object) -> None:
-    """Refuse what nothing can be drawn on.
+    """Refuse an argument that is no figure.
 
     Args:
         figure: A figure or a part of one; ``None`` for a new one.

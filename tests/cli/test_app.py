@@ -1,18 +1,12 @@
 """The command line as a whole: help, version, exit statuses, clean output."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from expressivity.cli import app
-from expressivity.cli.claims import Claim
 from expressivity.cli.console import to_json
 from expressivity.cli.options import parse_size
 from expressivity.cli.status import status_of
@@ -24,16 +18,6 @@ COMMANDS = ("demo", "convert", "sweep", "bench")
 
 def run(*arguments: str):
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
-
-
-def spawn(*arguments: str, folder: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "expressivity", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_version() -> None:
@@ -68,40 +52,6 @@ def test_too_little_memory_is_said_in_one_line() -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_bad_input_is_one_line_on_standard_error_without_a_traceback(
-    tmp_path: Path,
-) -> None:
-    with spawn("sweep", "--size", "0x" + "0" * 80, folder=tmp_path) as process:
-        stdout, stderr = process.communicate()
-    assert process.returncode == 2
-    assert stdout == ""
-    assert stderr.startswith("error: --size needs integers of at least 1")
-    assert len(stderr.splitlines()) == 1
-
-
-def test_json_is_alone_on_standard_output(tmp_path: Path) -> None:
-    with spawn("sweep", "--points", "2", "--json", folder=tmp_path) as process:
-        stdout, _ = process.communicate()
-    assert process.returncode == 0
-    assert json.loads(stdout)["command"] == "sweep"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to a child")
-def test_interruption_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
-    with spawn("demo", "--epochs", "10000", folder=tmp_path) as process:
-        # The folder of the results is made before the training.
-        while not (tmp_path / "demo-output").exists() and process.poll() is None:
-            time.sleep(0.1)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
-    # Python itself ends by the signal if that came during an import; a shell
-    # reports 130 for both.
-    assert process.returncode in (130, -signal.SIGINT)
-    assert (stdout, stderr) == ("", "interrupted\n")
-    assert [path.name for path in tmp_path.iterdir()] == []
-
-
 def test_json_has_no_numbers_that_readers_refuse() -> None:
     document = {"a": float("nan"), "b": [float("-inf"), 1], "c": Path("x"), "d": None}
     text = to_json(document)
@@ -111,11 +61,6 @@ def test_json_has_no_numbers_that_readers_refuse() -> None:
         "c": "x",
         "d": None,
     }
-
-
-def test_a_claim_says_whether_it_holds() -> None:
-    assert Claim("1 < 2", holds=True).line().plain == "holds  1 < 2"
-    assert Claim("2 < 1", holds=False).line().plain == "FAILS  2 < 1"
 
 
 @pytest.mark.parametrize(
@@ -129,18 +74,6 @@ def test_sizes_are_read_in_every_usual_spelling(text: str) -> None:
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="--input needs integers of at least 1"):
         parse_size("--input", text)
-
-
-def test_what_a_terminal_cannot_show_is_replaced(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-m", "expressivity", "sweep", "--points", "1"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    assert b"? [1/px?]" in run.stdout
 
 
 def test_a_defect_of_the_program_has_a_status_of_its_own(

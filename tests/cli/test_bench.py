@@ -1,6 +1,7 @@
 """``expressivity bench``: it measures, writes, reads back, and says what was missed."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 from expressivity.bench import SETTINGS, Document, read_document, suites
 from expressivity.bench.contenders import DENSE, HARD
 from expressivity.bench.document import BASELINE
-from expressivity.bench.resnet import Bottleneck, head, stem
+from expressivity.bench.resnet import Bottleneck, LayerShape, head, stem
 from expressivity.cli import app
 from tests.bench.test_bench import MADE_UP, TINY
 
@@ -33,6 +34,7 @@ def test_measures_and_writes_what_it_shows(
 ) -> None:
     monkeypatch.setitem(SETTINGS, "tiny", TINY)
     monkeypatch.setattr(suites, "resnet50", thin_network)
+    monkeypatch.setattr(suites, "layer_shapes", one_layer)
     output, figure = tmp_path / "run.json", tmp_path / "growth.png"
     result = bench("--setting", "tiny", "--output", output, "--figure", figure)
     assert result.exit_code == 0, result.output
@@ -48,6 +50,10 @@ def thin_network() -> nn.Sequential:
     """Return a network with the blocks of ResNet-50, which takes seconds to convert."""
     blocks = Bottleneck(4, 2, 8), Bottleneck(8, 2, 8), Bottleneck(8, 4, 16, stride=2)
     return nn.Sequential(stem(4), *blocks, head(16, 10))
+
+
+def one_layer(size: int) -> Counter[LayerShape]:
+    return Counter({LayerShape(3, 4, 7, 2, size): 1})
 
 
 def assert_is_complete(document: Document) -> None:
@@ -87,8 +93,7 @@ def test_a_missed_target_is_a_failure_on_request_only(saved: Path) -> None:
     ("arguments", "message"),
     [
         (["--setting", "slow"], "setting needs one of"),
-        (["--device", "tpu"], "device needs one of"),
-        (["--dtype", "int8"], "dtype"),
+        (["--dtype", "int8"], "--dtype needs one of"),
         (["--output", "run.txt"], "--output needs a name that ends in .json"),
         (["--figure", "growth.gif"], "--figure needs a name that ends in one of .png"),
         (["--read", "nothing.json"], "cannot be read"),

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,19 @@ def demo(folder: Path, *arguments: str) -> Result:
 
 
 @pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the network as it is initialised: every claim holds for any weights."""
+    monkeypatch.setattr(
+        "expressivity.cli.commands.demo.train", lambda model, *_, **__: model.eval()
+    )
+
+
+@pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the pictures, which take most of the time."""
-
-    def draw(_: object, __: object, ___: object, drafts: Sequence[Path]) -> None:
-        for draft in drafts:
-            draft.touch()
-
-    monkeypatch.setattr("expressivity.cli.commands.demo._draw", draw)
+    monkeypatch.setattr(
+        "expressivity.cli.commands.demo._draw", lambda *_: [Path.touch] * 3
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,7 @@ def test_files_are_pictures_and_the_same_json(
     assert json.loads((folder / "results.json").read_text()) == report
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_second_run_replaces_its_files_and_ends_by_naming_them(
     folder: Path, report: Mapping[str, Any]
 ) -> None:
@@ -86,6 +92,7 @@ def test_a_second_run_replaces_its_files_and_ends_by_naming_them(
     result = demo(folder, "--force")
     assert result.exit_code == 0
     assert json.loads((folder / "results.json").read_text()) == report
+    assert all(Path(name).read_text() != "old" for name in report["files"])
     assert (folder / "mine.txt").read_text() == "precious"
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert lines[-4:] == [str(name) for name in report["files"]]
@@ -104,7 +111,7 @@ def test_a_tolerance_changes_what_is_claimed(tmp_path: Path) -> None:
     assert all(0.04 < layer["worst_case_error"] <= 0.05 for layer in report["layers"])
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("undrawn", "untrained")
 @pytest.mark.parametrize("alpha", ["1", "60"])
 def test_the_worst_case_is_kept_at_any_alpha(tmp_path: Path, alpha: str) -> None:
     result = demo(tmp_path, "--alpha", alpha)
@@ -113,7 +120,7 @@ def test_the_worst_case_is_kept_at_any_alpha(tmp_path: Path, alpha: str) -> None
     assert "unchanged" not in result.stdout
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("undrawn", "untrained")
 def test_a_claim_that_fails_ends_with_status_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +131,7 @@ def test_a_claim_that_fails_ends_with_status_1(
     assert not json.loads((tmp_path / "results.json").read_text())["holds"]
 
 
-@pytest.mark.usefixtures("undrawn")
+@pytest.mark.usefixtures("undrawn", "untrained")
 def test_a_layer_beyond_its_worst_case_ends_with_status_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +142,21 @@ def test_a_layer_beyond_its_worst_case_ends_with_status_1(
     result = demo(tmp_path)
     assert result.exit_code == 1
     assert "FAILS  on the test images every layer" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["train", "convert", "plot_overview"])
+@pytest.mark.usefixtures("untrained")
+def test_an_interruption_ends_with_130_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"expressivity.cli.commands.demo.{name}", interrupted)
+    result = demo(tmp_path / "new" / "folder")
+    assert result.exit_code == 130
+    assert (result.stdout, result.stderr) == ("", "interrupted\n")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -161,6 +183,7 @@ def test_a_file_in_place_of_the_folder_is_bad_input(tmp_path: Path) -> None:
     assert "file cannot be created" in result.stderr
 
 
+@pytest.mark.usefixtures("untrained")
 @pytest.mark.parametrize(
     ("library", "package"),
     [("sklearn.datasets", "scikit-learn"), ("matplotlib.figure", "matplotlib")],

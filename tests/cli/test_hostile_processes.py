@@ -2,11 +2,11 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,17 +33,11 @@ MODELS = """
 
     def talks():
         os.system("echo a child")
-        return nn.Conv2d(3, 4, 3)
-
-    def moves():
         os.chdir("elsewhere")
         return nn.Conv2d(3, 4, 3)
 
     def slow():
         return Slow(nn.Conv2d(3, 4, 3))
-
-    def vast():
-        return nn.Conv2d(1, 1, 129, padding=64)
 """
 
 
@@ -59,13 +53,26 @@ def start(folder: Path, *arguments: str, **options: object) -> subprocess.Popen[
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     environment.update(options.pop("env", {}))
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    defaults = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        # A shell starts what runs in its background deaf to this signal.
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "expressivity", *arguments],
         cwd=folder,
         env=environment,
         text=True,
-        **streams,
+        **(defaults | options),
+    )
+
+
+def run_python(program: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a program on this source tree."""
+    command = [sys.executable, "-c", program]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, **options
     )
 
 
@@ -82,11 +89,16 @@ def the_error(stderr: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def wait_until_it_runs(process: subprocess.Popen[str]) -> None:
+    """Read standard error until the model of ``own_models:slow`` is running."""
+    while not process.stderr.readline().startswith("running"):
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     with start(folder, "convert", "own_models:slow", *SMALL) as process:
-        while not process.stderr.readline().startswith("running"):
-            assert process.poll() is None
+        wait_until_it_runs(process)
         assert len(left(folder)) == 2  # the claims of both files
         process.send_signal(number)
         process.communicate(timeout=60)
@@ -95,26 +107,24 @@ def test_a_signal_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     assert left(folder) == set()
 
 
-def test_what_is_told_to_ignore_a_hang_up_goes_on(folder: Path) -> None:
+def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     ignored: Callable[[], object] = lambda: signal.signal(  # noqa: E731
         signal.SIGHUP, signal.SIG_IGN
     )
-    arguments = ("convert", "own_models:slow", *SMALL)
-    with start(folder, *arguments, preexec_fn=ignored) as process:
-        while not process.stderr.readline().startswith("running"):
-            assert process.poll() is None
-        process.send_signal(signal.SIGHUP)
-        time.sleep(1)
-        assert process.poll() is None
-        process.terminate()
-        process.communicate(timeout=60)
-    assert left(folder) == set()
+    program = """
+import os, signal
+from expressivity.cli.process import prepare
+prepare()
+assert callable(signal.getsignal(signal.SIGTERM))
+os.kill(os.getpid(), signal.SIGHUP)
+print("alive")
+"""
+    assert run_python(program, preexec_fn=ignored).stdout == "alive\n"
 
 
-def test_a_second_writer_is_refused(folder: Path) -> None:
+def test_a_second_writer_is_refused_and_the_first_leaves_nothing(folder: Path) -> None:
     with start(folder, "convert", "own_models:slow", *SMALL) as first:
-        while not first.stderr.readline().startswith("running"):
-            assert first.poll() is None
+        wait_until_it_runs(first)
         arguments = ("convert", "own_models:talks", *SMALL, "--force")
         with start(folder, *arguments) as second:
             _, stderr = second.communicate()
@@ -122,28 +132,38 @@ def test_a_second_writer_is_refused(folder: Path) -> None:
         first.communicate(timeout=60)
     assert second.returncode == 2
     assert "out.safetensors is being written by another process" in the_error(stderr)
+    assert first.returncode in (128 + signal.SIGTERM, -signal.SIGTERM)
     assert left(folder) == set()
 
 
-def test_nobody_else_writes_to_a_reader_of_json(folder: Path) -> None:
+def test_a_factory_that_talks_and_moves_spoils_no_result(folder: Path) -> None:
     with start(folder, "convert", "own_models:talks", *SMALL, "--json") as process:
         stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["command"] == "convert"
     for print_ in ("raw print", "print of C", "child", "print at exit"):
         assert f"a {print_}" in stderr
-
-
-def test_a_factory_does_not_move_the_files(folder: Path) -> None:
-    with start(folder, "convert", "own_models:moves", *SMALL) as process:
-        _, stderr = process.communicate()
-    assert process.returncode == 0, stderr
     assert left(folder) == {"out.safetensors", "out.json"}
     assert not any((folder / "elsewhere").iterdir())
 
 
+def test_bad_input_is_one_line_on_standard_error(folder: Path) -> None:
+    with start(folder, "sweep", "--output", "error.txt") as process:
+        stdout, stderr = process.communicate()
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == f"{the_error(stderr)}\n"
+
+
+def test_what_a_terminal_cannot_show_is_replaced(folder: Path) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    with start(folder, "sweep", "--help", env=ascii_only) as process:
+        stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    assert "How many ?." in stdout
+
+
 def test_a_reader_that_has_seen_enough_is_no_failure(folder: Path) -> None:
-    for arguments in (["sweep", "--points", "40", "--json"], ["--help"]):
+    for arguments in (["sweep", "--points", "1", "--json"], ["--help"]):
         with start(folder, *arguments) as process:
             process.stdout.close()
             stderr = process.stderr.read()
@@ -182,23 +202,9 @@ total = psutil.virtual_memory().total
 assert 0 < limit <= 2 * total, limit
 print(status_of(lambda: torch.empty(limit, dtype=torch.int8)))
 """
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    run = run_python(program)
     assert run.stdout == "2\n"
     assert "this needs more memory than there is" in the_error(run.stderr)
-
-
-def test_the_atlas_refuses_a_kernel_that_would_not_fit(folder: Path) -> None:
-    with start(folder, "atlas", "own_models:vast", "--html", "a.html") as process:
-        _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert "GiB are free: take a smaller kernel or size" in the_error(stderr)
-    assert left(folder) == set()
 
 
 def test_damaged_settings_of_matplotlib_are_named(folder: Path) -> None:
@@ -213,15 +219,15 @@ def test_damaged_settings_of_matplotlib_are_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("module", ["publish", "families", "certified"])
-def test_help_of_a_benchmark_writes_nothing(module: str) -> None:
+def test_help_of_a_benchmark_writes_nothing(
+    module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     readme = ROOT / "README.md"
     before = readme.stat().st_mtime_ns
-    run = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.startswith("usage:")
+    monkeypatch.delitem(sys.modules, f"benchmarks.{module}", raising=False)
+    monkeypatch.setattr(sys, "argv", [module, "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"benchmarks.{module}", run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("usage:")
     assert readme.stat().st_mtime_ns == before

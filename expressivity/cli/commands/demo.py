@@ -1,24 +1,17 @@
 """``expressivity demo``: a network trained on real images becomes attention."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
 import torch
-import typer
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.cli.claims import Claim, Conclusion, describe
-from expressivity.cli.console import messages, to_json, track
-from expressivity.cli.options import LARGEST, Alpha, AsJson, Force, Seed, Tolerance
+from expressivity.cli.arguments import Demo
+from expressivity.cli.console import messages, track
+from expressivity.cli.report import Claim, Report, Writer
 from expressivity.cli.verification import layer_errors
 from expressivity.comparison import Difference, compare
-from expressivity.conversion.network import (
-    Conversion,
-    LayerRecord,
-    convert,
-)
+from expressivity.conversion.network import Conversion, LayerRecord, convert
 from expressivity.conversion.options import Options
 from expressivity.digits import (
     DigitImages,
@@ -29,41 +22,26 @@ from expressivity.digits import (
 )
 from expressivity.geometry.convolution import Convolution
 from expressivity.listing import Listing
-from expressivity.machine.files import (
-    folder_for_files,
-    reserved,
-)
 from expressivity.plots import plot_attention_maps, plot_error_vs_alpha, plot_overview
 from expressivity.sweep import error_sweep
 
-EXAMPLES = """
-[bold]Examples[/]
-
-expressivity demo
-
-expressivity demo --tolerance 0.01 --output softer
-
-expressivity demo --json > results.json
-"""
-
 LARGEST_LOGIT_DIFFERENCE = 1e-4
-FILES = ("overview.png", "attention-maps.png", "error-vs-alpha.png", "results.json")
 # Rounding of float64 in a layer, for inputs within ±1.
 _ROUNDING = 1e-12
-# The layer and the pixel that the pictures show.
+# The layer and the query of the pictures.
 _FIRST_LAYER, _QUERY = "features.0", (4, 4)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the conversion of the trained network did on the test images.
+    """The trained network before and after its conversion, on the test images.
 
     Attributes:
         images: Number of test images.
-        before: Share of them that the network reads correctly.
-        after: Share of them that the converted network does.
+        before: Accuracy of the network.
+        after: Accuracy of the converted network.
         logits: Difference of all logits.
-        conversion: What became of each layer.
+        conversion: The converted network, and a record of each layer.
         measured: Error of each layer over its largest input, by name.
     """
 
@@ -75,58 +53,55 @@ class Outcome:
     measured: dict[str, float]
 
 
-def demo_command(
-    output: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Folder for pictures and results."),
-    ] = Path("demo-output"),
-    seed: Seed = 0,
-    epochs: Annotated[
-        int, typer.Option(min=1, max=LARGEST, help="Passes of the training.")
-    ] = 15,
-    alpha: Alpha = None,
-    tolerance: Tolerance = None,
-    force: Force = False,
-    as_json: AsJson = False,
-) -> Conclusion:
-    """Train a small CNN on digits, turn it into attention, compare and draw."""
+def run(arguments: Demo) -> Report:
+    """Train, convert, compare and draw."""
+    alpha, tolerance, seed = arguments.alpha, arguments.tolerance, arguments.seed
     Options(alpha, tolerance)
-    targets = [output / name for name in FILES]
-    with folder_for_files(output), reserved(targets, force=force) as files:
-        # On images this small a second thread costs more time than it saves.
-        torch.set_num_threads(1)
-        images, model = load_digit_images(seed=seed), DigitsCNN(seed=seed)
-        train(
-            model,
-            images,
-            epochs=epochs,
-            seed=seed,
-            progress=lambda passes: track(passes, "training a CNN on digits"),
+    # On images this small a second thread costs more time than it saves.
+    torch.set_num_threads(1)
+    images, model = load_digit_images(seed=seed), DigitsCNN(seed=seed)
+    train(
+        model,
+        images,
+        epochs=arguments.epochs,
+        seed=seed,
+        progress=lambda passes: track(passes, "training a CNN on digits"),
+    )
+    with messages().status("converting, comparing, drawing"):
+        # Every query attends to every key: saturated heads would otherwise run as the
+        # convolution that they equal.
+        conversion = convert(model, alpha=alpha, tolerance=tolerance, strategy="dense")
+        test, labels = images.test_images, images.test_labels
+        outcome = Outcome(
+            len(labels),
+            accuracy(model, test, labels),
+            accuracy(conversion.model, test, labels),
+            compare(model, conversion.model, [test]),
+            conversion,
+            layer_errors(model, conversion, test),
         )
-        with messages().status("converting, comparing, drawing"):
-            # Saturated heads would be run as the convolution that they equal: here
-            # every query attends to every key.
-            conversion = convert(
-                model, alpha=alpha, tolerance=tolerance, strategy="dense"
-            )
-            outcome = _compare(model, conversion, images)
-            exact = alpha is None and tolerance is None
-            claims = _claims(outcome, exact=exact, tolerance=tolerance)
-            document = {
-                **describe("demo", claims),
-                "seed": seed,
-                "epochs": epochs,
-                "alpha": alpha,
-                "tolerance": tolerance,
-                **_results(outcome),
-                "files": targets,
-            }
-            with files.written() as drafts:
-                _draw(model, conversion, images, drafts[:-1])
-                drafts[-1].write_text(to_json(document), encoding="utf-8")
-    return Conclusion(
+        pictures = _draw(model, conversion, images)
+    exact = alpha is None and tolerance is None
+    claims = _claims(outcome, exact=exact, tolerance=tolerance)
+    targets = arguments.targets()
+    return Report(
+        "demo",
         claims,
-        document,
+        {
+            "seed": seed,
+            "epochs": arguments.epochs,
+            "alpha": alpha,
+            "tolerance": tolerance,
+            "test_images": outcome.images,
+            "accuracy_before": outcome.before,
+            "accuracy_after": outcome.after,
+            "largest_logit": outcome.logits.scale,
+            "largest_logit_difference": outcome.logits.largest,
+            "layers": [
+                {**layer.to_dict(), "measured_error": outcome.measured.get(layer.name)}
+                for layer in conversion.layers
+            ],
+        },
         [
             _network_table(outcome),
             _layer_table(model, outcome),
@@ -134,24 +109,12 @@ def demo_command(
             "wrote",
             *(f"  {target}" for target in targets),
         ],
-        as_json=as_json,
-    )
-
-
-def _compare(model: DigitsCNN, conversion: Conversion, images: DigitImages) -> Outcome:
-    test, labels = images.test_images, images.test_labels
-    return Outcome(
-        len(labels),
-        accuracy(model, test, labels),
-        accuracy(conversion.model, test, labels),
-        compare(model, conversion.model, [test]),
-        conversion,
-        layer_errors(model, conversion, test),
+        dict(zip(targets, [*pictures, None], strict=True)),
     )
 
 
 def _claims(outcome: Outcome, *, exact: bool, tolerance: float | None) -> list[Claim]:
-    """State what α promises: the same network, or each layer within its bound."""
+    """Claim that the network is the same, or that each layer is within its bound."""
     layers = outcome.conversion.converted
     claims = [
         Claim(
@@ -176,56 +139,37 @@ def _claims(outcome: Outcome, *, exact: bool, tolerance: float | None) -> list[C
     return claims
 
 
-def _results(outcome: Outcome) -> dict[str, object]:
-    return {
-        "test_images": outcome.images,
-        "accuracy_before": outcome.before,
-        "accuracy_after": outcome.after,
-        "largest_logit": outcome.logits.scale,
-        "largest_logit_difference": outcome.logits.largest,
-        "layers": [
-            {**layer.to_dict(), "measured_error": outcome.measured.get(layer.name)}
-            for layer in outcome.conversion.layers
-        ],
-    }
-
-
 def _network_table(outcome: Outcome) -> Listing:
-    table = Listing(
+    return Listing.of(
+        ["network"],
+        ["convolution", "attention"],
+        [
+            ("accuracy", f"{outcome.before:.2%}", f"{outcome.after:.2%}"),
+            ("largest logit", f"{outcome.logits.scale:.3g}", ""),
+            ("largest logit difference", "", f"{outcome.logits.largest:.1e}"),
+        ],
         title=f"{outcome.images} test images of handwritten digits",
-        title_justify="left",
     )
-    table.add_column("network")
-    table.add_column("convolution", justify="right")
-    table.add_column("attention", justify="right")
-    table.add_row("accuracy", f"{outcome.before:.2%}", f"{outcome.after:.2%}")
-    table.add_row("largest logit", f"{outcome.logits.scale:.3g}", "")
-    table.add_row("largest logit difference", "", f"{outcome.logits.largest:.1e}")
-    return table
 
 
 def _layer_table(model: DigitsCNN, outcome: Outcome) -> Listing:
-    table = Listing(
+    return Listing.of(
+        ["layer", "convolution"],
+        ["heads", "α [1/px²]", "worst case", "measured"],
+        [
+            (
+                layer.name,
+                _described(cast("Convolution", model.get_submodule(layer.name))),
+                str(layer.num_heads),
+                f"{layer.alpha:.4g}",
+                f"{_worst(layer):.1e}",
+                f"{outcome.measured[layer.name]:.1e}",
+            )
+            for layer in outcome.conversion.converted
+        ],
         title="every convolution became one attention layer, a head per tap",
-        title_justify="left",
         caption="errors are absolute, for inputs of the layer within ±1",
-        caption_justify="left",
     )
-    table.add_column("layer")
-    table.add_column("convolution")
-    for column in ("heads", "α [1/px²]", "worst case", "measured"):
-        table.add_column(column, justify="right")
-    for layer in outcome.conversion.converted:
-        conv = cast("Convolution", model.get_submodule(layer.name))
-        table.add_row(
-            layer.name,
-            _described(conv),
-            str(layer.num_heads),
-            f"{layer.alpha:.4g}",
-            f"{_worst(layer):.1e}",
-            f"{outcome.measured[layer.name]:.1e}",
-        )
-    return table
 
 
 def _described(conv: Convolution) -> str:
@@ -242,24 +186,17 @@ def _worst(layer: LayerRecord) -> float:
 
 
 def _draw(
-    model: DigitsCNN,
-    conversion: Conversion,
-    images: DigitImages,
-    drafts: Sequence[Path],
-) -> None:
-    """Draw the first layer, which sees the digits themselves."""
+    model: DigitsCNN, conversion: Conversion, images: DigitImages
+) -> list[Writer]:
+    """Draw the first layer, whose input is the digits themselves."""
     conv = cast("Convolution", model.get_submodule(_FIRST_LAYER))
-    attention = conversion.model.get_submodule(_FIRST_LAYER)
-    digit = images.test_images[0]
-    figures = (
-        plot_overview(conv, digit[None], query=_QUERY),
-        plot_attention_maps(
-            cast("RelativeSelfAttention", attention),
-            digit.shape[1:],
-            _QUERY,
-            image=digit,
-        ),
-        plot_error_vs_alpha(error_sweep(conv, images.test_images)),
+    attention = cast(
+        "RelativeSelfAttention", conversion.model.get_submodule(_FIRST_LAYER)
     )
-    for figure, draft in zip(figures, drafts, strict=True):
-        figure.savefig(draft)
+    digit = images.test_images[0]
+    size = digit.shape[1:]
+    return [
+        plot_overview(conv, digit[None], query=_QUERY).savefig,
+        plot_attention_maps(attention, size, _QUERY, image=digit).savefig,
+        plot_error_vs_alpha(error_sweep(conv, images.test_images)).savefig,
+    ]

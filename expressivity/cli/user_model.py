@@ -10,17 +10,19 @@ from typing import Any
 from torch import nn
 
 from expressivity.cli.process import may_be_handled
+from expressivity.cli.weights import load_weights
 from expressivity.errors import ArgumentError
 
 _FACTORY = re.compile(r"(?P<module>\w+(\.\w+)*):(?P<name>\w+(\.\w+)*)")
 
 
-def build_model(factory: str) -> nn.Module:
-    """Import a callable and call it without arguments.
+def build_model(factory: str, weights: Path | None = None) -> nn.Module:
+    """Import a callable, call it without arguments, and load weights.
 
     Args:
         factory: ``package.module:callable``; modules in the current directory are
             found too. The callable may be a class.
+        weights: A file of weights; by default the model keeps its own.
 
     Returns:
         The model it returns, in evaluation mode.
@@ -28,6 +30,7 @@ def build_model(factory: str) -> nn.Module:
     Raises:
         ArgumentError: If there is no such callable, it fails, or it returns
             something else than an ``nn.Module``.
+        FileError: If the weights cannot be loaded.
 
     Example:
         >>> build_model("torch.nn:Identity")
@@ -47,14 +50,14 @@ def build_model(factory: str) -> nn.Module:
         ) from error
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    # The code is the user's: whatever it raises, sys.exit() included, is to be
-    # reported as its failure. It may change the folder, but for itself alone.
+    # The code is the user's: whatever it raises, sys.exit() included, is reported as
+    # its failure. It may change the current folder, for itself alone.
     try:
         with chdir(folder):
-            found: Any = importlib.import_module(parts["module"])
+            make: Any = importlib.import_module(parts["module"])
             for attribute in parts["name"].split("."):
-                found = getattr(found, attribute)
-            model = found()
+                make = getattr(make, attribute)
+            model = make()
     except BaseException as error:
         if not may_be_handled(error):
             raise
@@ -67,4 +70,6 @@ def build_model(factory: str) -> nn.Module:
             f"FACTORY {factory!r} needs to return an nn.Module, got a "
             f"{type(model).__name__}"
         )
+    if weights is not None:
+        load_weights(model, weights)
     return model.eval()

@@ -1,0 +1,322 @@
+"""The arguments, options and examples of each command.
+
+A command line becomes one of these values. Nothing here imports torch, so that help is
+shown, and an output that cannot be written is refused, in less than a second.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from expressivity.cli.options import (
+    LARGEST,
+    Alpha,
+    Arguments,
+    AsJson,
+    Factory,
+    Force,
+    HeadDim,
+    LayerName,
+    OptionalFactory,
+    Seed,
+    Strategy,
+    Tolerance,
+    Weights,
+    Where,
+)
+from expressivity.machine.files import Reservation, folder_for_files
+
+PICTURES = (".png", ".pdf", ".svg")
+
+_file = partial(typer.Option, metavar="FILE")
+_count = partial(typer.Option, min=1, max=LARGEST)
+_of_random = partial(typer.Option, rich_help_panel="A random convolution")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Arguments):
+    """Train a small CNN on digits, turn it into attention, compare and draw."""
+
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for pictures and results.")
+    ] = Path("demo-output")
+    seed: Seed = 0
+    epochs: Annotated[int, _count(help="Passes of the training.")] = 15
+    alpha: Alpha = None
+    tolerance: Tolerance = None
+    force: Force = False
+    as_json: AsJson = False
+
+    EXAMPLES = """
+    expressivity demo
+
+    expressivity demo --tolerance 0.01 --output softer
+
+    expressivity demo --json > results.json
+    """
+
+    def targets(self) -> list[Path]:
+        """Return three pictures and the results."""
+        pictures = ("overview.png", "attention-maps.png", "error-vs-alpha.png")
+        return [self.output / name for name in (*pictures, "results.json")]
+
+    @contextmanager
+    def reserved(self) -> Iterator[Reservation]:
+        """Create the folder as well, and remove it if nothing is written."""
+        with folder_for_files(self.output), super().reserved() as files:
+            yield files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convert(Arguments):
+    """Convert your own model, verify the result, and write it."""
+
+    factory: Factory
+    input_shape: Annotated[
+        str,
+        typer.Option(
+            "--input", metavar="SHAPE", help="Shape of a batch, such as 1,3,224,224."
+        ),
+    ]
+    output: Annotated[
+        Path,
+        _file(help="The .safetensors file to write; a .json report is put beside it."),
+    ]
+    weights: Weights = None
+    inputs: Annotated[
+        Path | None,
+        _file(
+            help="More inputs to verify on: one tensor (n, ...) in a .npy, "
+            "safetensors or torch file."
+        ),
+    ] = None
+    where: Where = None
+    alpha: Alpha = None
+    tolerance: Tolerance = None
+    head_dim: HeadDim = None
+    strategy: Strategy = "auto"
+    max_difference: Annotated[
+        float,
+        typer.Option(
+            help="Largest difference allowed, relative to the largest output. Raise "
+            "it along with --tolerance."
+        ),
+    ] = 1e-4
+    seed: Seed = 0
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("output", (".safetensors",)),)
+    EXAMPLES = """
+    expressivity convert my_models:build --weights model.safetensors
+    --input 1,3,224,224 --output attention.safetensors
+
+    expressivity convert my_models:build --weights model.pt --input 8x3x64x64
+    --inputs images.npy --where 'layer3.*' --output attention.safetensors
+    """
+
+    def targets(self) -> list[Path]:
+        """Return the file of weights and the report beside it."""
+        return [*super().targets(), self.output.with_suffix(".json")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomConvolution:
+    """A random convolution, spelled as for ``torch.nn.Conv2d``."""
+
+    in_channels: Annotated[int, _of_random(min=1, max=LARGEST)] = 3
+    out_channels: Annotated[int, _of_random(min=1, max=LARGEST)] = 8
+    kernel_size: Annotated[str, _of_random(help="Such as 3 or 3x5.")] = "3"
+    stride: Annotated[str, _of_random()] = "1"
+    padding: Annotated[str, _of_random(help="Or 'same' or 'valid'.")] = "0"
+    padding_mode: Annotated[
+        str, _of_random(help="Or reflect, replicate, circular.")
+    ] = "zeros"
+    dilation: Annotated[str, _of_random()] = "1"
+    groups: Annotated[int, _of_random(min=1, max=LARGEST)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(RandomConvolution, Arguments):
+    """Measure, predict and bound the error of a conversion for every α."""
+
+    context: typer.Context
+    factory: OptionalFactory = None
+    weights: Weights = None
+    layer: LayerName = None
+    size: Annotated[
+        str, typer.Option(help="Pixels of the input: 1, 2 or 3 numbers.")
+    ] = "32x32"
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="float16, bfloat16, float32 or float64. By default the model's own; "
+            "float32 for a random convolution."
+        ),
+    ] = None
+    points: Annotated[int, _count(help="How many α.")] = 30
+    alpha_min: Annotated[float, typer.Option(help="The smallest α, 1/pixel².")] = 0.5
+    alpha_max: Annotated[
+        float | None,
+        typer.Option(help="The largest; by default 1.35 times the one-hot α."),
+    ] = None
+    seed: Seed = 0
+    output: Annotated[
+        Path | None, _file(help="Figure to write: .png, .pdf or .svg.")
+    ] = None
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("output", PICTURES),)
+    EXAMPLES = """
+    expressivity sweep --output error.png
+
+    expressivity sweep --kernel-size 7 --stride 2 --padding 3 --size 64x48
+
+    expressivity sweep my_models:build --weights model.pt
+    --layer layer1.0.conv2 --size 56x56 --json
+    """
+
+    def given(self, names: Sequence[str]) -> list[str]:
+        """Return those of some options that are on the command line."""
+        sources = {name: self.context.get_parameter_source(name) for name in names}
+        return [
+            f"--{name.replace('_', '-')}"
+            for name, source in sources.items()
+            if source is not None and source.name != "DEFAULT"
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certify(Arguments):
+    """Certify every layer of a model: a bound that holds for every input."""
+
+    factory: Factory
+    weights: Weights = None
+    attention: Annotated[
+        Path | None,
+        _file(
+            help="State dict of the converted model, say after fine-tuning: its layers "
+            "are certified against the original convolutions."
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="SHAPE",
+            help="Shape of a batch, such as 1,3,224,224: each layer is certified for "
+            "the size of its own input. Without it for every size.",
+        ),
+    ] = None
+    input_bound: Annotated[
+        float, typer.Option(help="Largest absolute value in the input of any layer.")
+    ] = 1.0
+    where: Where = None
+    alpha: Alpha = None
+    tolerance: Tolerance = None
+    head_dim: HeadDim = None
+    strategy: Strategy = "auto"
+    output: Annotated[
+        Path | None, _file(help="The .json file to write certificates to.")
+    ] = None
+    seed: Seed = 0
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("output", ()),)
+    EXAMPLES = """
+    expressivity certify my_models:build --weights model.safetensors
+
+    expressivity certify my_models:build --weights model.safetensors
+    --input 1,3,224,224 --tolerance 1e-3 --output certificates.json
+
+    expressivity certify my_models:build --attention fine_tuned.safetensors
+    --input 1,3,224,224 --json
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Atlas(Arguments):
+    """Show what every family of layers can and cannot express, with evidence."""
+
+    factory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FACTORY",
+            help="package.module:callable that returns a model. Without it each family "
+            "is shown with an example of its own.",
+        ),
+    ] = None
+    weights: Weights = None
+    layer: LayerName = None
+    size: Annotated[
+        str, typer.Option(help="Pixels of the input of that convolution.")
+    ] = "8x8"
+    family: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Explain one family, in words.")
+    ] = None
+    figure: Annotated[
+        Path | None, _file(help="With --family: its figure, .png, .pdf or .svg.")
+    ] = None
+    html: Annotated[
+        Path | None, _file(help="HTML page to write, with all evidence and pictures.")
+    ] = None
+    steps: Annotated[int, _count(help="Steps of every attack.")] = 120
+    seed: Seed = 0
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("figure", PICTURES), ("html", ()))
+    EXAMPLES = """
+    expressivity atlas
+
+    expressivity atlas --family alibi --figure alibi.png
+
+    expressivity atlas my_models:build --weights model.pt --layer stem
+    --size 8x8 --html atlas.html
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Arguments):
+    """Time the attention layers beside nn.Conv2d, and see their memory."""
+
+    setting: Annotated[
+        str, typer.Option(help="quick (a minute) or full (five minutes).")
+    ] = "quick"
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu"
+    dtype: Annotated[
+        str, typer.Option(help="float16, bfloat16, float32 or float64.")
+    ] = "float32"
+    read: Annotated[
+        Path | None, _file(help="Show an earlier run; measure nothing.")
+    ] = None
+    output: Annotated[
+        Path | None, _file(help="The .json file for the raw numbers.")
+    ] = None
+    figure: Annotated[
+        Path | None, _file(help="Growth curve to draw: .png, .pdf or .svg.")
+    ] = None
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if a target is missed.")
+    ] = False
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("output", (".json",)), ("figure", PICTURES))
+    EXAMPLES = """
+    expressivity bench
+
+    expressivity bench --setting full --output cpu-float32.json
+
+    expressivity bench --read cpu-float32.json --figure growth.png
+
+    expressivity bench --setting full --device cuda --dtype bfloat16
+    --output cuda-bfloat16.json
+    """
