@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from expressivity.errors import ConvolutionAttributeError
 from expressivity.geometry import ConvGeometry
+from expressivity.geometry.positions import positions
+from expressivity.heads.encoding import axis_scores
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import is_traced
 
@@ -207,9 +209,8 @@ def _hits(heads: Heads, geometry: ConvGeometry) -> Tensor:
     """Return which head gives which tap more than half of its attention."""
     alpha, centers = heads.alpha.detach().float(), heads.centers.detach().float()
     nearest = centers.round()
-    near = torch.arange(-_REACH, _REACH + 1, device=centers.device)
-    distances = near - (centers - nearest)[..., None]
-    scores = -alpha[:, None, None] * distances.square()
+    near = positions(range(-_REACH, _REACH + 1), centers.device)
+    scores = axis_scores(centers - nearest, near, alpha[:, None])
     share = scores.softmax(-1)[..., _REACH].prod(-1)
     taps = geometry.centers(device=centers.device)
     return (nearest[:, None] == taps).all(-1) & (share > 0.5)[:, None]

@@ -22,6 +22,7 @@ from expressivity.checks import check_positive
 from expressivity.convolutions import build_convolution
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.positions import positions
 from expressivity.heads.encoding import axis_scores
 from expressivity.heads.leak import (
     WIDEST_ALPHA,
@@ -188,7 +189,8 @@ def _soft_kernel(
     high = int(max(centers.max().ceil(), taps.max())) + reach
     weights = torch.ones(len(alpha), len(taps), dtype=alpha.dtype, device=alpha.device)
     for axis in range(attention.geometry.axes):
-        scores = axis_scores(centers[:, axis] - low, high - low + 1, alpha)
+        keys = positions(range(high - low + 1), alpha.device, alpha.dtype)
+        scores = axis_scores(centers[:, axis] - low, keys, alpha)
         weights *= scores.softmax(-1)[:, taps[:, axis] - low]
     return torch.einsum("ht,hoc->toc", weights, head_matrices(attention).double())
 

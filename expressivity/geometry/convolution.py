@@ -35,6 +35,7 @@ from expressivity.checks import (
     shown,
 )
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
+from expressivity.geometry.positions import grid_positions
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 # Pixels; no canvas is so wide.
@@ -242,13 +243,13 @@ class ConvGeometry:
             [[-2], [0], [2]]
         """
         device = check_device("device", device)
-        steps = [
-            torch.arange(k, device=device) * d - a
-            for k, d, a in zip(
-                self.kernel_size, self.dilation, self.anchor, strict=True
+        taps = [
+            range(-anchor, extent - anchor, step)
+            for anchor, extent, step in zip(
+                self.anchor, self.extent, self.dilation, strict=True
             )
         ]
-        return torch.cartesian_prod(*steps).reshape(-1, self.axes)
+        return grid_positions(taps, device)
 
     def check_input(self, size: Sequence[int]) -> None:
         """Refuse an input that the convolution could not take either.

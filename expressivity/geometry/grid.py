@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry import ConvGeometry
+from expressivity.geometry.positions import positions
 from expressivity.machine.recording import is_jit_traced
 
 _KEPT = 1024
@@ -137,8 +138,7 @@ def tokens_at(
         (batch, channels, *queries).
     """
     for axis, query in enumerate(queries, start=2):
-        places = torch.arange(query.start, query.stop, query.step, device=canvas.device)
-        nearest = places.clamp(0, canvas.shape[axis] - 1)
+        nearest = positions(query, canvas.device).clamp(0, canvas.shape[axis] - 1)
         canvas = canvas.index_select(axis, nearest)
     return canvas
 

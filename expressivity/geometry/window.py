@@ -11,6 +11,7 @@ from torch import Tensor
 
 from expressivity.checks import integers, shown
 from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry.positions import grid_positions
 
 _KEPT = 1024
 # Pixels; no canvas is so wide.
@@ -89,21 +90,11 @@ class Window:
         return cls(*(value or () for value in numbers.values()))
 
     def displacements(
-        self, device: torch.device | str | None = None
+        self, device: torch.device | str = "cpu"
     ) -> Int[Tensor, "entries axes"]:
-        """Return the displacements in pixels, in row-major order.
-
-        Args:
-            device: Where to put the result.
-
-        Returns:
-            One row an entry.
-        """
-        steps = [
-            torch.arange(size, device=device) * step + low
-            for low, size, step in zip(self.low, self.size, self.step, strict=True)
-        ]
-        return torch.cartesian_prod(*steps).reshape(-1, len(self.size))
+        """Return the displacements in pixels, in row-major order."""
+        axes = zip(self.low, self.size, self.step, strict=True)
+        return grid_positions([range(a, a + n * s, s) for a, n, s in axes], device)
 
     def stretches(
         self, queries: Sequence[range], canvas_size: Sequence[int]

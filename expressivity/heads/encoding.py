@@ -60,21 +60,29 @@ def head_vectors(
 
 
 def axis_scores(
-    targets: Shaped[Tensor, "*targets"], keys: int, alpha: Float[Tensor, "..."]
+    targets: Shaped[Tensor, "*targets"],
+    keys: Shaped[Tensor, "*targets_or_1 keys"],
+    alpha: Float[Tensor, "..."],
 ) -> Float[Tensor, "*targets keys"]:
-    """Return −α (k − t)² along one axis of the canvas.
+    """Return −α (k − t)² along one axis: its share in the scores.
 
     Args:
-        targets: Positions t = q + Δ, in pixels of the canvas, on or off it.
-        keys: Number of tokens of the axis, at positions 0, …, keys − 1.
+        targets: Positions t = q + Δ, in pixels, on the canvas or off it.
+        keys: Positions k in pixels, the same for all targets or some for each.
         alpha: Locality strength, 1/pixel², broadcast against ``targets``.
-
-    Returns:
-        The share of this axis in the scores.
     """
-    positions = torch.arange(keys, device=alpha.device, dtype=alpha.dtype)
-    gap = positions - targets.to(alpha.dtype)[..., None]
+    gap = keys.to(alpha.dtype) - targets.to(alpha.dtype)[..., None]
     return -alpha[..., None] * gap.square()
+
+
+def displacement_scores(
+    displacements: Shaped[Tensor, "displacements axes"],
+    centers: Float[Tensor, "heads axes"],
+    alpha: Float[Tensor, " heads"],
+) -> Float[Tensor, "heads displacements"]:
+    """Return −α_h ‖δ − Δ_h‖² for given displacements δ, in pixels."""
+    gaps = displacements.to(alpha.dtype) - centers[:, None]
+    return -alpha[:, None] * gaps.square().sum(-1)
 
 
 def positional_scores(
@@ -100,7 +108,8 @@ def positional_scores(
     scores = alpha.new_zeros(())
     for axis, (query, keys) in enumerate(zip(queries, canvas_size, strict=True)):
         targets = positions(query, alpha.device) + centers[:, axis, None]
-        share = axis_scores(targets, keys, alpha[:, None])
+        tokens = positions(range(keys), alpha.device, alpha.dtype)
+        share = axis_scores(targets, tokens, alpha[:, None])
         view = [heads] + [1] * (2 * axes)
         view[1 + axis], view[1 + axes + axis] = len(query), keys
         scores = scores + share.reshape(view)

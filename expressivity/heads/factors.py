@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import grid_positions
 
 _KEY_BITS = 12  # of the factors of keys
 
@@ -150,8 +150,7 @@ def absolute_factors(
         >>> (query @ key.mT).tolist()
         [[1.0, 0.0, 1.0]]
     """
-    places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
-    places = places.reshape(-1, len(keys)).to(linear.dtype)
+    places = grid_positions(keys, linear.device, linear.dtype)
     scales = [factor_scale(size) for size in _sizes(keys)]
     squares = places.square().sum(-1)
     queries = [*linear.unbind(-1), quadratic, constant]

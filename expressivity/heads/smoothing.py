@@ -21,6 +21,7 @@ from expressivity.heads.banded import (
     BandedMatrix,
     Windows,
 )
+from expressivity.heads.encoding import axis_scores
 
 # A band pays where the axis is longer than this many windows.
 _CROSSOVER = 1.5
@@ -165,5 +166,4 @@ def _scores(
         positions(range(start + offset, start + offset + windows.width), alpha.device)
         for start in windows.starts
     ])
-    gap = keys[:, None].to(alpha.dtype) - targets[..., None]
-    return -alpha * gap.square()
+    return axis_scores(targets, keys[:, None], alpha)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry.positions import displacements
 from expressivity.geometry.window import Window
 from expressivity.machine.recording import is_traced
 
@@ -69,10 +70,8 @@ class Table:
         for axis, (low, size, step) in enumerate(
             zip(window.low, window.size, window.step, strict=True)
         ):
-            query = queries[axis]
-            asked = torch.arange(query.start, query.stop, query.step, device=device)
-            keys = torch.arange(canvas_size[axis], device=device)
-            beyond = keys - asked[:, None] - low
+            keys = range(canvas_size[axis])
+            beyond = displacements([queries[axis]], [keys], device)[..., 0] - low
             entry = beyond.div(step, rounding_mode="floor")
             seen = (beyond == entry * step) & (entry >= 0) & (entry < size)
             view = [1] * (2 * axes)

@@ -16,7 +16,7 @@ from expressivity.geometry.grid import (
     Grid,
     tokens_at,
 )
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import displacements
 from expressivity.heads.encoding import (
     positional_scores,
     relative_encoding,
@@ -145,8 +145,9 @@ def attention_scores(
         key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
         bias = terms.content_bias.to(dtype)[:, None, :]
         scores = scores + (query + bias) @ key.mT
-        gaps = _displacements(queries, size, canvas.device)
-        encoding = relative_encoding(gaps.to(dtype))
+        keys = list(map(range, size))
+        gaps = displacements(queries, keys, canvas.device, dtype)
+        encoding = relative_encoding(gaps)
         seen = torch.einsum("bhqd,hdp->bhqp", query, terms.position_weight.to(dtype))
         return scores + torch.einsum("bhqp,qkp->bhqk", seen, encoding)
 
@@ -186,16 +187,3 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     if are_recorded([*positions, *others]):
         carried *= 2
     return (scores + carried) * dtype.itemsize
-
-
-def _displacements(
-    queries: Sequence[range], size: torch.Size, device: torch.device
-) -> Float[Tensor, "queries keys axes"]:
-    """Return δ = k − q for every pair, in pixels."""
-    asked, keys = (
-        torch.cartesian_prod(*(positions(p, device) for p in points)).reshape(
-            -1, len(size)
-        )
-        for points in (queries, [range(tokens) for tokens in size])
-    )
-    return (keys - asked[:, None]).float()

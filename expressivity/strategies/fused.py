@@ -22,7 +22,7 @@ from expressivity.geometry.grid import (
     Grid,
     tokens_at,
 )
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import grid_positions
 from expressivity.heads.factors import (
     absolute_factors,
     digits,
@@ -213,11 +213,11 @@ def _positional_factors(
     wide = torch.float32 if device.type == "mps" else torch.float64
     keys = _keys(grid)
     middle = [-points[0] for points in keys]
-    asked = (
-        positions(range(q.start - m, q.stop - m, q.step), device)
+    centered = [
+        range(q.start - m, q.stop - m, q.step)
         for q, m in zip(grid.queries, middle, strict=True)
-    )
-    queries = torch.cartesian_prod(*asked).reshape(-1, len(middle)).to(wide)
+    ]
+    queries = grid_positions(centered, device, wide)
     alpha, targets = heads.alpha[head].to(wide), queries + heads.centers[head].to(wide)
     if dtype != compute_dtype(dtype):  # products with positions then have few digits
         (alpha,) = digits(alpha, bits=_BITS[dtype], count=1)

@@ -28,6 +28,7 @@ from expressivity.geometry.window import (
     Stretch,
     Window,
 )
+from expressivity.heads.encoding import displacement_scores
 from expressivity.heads.parameters import Heads
 from expressivity.heads.tables import Table
 from expressivity.numbers.precision import (
@@ -184,8 +185,9 @@ def _probabilities(
     dtype, size = compute_dtype(heads.dtype), table.window.size
     some = tuple(slice(seen.start, seen.stop) for seen in entries)
     seen = table.window.displacements(heads.alpha.device).unflatten(0, size)[some]
-    gaps = seen.flatten(0, -2).to(dtype) - heads.centers.to(dtype)[:, None]
-    quadratic = -heads.alpha.to(dtype)[:, None] * gaps.square().sum(-1)
+    quadratic = displacement_scores(
+        seen.flatten(0, -2), heads.centers.to(dtype), heads.alpha.to(dtype)
+    )
     free = table.scores[(slice(None), *some)].flatten(1).to(dtype)
     probabilities: Tensor = (quadratic + free).softmax(-1)
     return probabilities
