@@ -16,8 +16,7 @@ All positions are counted in pixels from the first token of the canvas.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Literal, Self, cast, get_args
 
 import torch
@@ -36,6 +35,7 @@ from expressivity.checks import (
 )
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 from expressivity.geometry.positions import grid_positions
+from expressivity.machine.caching import CachedHash
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 # Pixels; no canvas is so wide.
@@ -44,7 +44,7 @@ Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 @dataclass(frozen=True)
-class ConvGeometry:
+class ConvGeometry(CachedHash):
     """The position arithmetic of a convolution over 1, 2 or 3 axes.
 
     Build one with :meth:`create` (spellings of ``torch.nn.Conv2d``) or
@@ -95,17 +95,6 @@ class ConvGeometry:
                 f"got {self.padding}"
             )
         check_choice("padding_mode", self.padding_mode, get_args(PaddingMode))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __getstate__(self) -> dict[str, object]:
-        # Another process would have another hash.
-        return {name: v for name, v in vars(self).items() if name != "_hash"}
-
-    @cached_property
-    def _hash(self) -> int:  # grids are looked up by geometry on every call
-        return hash(tuple(getattr(self, field.name) for field in fields(self)))
 
     @classmethod
     def create(

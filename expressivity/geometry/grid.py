@@ -7,7 +7,6 @@ softmax, and where they are is a number per axis.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Float
@@ -15,13 +14,12 @@ from torch import Tensor
 
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.positions import positions
+from expressivity.machine.caching import CachedHash, cached_unless_traced
 from expressivity.machine.recording import is_jit_traced
-
-_KEPT = 1024
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(CachedHash):
     """Where the tokens and the queries of one input size are.
 
     Attributes:
@@ -56,11 +54,8 @@ class Grid:
         Raises:
             InputError: As :meth:`ConvGeometry.check_input`.
         """
-        if torch.compiler.is_compiling():
-            return _laid(geometry, tuple(size), any_size=True)
-        if is_jit_traced():  # sizes are tensors
-            return _laid(geometry, tuple(map(int, size)))
-        return _kept(geometry, tuple(size))
+        sizes = tuple(map(int, size) if is_jit_traced() else size)  # else tensors
+        return _grid(geometry, sizes, torch.compiler.is_compiling())
 
     def fixed(self) -> "Grid":
         """Return the grid with numbers for symbols.
@@ -71,18 +66,7 @@ class Grid:
         if not self.any_size:
             return self
         numbers = tuple(len(range(pixels)) for pixels in self.size)  # no symbols
-        return _laid(self.geometry, numbers)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __getstate__(self) -> dict[str, object]:
-        # Another process would have another hash.
-        return {name: v for name, v in vars(self).items() if name != "_hash"}
-
-    @cached_property
-    def _hash(self) -> int:  # plans are looked up by grid on every call
-        return hash((self.geometry, self.size))
+        return _grid(self.geometry, numbers, False)
 
     @property
     def queries(self) -> tuple[range, ...]:
@@ -143,11 +127,6 @@ def tokens_at(
     return canvas
 
 
-def _laid(
-    geometry: ConvGeometry, size: tuple[int, ...], *, any_size: bool = False
-) -> Grid:
-    geometry.check_input(size)
+@cached_unless_traced
+def _grid(geometry: ConvGeometry, size: tuple[int, ...], any_size: bool, /) -> Grid:
     return Grid(geometry, size, geometry.canvas_size(size), any_size)
-
-
-_kept = lru_cache(_KEPT)(_laid)

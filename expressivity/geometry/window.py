@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Self
 
 import torch
@@ -12,8 +11,8 @@ from torch import Tensor
 from expressivity.checks import integers, shown
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.positions import grid_positions
+from expressivity.machine.caching import cached_unless_traced
 
-_KEPT = 1024
 # Pixels; no canvas is so wide.
 _FARTHEST = 2**24
 
@@ -117,12 +116,10 @@ class Window:
             (Stretch(queries=range(0, 1), entries=range(1, 3)),
              Stretch(queries=range(1, 4), entries=range(0, 3)))
         """
-        # Sizes may be symbols while a graph is traced.
-        split = _split if torch.compiler.is_compiling() else _kept_split
         axes = zip(self.low, self.size, self.step, queries, canvas_size, strict=True)
-        found = tuple(split(*axis) for axis in axes)
-        for axis, stretches in enumerate(found):
-            for query, entries in stretches:
+        stretches = tuple(_stretches_along(*axis) for axis in axes)
+        for axis, stretches_of_axis in enumerate(stretches):
+            for query, entries in stretches_of_axis:
                 if not len(entries):
                     raise InputError(
                         f"axis {axis}: the window of displacements from "
@@ -132,25 +129,23 @@ class Window:
                         f"{query[0]} on a canvas of {canvas_size[axis]}: widen the "
                         "window or enlarge the input"
                     )
-        return found
+        return stretches
 
 
-def _split(
+@cached_unless_traced
+def _stretches_along(
     low: int, size: int, step: int, query: range, tokens: int
 ) -> tuple[Stretch, ...]:
-    found: list[Stretch] = []
+    stretches: list[Stretch] = []
     first, stop, start = -1, -1, 0
     for place in query:
         before = (first, stop)
         first = max(0, -((place + low) // step))
         stop = max(first, min(size, (tokens - 1 - place - low) // step + 1))
         if (first, stop) == before:
-            found.pop()
+            stretches.pop()
         else:
             start = place
         queries = range(start, place + 1, query.step)
-        found.append(Stretch(queries, range(first, stop)))
-    return tuple(found)
-
-
-_kept_split = lru_cache(_KEPT)(_split)
+        stretches.append(Stretch(queries, range(first, stop)))
+    return tuple(stretches)
