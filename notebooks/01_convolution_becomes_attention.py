@@ -91,7 +91,7 @@ attention = conversion.model.features[0]
 ex.plot_attention_maps(attention, (8, 8), query=(3, 4), image=digits.test_images[0])
 
 # %%
-probabilities = attention.attention_probabilities(8, 8)
+probabilities = attention.attention_probabilities(size=(8, 8))
 print("heads, queries, keys:", tuple(probabilities.shape))
 assert probabilities.shape == (9, 64, 100)
 assert torch.allclose(probabilities.sum(-1), torch.ones(9, 64))

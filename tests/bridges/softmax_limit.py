@@ -80,7 +80,7 @@ def _probabilities(
     with torch.no_grad():
         layer.alpha.fill_(alpha)
         layer.centers.copy_(torch.tensor(target))
-        found = layer.attention_probabilities(*size)[0, 0]
+        found = layer.attention_probabilities(size=size)[0, 0]
     return sorted(found.tolist(), reverse=True)
 
 

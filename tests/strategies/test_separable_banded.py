@@ -176,7 +176,7 @@ def test_attention_off_the_band_is_no_more_than_stated(
         off = off[:, None, :, None] | beyond[None, :, None]
         off = off.reshape(rows * len(queries), columns * keys)
     with torch.no_grad():
-        attention = layer.double().attention_probabilities(*size)[0]
+        attention = layer.double().attention_probabilities(size=size)[0]
     assert (attention * off).sum(1).max() <= step.neglected * (1 + 1e-10) + 1e-300
 
 
