@@ -13,10 +13,8 @@ from expressivity.errors import InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.positions import positions
-from expressivity.heads.banded import (
-    AxisProduct,
-    BandedMatrix,
-)
+from expressivity.heads.axis_product import AxisProduct
+from expressivity.heads.banded import BandedMatrix
 from expressivity.heads.smoothing import axis_limit
 
 

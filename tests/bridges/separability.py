@@ -10,7 +10,7 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.banded import AxisProduct
+from expressivity.heads.axis_product import AxisProduct
 from expressivity.heads.smoothing import (
     Axis,
     smoothing_matrix,

@@ -27,7 +27,7 @@ from expressivity.accuracy.certificate.ranges import (
 )
 from expressivity.errors import CertificateError
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import JOINT_ENTRIES
+from expressivity.heads.axis_product import JOINT_ENTRIES
 from expressivity.heads.parameters import Heads
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.fused import factors_of, left_out_of_scores

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from expressivity.convolutions import convolve
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import (
+from expressivity.heads.axis_product import (
     AxisProduct,
     Scratch,
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import (
+from expressivity.heads.axis_product import (
     AxisProduct,
     is_joint,
 )

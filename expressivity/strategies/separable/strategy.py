@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import Scratch
+from expressivity.heads.axis_product import Scratch
 from expressivity.heads.memo import Memo
 from expressivity.heads.parameters import Heads
 from expressivity.heads.placement import (
