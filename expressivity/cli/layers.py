@@ -18,11 +18,7 @@ from expressivity.convolutions import (
     plain_convolution,
 )
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry
-from expressivity.geometry.convolution import (
-    Convolution,
-    PaddingMode,
-)
+from expressivity.geometry import ConvGeometry, Convolution, PaddingMode
 
 
 def layer_of_model(

@@ -1,4 +1,4 @@
-"""Windows of displacements, and which queries see which part of one."""
+"""Windows of displacements, and which queries reach which part of one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _FARTHEST = 2**24
 
 
 class Stretch(NamedTuple):
-    """Queries along one axis that see the same entries of a window.
+    """Queries along one axis that reach the same entries of a window.
 
     Attributes:
         queries: Their positions, in pixels of the canvas.
@@ -65,15 +65,7 @@ class Window:
 
     @classmethod
     def of(cls, low: object, size: object, step: object) -> Self:
-        """Return a window of given integers.
-
-        Args:
-            low: As the attribute.
-            size: As the attribute.
-            step: As the attribute.
-
-        Returns:
-            The window.
+        """Return a window, given attributes that need not be tuples of integers.
 
         Raises:
             ArgumentError: If one is no sequence of integers.
@@ -98,18 +90,18 @@ class Window:
     def stretches(
         self, queries: Sequence[range], canvas_size: Sequence[int]
     ) -> tuple[tuple[Stretch, ...], ...]:
-        """Part the queries by what they see of the window.
+        """Part the queries of each axis by the entries that lie on the canvas for them.
 
         Args:
             queries: Query positions along each axis.
             canvas_size: Tokens along each axis.
 
         Returns:
-            The stretches of each axis, in order: a single one where every query sees
+            The stretches of each axis, in order: a single one where every query reaches
             the whole window.
 
         Raises:
-            InputError: If some query sees no token of the window at all.
+            InputError: If some query reaches no token.
 
         Example:
             >>> Window((-1,), (3,), (1,)).stretches([range(5)], [5])[0][:2]

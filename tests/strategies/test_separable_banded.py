@@ -215,7 +215,7 @@ def test_a_constant_stays_one_where_no_token_is_zero(
     ones = torch.ones(1, 2, *grid.canvas_size, dtype=dtype)
     rounding = 2 * sum(grid.canvas_size) * torch.finfo(dtype).eps
     for smoothing in (
-        step.smoothing,
+        step.prepared,
         step.smoothed_by(grid, layer.alpha[0].detach(), layer.centers[0].detach()),
     ):
         assert (smoothing(ones) - 1).abs().max() <= rounding
