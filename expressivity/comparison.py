@@ -1,4 +1,4 @@
-"""Compare what two modules compute: the measured half of every claim."""
+"""Measure how far apart the outputs of two modules are."""
 
 import math
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from expressivity.errors import InputError
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two modules were apart on the inputs they were shown.
+    """How far apart the outputs of two modules were on given inputs.
 
     Attributes:
         largest: Largest absolute difference between two outputs.
@@ -71,14 +71,14 @@ def measure_difference(
             if not isinstance(x, Tensor):
                 raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
-            wanted, found = _tensors(first(x.clone())), _tensors(second(x.clone()))
-            if [t.shape for t in wanted] != [t.shape for t in found]:
+            ours, theirs = _tensors(first(x.clone())), _tensors(second(x.clone()))
+            shapes = [[tuple(t.shape) for t in tensors] for tensors in (ours, theirs)]
+            if shapes[0] != shapes[1]:
                 raise InputError(
                     "the two modules return outputs of different shapes: "
-                    f"{[tuple(t.shape) for t in wanted]} and "
-                    f"{[tuple(t.shape) for t in found]}"
+                    f"{shapes[0]} and {shapes[1]}"
                 )
-            for a, b in zip(wanted, found, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
                 compared += 1
                 if a.numel():
                     gap, size = _gap_and_size(a, b)

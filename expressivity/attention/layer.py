@@ -5,9 +5,8 @@ to every token of a canvas over 1, 2 or 3 axes; the score of a head is
 
     x_q W_qry W_keyᵀ x_k + x_q W_qry Ŵ_keyᵀ r_δ + uᵀ W_keyᵀ x_k + v_h · r_δ,
 
-with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The first three terms
-are present on request, and so is a free table of scores, one for every displacement δ
-of a window.
+with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The first three terms are
+optional, and so is a table with a free score for every displacement δ of a window.
 """
 
 import warnings
@@ -54,24 +53,23 @@ class RelativeSelfAttention(AttentionParameters):
     equals only the outputs of a group, the output projection is): it is then not a
     parameter until :meth:`materialize_projections`.
 
-    Positions, that is ``alpha``, ``centers`` and ``table``, are kept in at least
-    float32, in a layer of half precision too: bfloat16 holds whole numbers to 256 only,
-    so heads further out would attend to other pixels. ``.half()`` and ``.bfloat16()``
-    leave them as they are.
+    Positions, that is ``alpha``, ``centers`` and ``table``, have at least float32, in a
+    layer of half precision too: bfloat16 holds whole numbers to 256 only, so that heads
+    further out would attend to other pixels. ``.half()`` and ``.bfloat16()`` leave them
+    as they are.
 
-    Whatever is kept from call to call follows the parameters. On a CPU their numbers
-    are compared on each call, so that every change is noticed, whoever wrote it. On a
-    GPU a write through ``.data`` is noticed only after a forward pass that records
-    gradients of that parameter, or after :meth:`train` or ``eval``; until then the
-    answer may be that of the numbers before. A CUDA graph keeps what it captured.
+    The layer remembers results that follow from its parameters. On a CPU it compares
+    their numbers on each call and notices every change, whoever wrote it. On a GPU it
+    notices a write through ``.data`` only after a forward pass that records gradients
+    of that parameter, or after :meth:`train` or ``eval``; until then its output may be
+    that of the earlier numbers. A CUDA graph keeps what it captured.
 
     ``torch.compile`` traces the layer again when ``alpha`` or ``centers`` have changed.
     A program of ``torch.export`` keeps their values, whatever is loaded into it later.
-    Positions that are trained are inputs of the graph instead, and every head is
-    evaluated alone: freeze them (``requires_grad_(False)``) before compiling for
-    inference. Programs of ``torch.jit.trace`` and ``make_fx`` follow all parameters,
-    every head alone, on inputs of the traced size. For ``torch.fx`` the layer is a
-    single call.
+    Trainable positions are inputs of the graph instead, which evaluates every head
+    alone: freeze them (``requires_grad_(False)``) before compiling for inference.
+    Programs of ``torch.jit.trace`` and ``make_fx`` follow all parameters, every head
+    alone, on inputs of the traced size. For ``torch.fx`` the layer is a single call.
 
     Attributes:
         geometry: Canvas and query grid.
@@ -220,7 +218,7 @@ class RelativeSelfAttention(AttentionParameters):
         return heads, self._grid(heads, batch.shape[2:]), batch
 
     def _grid(self, heads: Heads, size: Sequence[int]) -> Grid:
-        """Lay the geometry on an input, and check what tables need of it."""
+        """Return the grid of an input size, and check that tables suit it."""
         grid, table = Grid.of(self.geometry, size), heads.table
         if table is None:
             return grid

@@ -23,13 +23,7 @@ from expressivity.geometry.positions import positions
 def relative_encoding(
     displacement: Shaped[Tensor, "*grid axes"],
 ) -> Shaped[Tensor, "*grid axes_plus_1"]:
-    """Return r_δ = (‖δ‖², δ₁, …, δ_d) (equation 9).
-
-    Args:
-        displacement: Key minus query, in pixels.
-
-    Returns:
-        The encodings, last dimension D_p = d + 1.
+    """Return r_δ = (‖δ‖², δ₁, …, δ_d) for displacements in pixels (equation 9).
 
     Example:
         >>> relative_encoding(torch.tensor([[3.0, -4.0]])).tolist()
@@ -42,14 +36,7 @@ def relative_encoding(
 def head_vectors(
     alpha: Float[Tensor, " heads"], centers: Float[Tensor, "heads axes"]
 ) -> Float[Tensor, "heads axes_plus_1"]:
-    """Return v_h = −α_h (1, −2Δ_h) (equation 9).
-
-    Args:
-        alpha: Locality strengths, 1/pixel².
-        centers: Attention centers, in pixels.
-
-    Returns:
-        One vector a head.
+    """Return v_h = −α_h (1, −2Δ_h), α in 1/pixel² and Δ in pixels (equation 9).
 
     Example:
         >>> head_vectors(torch.tensor([2.0]), torch.tensor([[1.0, 0.0]])).tolist()
@@ -93,15 +80,14 @@ def positional_scores(
 ) -> Float[Tensor, "heads queries keys"]:
     """Return −α_h ‖k − q − Δ_h‖² for every head, query and key.
 
+    That is v_h · r_δ up to the constant α_h ‖Δ_h‖² of each head. Queries and keys are
+    flattened in row-major order.
+
     Args:
         alpha: Locality strengths, 1/pixel².
         centers: Attention centers, in pixels.
         queries: Query positions along each axis.
         canvas_size: Tokens along each axis.
-
-    Returns:
-        Scores v_h · r_δ up to the constant α_h ‖Δ_h‖² of each head; queries and
-        keys are flattened in row-major order.
     """
     axes, heads = len(canvas_size), len(alpha)
     shape = [heads] + [len(query) for query in queries] + list(canvas_size)

@@ -247,10 +247,8 @@ class TestOnADeviceThatRunsBehind:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         layer, reads = ex.attention_from_conv(BASE_1D.conv()), []
-        fetched = placement._fetched
-        monkeypatch.setattr(
-            placement, "_fetched", lambda *a: reads.append(a) or fetched(*a)
-        )
+        read = placement._read
+        monkeypatch.setattr(placement, "_read", lambda *a: reads.append(a) or read(*a))
         for _ in range(3):
             layer(BASE_1D.input()).sum().backward()
         assert len(reads) == 1
