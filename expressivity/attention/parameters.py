@@ -314,14 +314,14 @@ class AttentionParameters(ConvolutionAttributes):
         gradients = [p.grad for p in positions if p.grad is not None]
         wide = {id(tensor): tensor for tensor in (*positions, *gradients)}
 
-        def moved(tensor: Tensor) -> Tensor:
+        def move(tensor: Tensor) -> Tensor:
             result = fn(tensor)
             dtype = compute_dtype(result.dtype)
             if id(tensor) in wide and result.dtype != dtype:
                 return tensor.to(result.device, dtype)
             return result
 
-        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         self._place()
         return self
 

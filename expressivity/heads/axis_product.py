@@ -92,11 +92,11 @@ class AxisProduct:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the product for inputs of a dtype on a device."""
-        moved = tuple(
+        factors = tuple(
             (first, count, matrix.to(device, dtype))
             for first, count, matrix in self.factors
         )
-        return replace(self, factors=moved)
+        return replace(self, factors=factors)
 
     def __call__(
         self,

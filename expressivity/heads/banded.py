@@ -115,9 +115,11 @@ class BandedMatrix:
             whole = block.shape[1] == self.columns
             window = x if whole else x.narrow(1, start, block.shape[1])
             return _times(block, window, out)
-        recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
+        is_recorded = x.requires_grad or any(
+            block.requires_grad for block in self.blocks
+        )
         # No tracer takes a function with derivatives of its own.
-        if torch.is_grad_enabled() and recorded and not is_traced():
+        if torch.is_grad_enabled() and is_recorded and not is_traced():
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
         return _banded(self.starts, x, self.blocks, out)

@@ -78,7 +78,7 @@ class _Version:
 
 @dataclass(frozen=True)
 class _Entry:
-    given: Hashable
+    context: Hashable
     witnesses: tuple[_Witness, ...]
     value: Any
 
@@ -108,7 +108,7 @@ class Memo:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._kept: dict[Hashable, _Entry] = {}
+        self._entries: dict[Hashable, _Entry] = {}
 
     def get(
         self,
@@ -116,7 +116,7 @@ class Memo:
         sources: Sequence[Tensor],
         compute: Callable[[], Value],
         *,
-        given: Hashable = None,
+        context: Hashable = None,
         differentiable: bool = False,
     ) -> Value:
         """Return a result that follows from tensors: an earlier one if it is valid.
@@ -125,7 +125,7 @@ class Memo:
             key: The name of the result; the memo has one result for each.
             sources: The tensors that it depends on.
             compute: Computes it, without recording gradients.
-            given: What else it depends on; the memo forgets a result for another.
+            context: What else it depends on; the memo forgets a result for another.
             differentiable: Whether derivatives with respect to the sources go through
                 the result; autograd then records ``compute`` where it records sources.
 
@@ -142,8 +142,8 @@ class Memo:
                 return compute()
         if None in map(_pointer, sources):
             return compute()
-        entry = self._kept.get(key)
-        if entry is not None and entry.given == given:
+        entry = self._entries.get(key)
+        if entry is not None and entry.context == context:
             if entry.knows(sources):
                 return entry.value  # type: ignore[no-any-return]
             self._forget({witness.pointer for witness in entry.witnesses})
@@ -154,25 +154,25 @@ class Memo:
         with torch.inference_mode(mode=False), torch.no_grad():
             value = compute()
         witnesses = self._known(sources) or witnesses  # of a step on the way
-        self._kept.pop(key, None)
-        for oldest in tuple(self._kept)[: 1 - _MOST]:  # other threads may add some
-            self._kept.pop(oldest, None)
-        self._kept[key] = _Entry(given, witnesses, value)
+        self._entries.pop(key, None)
+        for oldest in tuple(self._entries)[: 1 - _MOST]:  # other threads may add some
+            self._entries.pop(oldest, None)
+        self._entries[key] = _Entry(context, witnesses, value)
         return value
 
     def clear(self) -> None:
         """Forget everything."""
-        self._kept.clear()
+        self._entries.clear()
 
     def _forget(self, pointers: set[int]) -> None:
         """Drop what follows from some memory."""
-        for key, entry in tuple(self._kept.items()):
+        for key, entry in tuple(self._entries.items()):
             if not pointers.isdisjoint(w.pointer for w in entry.witnesses):
-                self._kept.pop(key, None)
+                self._entries.pop(key, None)
 
     def _known(self, sources: Sequence[Tensor]) -> tuple[_Witness, ...]:
         """Return the witnesses of another result of these tensors: one copy serves."""
-        entries = tuple(self._kept.values())
+        entries = tuple(self._entries.values())
         return next((e.witnesses for e in entries if e.knows(sources)), ())
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

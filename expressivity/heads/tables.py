@@ -106,10 +106,10 @@ class Table:
                 reach[entries.start : entries.stop, place] = 1
             counts = torch.tensordot(counts, reach, dims=([1], [0]))
         try:
-            closed = (counts == 0).nonzero()[:1].tolist()
+            isolated = (counts == 0).nonzero()[:1].tolist()
         except RuntimeError:
             return
-        for head, *places in closed:
+        for head, *places in isolated:
             query = tuple(
                 axis[place].queries[0]
                 for axis, place in zip(stretches, places, strict=True)

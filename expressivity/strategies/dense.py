@@ -140,7 +140,7 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     if heads.table is not None:  # entries and their indices
         scores += pairs + 2 * queries * keys
     per_head = heads.value_width * (queries + keys) * len(heads.alpha)
-    carried = (per_head + heads.out_channels * queries) * batch
+    outputs = (per_head + heads.out_channels * queries) * batch
     positions, others = [heads.alpha, heads.centers], [x, *heads.projections]
     if heads.table is not None:
         positions.append(heads.table.scores)
@@ -149,5 +149,5 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     if are_recorded(positions):
         scores *= 2
     if are_recorded([*positions, *others]):
-        carried *= 2
-    return (scores + carried) * dtype.itemsize
+        outputs *= 2
+    return (scores + outputs) * dtype.itemsize

@@ -76,10 +76,10 @@ class Fused:
         """Refuse tables, forward-mode derivatives and factors beyond float16."""
         if heads.table is not None:
             return "a table is no inner product of a query's and a key's position"
-        recorded = [x, heads.alpha, heads.centers, *heads.projections]
+        inputs = [x, heads.alpha, heads.centers, *heads.projections]
         if heads.content is not None:
-            recorded += vars(heads.content).values()
-        if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
+            inputs += vars(heads.content).values()
+        if any(forward_ad.unpack_dual(t).tangent is not None for t in inputs):
             return "fused attention kernels have no forward-mode derivatives"
         dtype = _dtype(x)
         if dtype == torch.float16 and not is_traced():
@@ -232,7 +232,7 @@ def _largest_factor(heads: Heads, grid: Grid) -> float:
 
     try:
         return heads.memo.get(
-            "factor", (heads.alpha, heads.centers), compute, given=grid
+            "factor", (heads.alpha, heads.centers), compute, context=grid
         )
     except RuntimeError:
         return 0.0

@@ -122,7 +122,7 @@ def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], T
         "kernel",
         sources,
         lambda: compose(matrices(), entries),
-        given=entries,
+        context=entries,
         differentiable=True,
     )
 

@@ -88,19 +88,19 @@ def convert(
     )
     if inputs is None:
         return _attempt(model, where, {}, build)[0]
-    kept: dict[str, str] = {}
+    to_keep: dict[str, str] = {}
     while True:
-        conversion, replaced = _attempt(model, where, kept, build, release=False)
+        conversion, replaced = _attempt(model, where, to_keep, build, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used:
-            return replace(conversion, ruled_out=tuple(kept))
-        kept |= used
+            return replace(conversion, ruled_out=tuple(to_keep))
+        to_keep |= used
 
 
 def _attempt(
     model: nn.Module,
     where: Where | None,
-    kept: Mapping[str, str],
+    to_keep: Mapping[str, str],
     build: Callable[[Convolution], RelativeSelfAttention],
     *,
     release: bool = True,
@@ -110,7 +110,7 @@ def _attempt(
     Args:
         model: The model.
         where: Which convolutions to convert.
-        kept: Those that have to stay all the same, by name, and why.
+        to_keep: Why some of them have to stay in any case, by name.
         build: Makes attention from a convolution.
         release: Whether to free the weights of replaced convolutions.
 
@@ -118,7 +118,7 @@ def _attempt(
         The conversion, and the convolutions that were replaced.
     """
     copied = independent_copy(model)
-    plans = plan_conversion(copied, where, kept)
+    plans = plan_conversion(copied, where, to_keep)
     remarks = keep_held(model, copied, plans)
     keep_ties(copied, plans)
     attention: dict[str, RelativeSelfAttention] = {}

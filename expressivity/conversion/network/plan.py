@@ -76,20 +76,20 @@ class Plan:
 
 
 def plan_conversion(
-    model: nn.Module, where: Where | None, kept: Mapping[str, str]
+    model: nn.Module, where: Where | None, to_keep: Mapping[str, str]
 ) -> list[Plan]:
     """Return a plan for every convolution, which considers that convolution alone.
 
     Args:
         model: The network.
         where: As for :func:`expressivity.convert`.
-        kept: Why some of them have to stay in any case, by name.
+        to_keep: Why some of them have to stay in any case, by name.
     """
     convolutions = dict(convolution_like(model))
     is_selected = selector(where, list(convolutions))
     return [
-        Plan(name, module, None, kept[name])
-        if name in kept
+        Plan(name, module, None, to_keep[name])
+        if name in to_keep
         else _plan(name, module, selected=is_selected(name, module))
         for name, module in convolutions.items()
     ]

@@ -192,8 +192,8 @@ def _global_modules(code: CodeType, variables: dict[str, object]) -> list[object
         if issubclass(type(variables.get(name)), nn.Module)
     }
     if named:  # attributes are among the names
-        read = {i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname}
-        named = {name: value for name, value in named.items() if name in read}
+        names = {i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname}
+        named = {name: value for name, value in named.items() if name in names}
     inner = [const for const in code.co_consts if isinstance(const, CodeType)]
     return [
         *named.values(),

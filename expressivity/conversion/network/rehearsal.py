@@ -32,7 +32,7 @@ OF_THE_GIVEN = (
 
 
 def rehearse(
-    given: nn.Module,
+    original: nn.Module,
     converted: nn.Module,
     replaced: Mapping[str, nn.Module],
     inputs: Inputs,
@@ -40,7 +40,7 @@ def rehearse(
     """Run a copy of a converted network, and return the convolutions that must stay.
 
     Args:
-        given: The given network.
+        original: The given network.
         converted: The converted one; neither changes, nor do their statistics.
         replaced: The convolutions that attention replaced, by name.
         inputs: Arguments of the network.
@@ -63,7 +63,7 @@ def rehearse(
         watch_class(layer, module, partial(_note_question, questions, name, module))
         watch.add(module, name, STILL_CALLED)
         watch.add(copied, name, STILL_CALLED)
-        watch.add(given.get_submodule(name), name, OF_THE_GIVEN)
+        watch.add(original.get_submodule(name), name, OF_THE_GIVEN)
     try:
         with watch:
             _run(model, inputs)
@@ -74,7 +74,7 @@ def rehearse(
         missing = isinstance(error, AttributeError) and place in replaced
         if missing and isinstance(model.get_submodule(place), RelativeSelfAttention):
             return {place: f"the network reads what attention does not have: {error}"}
-        _check_given(given, inputs)
+        _check_original(original, inputs)
         raise UnsupportedModuleError(
             f"the converted model cannot run on inputs=, the given one can: "
             f"{place or 'the model'} failed with {_named(error)}. Leave layers out by "
@@ -138,9 +138,9 @@ def _run(model: nn.Module, inputs: Inputs) -> None:
             model(inputs)
 
 
-def _check_given(given: nn.Module, inputs: Inputs) -> None:
+def _check_original(original: nn.Module, inputs: Inputs) -> None:
     try:
-        _run(independent_copy(given), inputs)
+        _run(independent_copy(original), inputs)
     except Exception as error:
         raise InputError(
             "inputs needs what the given model can run on (a tensor, a tuple of "

@@ -46,9 +46,9 @@ class Lattice:
             offsets: Center of each in pixels, counted from any origin.
         """
         low = tuple(map(min, zip(*offsets, strict=True)))
-        moved = [tuple(map(sub, offset, low)) for offset in offsets]
-        step = tuple(max(1, math.gcd(*axis)) for axis in zip(*moved, strict=True))
-        taps = tuple(tuple(map(floordiv, m, step)) for m in moved)
+        from_corner = [tuple(map(sub, offset, low)) for offset in offsets]
+        step = tuple(max(1, math.gcd(*axis)) for axis in zip(*from_corner, strict=True))
+        taps = tuple(tuple(map(floordiv, point, step)) for point in from_corner)
         counts = tuple(1 + max(axis) for axis in zip(*taps, strict=True))
         return cls(tuple(heads), taps, low, step, counts)
 

@@ -76,9 +76,9 @@ class Part:
         """
         step, point = self.step, self.step.group.lattice.is_point
         if isinstance(step.prepared, Reading):
-            read, padding = step.prepared(grid, tokens), step.prepared.padding
+            pixels, padding = step.prepared(grid, tokens), step.prepared.padding
             if point:
-                return _projected(read, self.weights, heads.groups, base)
+                return _projected(pixels, self.weights, heads.groups, base)
         else:
             smoothing = step.smoothing_with(heads, grid)
             if point:
@@ -87,9 +87,9 @@ class Part:
                 return self._commuted(
                     tokens, smoothing, heads.groups, base, scratch, early=early
                 )
-            read, padding = smoothing(tokens), (0,) * len(grid.size)
+            pixels, padding = smoothing(tokens), (0,) * len(grid.size)
         return _convolved(
-            read,
+            pixels,
             self.weights[0],
             base,
             stride=step.stride,

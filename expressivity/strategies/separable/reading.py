@@ -68,12 +68,12 @@ class Span:
         before = zeros[0] - start - lattice.low[axis]
         reach = lattice.step[axis] * (lattice.counts[axis] - 1)
         remainders, fewest_tokens = (0, stride - 1), max(1 + sum(copies), -surplus)
-        moved = 0
+        travel = 0
         if not grid.any_size:
             fewest_tokens = grid.size[axis] + sum(copies)
             remainder = (fewest_tokens + surplus) % stride
             remainders = (remainder, remainder)
-            moved = fewest_tokens + surplus - remainder
+            travel = fewest_tokens + surplus - remainder
         after = reach - before + surplus + 1
         return cls(
             stride,
@@ -83,7 +83,7 @@ class Span:
             zeros,
             remainders,
             fewest_tokens,
-            moved + reach,
+            travel + reach,
         )
 
     @property
@@ -196,11 +196,11 @@ class Reading:
         if way is Way.BARE:
             return cls(none, every=every)
         sizes = grid.size if grid.has_zero_tokens else grid.canvas_size
-        placed = list(zip(spans, sizes, strict=True))
+        along = list(zip(spans, sizes, strict=True))
         if way is Way.MOVED:
-            pixels = tuple(span.pixels(tokens).to(device) for span, tokens in placed)
+            pixels = tuple(span.pixels(tokens).to(device) for span, tokens in along)
             return cls(none, pixels, every)
-        pairs = [span.margins(tokens) for span, tokens in reversed(placed)]
+        pairs = [span.margins(tokens) for span, tokens in reversed(along)]
         return cls(none, Margins(tuple(chain.from_iterable(pairs))), every)
 
     def __call__(self, grid: Grid, tokens: Tensor) -> Tensor:

@@ -154,10 +154,10 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
     def plan(*, apart: bool) -> list[Step]:
         return _planned(values, heads, grid, apart=apart, keep=not apart)
 
-    given = (values, heads.dtype, alpha.device)
+    context = (values, heads.dtype, alpha.device)
     apart = are_recorded((alpha, heads.centers))
     key = ("plan", grid, apart)
-    steps = memo.get(key, (), lambda: plan(apart=apart), given=given)
+    steps = memo.get(key, (), lambda: plan(apart=apart), context=context)
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in steps]
@@ -165,4 +165,6 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
     if len(heads.projections) == 1 and steps[0].group.lattice.is_everyone(len(alpha)):
         return compose()  # a view of the projection: there is nothing to keep
     key = ("parts", grid, apart)
-    return memo.get(key, heads.projections, compose, given=given, differentiable=True)
+    return memo.get(
+        key, heads.projections, compose, context=context, differentiable=True
+    )
