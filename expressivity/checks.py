@@ -1,7 +1,9 @@
 """What public functions require of an argument, and how they say so.
 
-Each check returns the argument in the type that it promises, or raises one of the
-package's errors that names the option, the requirement and what came.
+Each check takes the name of an option and its value. It returns the value in the type
+that it promises, or raises an error with the name, the requirement and what came: an
+``InputError`` about tensors and sizes, an ``UnsupportedModuleError`` about modules, an
+``ArgumentError`` about all else.
 """
 
 import math
@@ -23,15 +25,7 @@ _SHOWN = 80
 
 
 def shown(value: object) -> str:
-    """Return how a message shows an argument.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The shape and dtype of a tensor, the name of a class, the type of a module;
-        else the beginning of what Python shows.
-    """
+    """Return what a message shows of an argument: the kind, or Python's first words."""
     if isinstance(value, Tensor):
         layout = "" if value.layout == torch.strided else f" ({value.layout})"
         where = "" if value.is_nested else f" of shape {tuple(value.shape)}"
@@ -50,21 +44,7 @@ def shown(value: object) -> str:
 
 
 def check_instance(name: str, value: object, kind: type[Kind], advice: str) -> Kind:
-    """Return an argument if it is of a class.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-        kind: The class.
-        advice: What to do, for the message.
-
-    Returns:
-        The same object.
-
-    Raises:
-        UnsupportedModuleError: If the class is one of modules and this is none of it.
-        ArgumentError: If another class is needed.
-    """
+    """Return an instance of a class; ``advice`` says what to do about another."""
     if isinstance(value, kind):
         return value
     modules = issubclass(kind, nn.Module)
@@ -73,19 +53,7 @@ def check_instance(name: str, value: object, kind: type[Kind], advice: str) -> K
 
 
 def check_tensor(name: str, value: object) -> Tensor:
-    """Return an argument if it is a dense tensor of real floating-point numbers.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Returns:
-        The same tensor.
-
-    Raises:
-        InputError: If it is anything else: an array, a sparse or a nested tensor,
-            integers, complex numbers.
-    """
+    """Return a dense tensor of real floating-point numbers."""
     if isinstance(value, Tensor) and is_dense(value) and value.is_floating_point():
         return value
     raise InputError(
@@ -95,30 +63,12 @@ def check_tensor(name: str, value: object) -> Tensor:
 
 
 def is_dense(tensor: Tensor) -> bool:
-    """Return whether a tensor is neither sparse nor nested.
-
-    Args:
-        tensor: Any tensor.
-
-    Returns:
-        Whether it has strides.
-    """
+    """Return whether a tensor is neither sparse nor nested."""
     return not tensor.is_nested and tensor.layout == torch.strided
 
 
 def check_numbers(name: str, value: object) -> Tensor:
-    """Return a tensor, as :func:`check_tensor`, that has numbers to look at.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Returns:
-        The same tensor.
-
-    Raises:
-        InputError: If it is none, or on the meta device.
-    """
+    """Return a tensor, as :func:`check_tensor`, that is not on the meta device."""
     tensor = check_tensor(name, value)
     if tensor.is_meta:
         raise InputError(
@@ -131,21 +81,7 @@ def check_numbers(name: str, value: object) -> Tensor:
 def check_integer(
     name: str, value: object, least: int = 1, most: int = _LARGEST
 ) -> int:
-    """Return an argument if it is an integer.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-        least: The smallest that suits.
-        most: The largest that suits.
-
-    Returns:
-        It as an ``int``.
-
-    Raises:
-        ArgumentError: If it is anything else, a truth value too, is smaller, or has
-            more than 64 bits.
-    """
+    """Return an ``int`` from ``least`` to ``most``; no truth value."""
     number = _integer(value)
     if number is None or not least <= number <= most:
         end = "" if most == _LARGEST else f" and at most {most}"
@@ -156,18 +92,7 @@ def check_integer(
 
 
 def check_positive(name: str, value: object) -> float:
-    """Return an option if it is a positive finite number.
-
-    Args:
-        name: The option's name, for the message.
-        value: Its value.
-
-    Returns:
-        The same number, as a float.
-
-    Raises:
-        ArgumentError: If it is zero, negative, NaN, infinite or no number.
-    """
+    """Return a positive finite number as a float."""
     number = math.nan
     if isinstance(value, SupportsFloat) and not isinstance(value, bool):
         try:
@@ -188,21 +113,7 @@ def check_size(
     least: int = 1,
     most: int = _LARGEST,
 ) -> tuple[int, ...]:
-    """Return an argument if it is a sequence of integers.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-        axes: How many there need to be; by default any number.
-        least: The smallest that suits.
-        most: The largest that suits.
-
-    Returns:
-        The integers.
-
-    Raises:
-        InputError: If it is anything else.
-    """
+    """Return a sequence of integers from ``least`` to ``most``, so many as ``axes``."""
     entries = integers(value)
     fits = entries and all(least <= entry <= most for entry in entries)
     if entries is None or not fits or len(entries) != (axes or len(entries)):
@@ -214,20 +125,19 @@ def check_size(
     return entries
 
 
+def check_per_axis(
+    name: str, value: int | Sequence[int], axes: int | None = None
+) -> tuple[int, ...]:
+    """Return one integer per axis; one number stands for all if ``axes`` is given."""
+    entries = integers(value) or (integers([value]) or ()) * (axes or 0)
+    if entries:
+        return entries
+    needed = "one integer per axis" + (", or one for all" if axes else "")
+    raise ArgumentError(f"{name} needs {needed}, got {shown(value)}")
+
+
 def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """Return an argument if it is one of some words.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-        choices: The words.
-
-    Returns:
-        The word.
-
-    Raises:
-        ArgumentError: If it is anything else.
-    """
+    """Return one of some words."""
     words = tuple(choices)
     if isinstance(value, str) and value in words:
         return value
@@ -235,36 +145,14 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
 
 
 def check_flag(name: str, value: object) -> bool:
-    """Return an argument if it is ``True`` or ``False``.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Returns:
-        The same.
-
-    Raises:
-        ArgumentError: If it is anything else.
-    """
+    """Return ``True`` or ``False``."""
     if isinstance(value, bool):
         return value
     raise ArgumentError(f"{name} needs True or False, got {shown(value)}")
 
 
 def check_dtype(name: str, value: object) -> torch.dtype:
-    """Return an argument if it is a real floating-point dtype.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Returns:
-        The same.
-
-    Raises:
-        ArgumentError: If it is anything else.
-    """
+    """Return a real floating-point dtype."""
     if isinstance(value, torch.dtype) and value.is_floating_point:
         return value
     raise ArgumentError(
@@ -273,18 +161,7 @@ def check_dtype(name: str, value: object) -> torch.dtype:
 
 
 def check_device(name: str, value: object) -> torch.device:
-    """Return an argument if it names a device.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Returns:
-        The device.
-
-    Raises:
-        ArgumentError: If it is neither a device nor the name of one.
-    """
+    """Return the device that is given or named."""
     try:
         if isinstance(value, (str, torch.device)):
             return torch.device(value)
@@ -298,28 +175,13 @@ def check_device(name: str, value: object) -> torch.device:
 
 
 def check_callable(name: str, value: object) -> None:
-    """Refuse an argument that cannot be called, or is a class or a module.
-
-    Args:
-        name: The option's name.
-        value: Its value.
-
-    Raises:
-        ArgumentError: If it is no function.
-    """
+    """Refuse what cannot be called, a class and a module."""
     if not callable(value) or isinstance(value, (type, nn.Module)):
         raise ArgumentError(f"{name} needs a function, got {shown(value)}")
 
 
 def integers(value: object) -> tuple[int, ...] | None:
-    """Return a sequence as integers; ``None`` if it is no such sequence.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The integers.
-    """
+    """Return a sequence as integers; ``None`` if it is no such sequence."""
     if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         return None
     entries = [_integer(entry) for entry in value]

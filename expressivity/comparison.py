@@ -1,4 +1,4 @@
-"""Compare what two modules compute: the measured half of every claim."""
+"""Measure how far apart the outputs of two modules are."""
 
 import math
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from expressivity.results import Result
 
 @dataclass(frozen=True)
 class Difference(Result):
-    """How far two modules were apart on the inputs they were shown.
+    """How far apart the outputs of two modules were on given inputs.
 
     Attributes:
         largest: Largest absolute difference between two outputs.
@@ -82,14 +82,14 @@ def compare(
             if not isinstance(x, Tensor):
                 raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
-            expected, actual = _tensors(first(x.clone())), _tensors(second(x.clone()))
-            if [t.shape for t in expected] != [t.shape for t in actual]:
+            ours, theirs = _tensors(first(x.clone())), _tensors(second(x.clone()))
+            shapes = [[tuple(t.shape) for t in tensors] for tensors in (ours, theirs)]
+            if shapes[0] != shapes[1]:
                 raise InputError(
                     "the two modules return outputs of different shapes: "
-                    f"{[tuple(t.shape) for t in expected]} and "
-                    f"{[tuple(t.shape) for t in actual]}"
+                    f"{shapes[0]} and {shapes[1]}"
                 )
-            for a, b in zip(expected, actual, strict=True):
+            for a, b in zip(ours, theirs, strict=True):
                 compared += 1
                 if a.numel():
                     gap, size = _gap_and_size(a, b)

@@ -1,7 +1,7 @@
 """Every error that this package raises on purpose.
 
-A message says what was required, what came, and what to do about it. Each class
-also derives from the built-in error that a caller would expect.
+A message says what was required, what came, and what to do. Each class also derives
+from the built-in error that a caller would expect.
 """
 
 
@@ -18,7 +18,7 @@ class InputError(ExpressivityError, ValueError):
 
 
 class UnsupportedModuleError(ExpressivityError, TypeError):
-    """A module is no convolution, or not one that attention would reproduce."""
+    """A module is no convolution, or not one that attention can reproduce."""
 
 
 class StrategyError(ExpressivityError, RuntimeError):
@@ -38,7 +38,7 @@ class ConvolutionAttributeError(ExpressivityError, AttributeError):
 
 
 class CertificateError(ExpressivityError, ValueError):
-    """A certificate cannot be given, or does not hold for what it is held against."""
+    """A certificate is impossible here, or does not hold for a layer or an input."""
 
 
 class FileError(ExpressivityError, OSError):

@@ -93,7 +93,7 @@ ex.plots.plot_attention_maps(
 )
 
 # %%
-probabilities = attention.attention_probabilities(8, 8)
+probabilities = attention.attention_probabilities(size=(8, 8))
 print("heads, queries, keys:", tuple(probabilities.shape))
 assert probabilities.shape == (9, 64, 100)
 assert torch.allclose(probabilities.sum(-1), torch.ones(9, 64))

@@ -136,6 +136,7 @@ CALLS: dict[str, Call] = {
         {"in_channels": 2, "out_channels": 2, "geometry": GEOMETRY},
     ),
     "RelativeSelfAttention.forward": (LAYER.forward, {"x": X}),
+    "RelativeSelfAttention.explain": (LAYER.explain, {"x": X}),
     "RelativeSelfAttention.scores": (LAYER.scores, {"x": X}),
     "RelativeSelfAttention.attention_probabilities": (
         LAYER.attention_probabilities,
@@ -198,7 +199,8 @@ def test_every_public_function_is_in_the_table() -> None:
 
 def test_every_public_method_is_in_the_table() -> None:
     for kind in (ex.ConvGeometry, ex.RelativeSelfAttention):
-        for name, value in vars(kind).items():
+        for name in dir(kind):  # inherited ones too
+            value = inspect.getattr_static(kind, name)
             plain = getattr(value, "__func__", value)
             if name.startswith("_") or not inspect.isfunction(plain):
                 continue

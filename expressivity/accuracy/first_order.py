@@ -11,7 +11,8 @@ from expressivity.checks import check_positive
 from expressivity.convolutions import Kernel, convolve
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.positions import positions
-from expressivity.heads.banded import AxisProduct, BandedMatrix
+from expressivity.heads.axis_product import AxisProduct
+from expressivity.heads.banded import BandedMatrix
 from expressivity.heads.smoothing import axis_limit
 
 

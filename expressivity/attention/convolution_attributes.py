@@ -1,9 +1,9 @@
-"""What code that was written for a convolution reads off an attention layer.
+"""The attributes that code written for a convolution reads off an attention layer.
 
-Networks look at the convolutions that they own: a patch embedding casts its input to
-the dtype of the weight, an audio encoder counts frames by the stride, an adapter builds
-a second branch of the same geometry. The layer that took the place of a convolution
-answers as the convolution did.
+Networks read attributes of their convolutions: a patch embedding casts its input to the
+dtype of the weight, an audio encoder counts frames by the stride, an adapter builds a
+second branch of the same geometry. A layer that replaces a convolution answers as the
+convolution did.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,22 @@ from torch import Tensor, nn
 
 from expressivity.errors import ConvolutionAttributeError
 from expressivity.geometry import ConvGeometry
+from expressivity.geometry.positions import positions
+from expressivity.heads.encoding import axis_scores
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import is_traced
 
-# Pixels around the target in which the attention of a head is counted. A head that
-# gives half of it to its target leaves less than 1e-5 beyond.
+# Attention of a head counts within so many pixels of its target. A head that gives half
+# of it to its target gives less than 1e-5 to pixels beyond.
 _REACH = 3
 
 
 class ConvolutionAttributes(nn.Module):
-    """The attributes of a ``torch.nn.Conv2d``, for a layer that took its place.
+    """The attributes of a ``torch.nn.Conv2d``, for a layer that replaces one.
 
     All of them are read-only, and none is a parameter or part of the state. A layer
-    that attends as no convolution does has no ``weight``: reading it raises an
-    ``AttributeError``, so that ``getattr(layer, "weight", None)`` is ``None``.
+    that is no convolution has no ``weight``: reading it raises an ``AttributeError``,
+    so that ``getattr(layer, "weight", None)`` is ``None``.
 
     Example:
         >>> from expressivity import attention_from_conv
@@ -84,12 +86,12 @@ class ConvolutionAttributes(nn.Module):
     def weight(self) -> Tensor:
         """The convolution's weight, (out_channels, in_channels / groups, *taps).
 
-        Each head is the tap that it attends to; gradients reach the projections. Soft
-        heads count as one-hot as long as their tap gets more than half of their
-        attention. The weight is a view where one projection is the identity and the
-        heads are in the order of the taps; otherwise it is composed on each reading,
-        and writing into it changes nothing. While a graph is traced, nothing can be
-        looked at: taps of heads that are no taps are then NaN.
+        Each head is the tap that it attends to; gradients reach the projections. A soft
+        head counts as one-hot if its tap gets more than half of its attention. The
+        weight is a view where one projection is the identity and the heads are in the
+        order of the taps. Otherwise every reading composes it, and writing into it
+        changes nothing. For a tracer, which sees no numbers, the weight of a head that
+        is no tap is NaN.
 
         Raises:
             ConvolutionAttributeError: If the scores depend on the tokens or on a
@@ -115,7 +117,7 @@ class ConvolutionAttributes(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            # Python asks here after a property raised an AttributeError, and torch
+            # Python comes here after a property raised an AttributeError, and torch
             # would only say that there is no such attribute.
             attribute = getattr(type(self), name, None)
             if isinstance(attribute, property):
@@ -135,14 +137,9 @@ class ConvolutionAttributes(nn.Module):
 
 
 def torch_padding(geometry: ConvGeometry) -> tuple[int, ...] | Literal["same"] | None:
-    """Return a padding as ``torch.nn.Conv2d`` spells it.
+    """Return the padding of a geometry as ``torch.nn.Conv2d`` spells it.
 
-    Args:
-        geometry: Of a layer.
-
-    Returns:
-        Pixels per axis, or ``"same"`` if only that describes it; ``None`` if nothing
-        does.
+    That is pixels per axis, ``"same"`` if the sides differ, ``None`` if neither fits.
 
     Example:
         >>> torch_padding(ConvGeometry.create((3, 2), padding="same"))
@@ -165,7 +162,7 @@ def _matrices(heads: Heads) -> Float[Tensor, "out_channels channels_of_group hea
 def _placement(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
     """Return why the heads are no taps, and whether they are the taps in their order.
 
-    Where values may not be looked at, neither is known.
+    Without numbers, as for tracers, both are unknown.
     """
     if heads.table is not None:
         return "its heads attend by tables: use conv_from_attention", False
@@ -176,13 +173,14 @@ def _placement(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
         sources += [content.query_weight, content.content_bias]
     try:
         return heads.memo.get(
-            ("placement on taps", geometry), sources, lambda: _judged(heads, geometry)
+            ("placement on taps", geometry), sources, lambda: _fault(heads, geometry)
         )
     except RuntimeError:  # vmap, or no memory behind the parameters
         return None, False
 
 
-def _judged(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
+def _fault(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
+    """Return what :func:`_placement` does, from the numbers of the parameters."""
     content = heads.content
     if content is not None and bool(
         content.query_weight.any() or content.content_bias.any()
@@ -207,9 +205,8 @@ def _hits(heads: Heads, geometry: ConvGeometry) -> Tensor:
     """Return which head gives which tap more than half of its attention."""
     alpha, centers = heads.alpha.detach().float(), heads.centers.detach().float()
     nearest = centers.round()
-    near = torch.arange(-_REACH, _REACH + 1, device=centers.device)
-    distances = near - (centers - nearest)[..., None]
-    scores = -alpha[:, None, None] * distances.square()
+    near = positions(range(-_REACH, _REACH + 1), centers.device)
+    scores = axis_scores(centers - nearest, near, alpha[:, None])
     share = scores.softmax(-1)[..., _REACH].prod(-1)
     taps = geometry.centers(device=centers.device)
     return (nearest[:, None] == taps).all(-1) & (share > 0.5)[:, None]

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.attention.parameters import AttentionParameters
 from expressivity.convolutions import changed_names, require_no_additions
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry import ConvGeometry
@@ -48,8 +49,8 @@ def plain_attention(module: nn.Module) -> RelativeSelfAttention:
             "its parameters are computed by parametrisations: call "
             "torch.nn.utils.parametrize.remove_parametrizations first"
         )
-    known = RelativeSelfAttention.__annotations__
-    require_no_additions(module, known, plain=f"a plain {_NAME}")
+    understood = AttentionParameters.__annotations__
+    require_no_additions(module, understood, plain=f"a plain {_NAME}")
     changed = changed_names(module, _newly_made())
     if changed:
         raise UnsupportedModuleError(

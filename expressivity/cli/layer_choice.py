@@ -13,8 +13,7 @@ from expressivity.cli.user_model import build_model
 from expressivity.conversion.network.selection import convolution_like
 from expressivity.convolutions import DTYPES, build_convolution, plain_convolution
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry
-from expressivity.geometry.convolution import Convolution, PaddingMode
+from expressivity.geometry import ConvGeometry, Convolution, PaddingMode
 
 
 def layer_of_model(

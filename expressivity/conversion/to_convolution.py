@@ -15,6 +15,7 @@ from expressivity.checks import check_positive
 from expressivity.convolutions import Kernel, build_convolution
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry.convolution import Convolution
+from expressivity.geometry.positions import positions
 from expressivity.heads.encoding import axis_scores
 from expressivity.heads.leak import WIDEST_ALPHA, band_radius, head_leaks
 
@@ -176,8 +177,9 @@ def _soft_kernel(
     low = int(min(centers.min().floor(), taps.min())) - reach
     high = int(max(centers.max().ceil(), taps.max())) + reach
     weights = torch.ones(len(alpha), len(taps), dtype=alpha.dtype, device="cpu")
+    keys = positions(range(high - low + 1), alpha.device, alpha.dtype)
     for axis in range(geometry.axes):
-        scores = axis_scores(centers[:, axis] - low, high - low + 1, alpha)
+        scores = axis_scores(centers[:, axis] - low, keys, alpha)
         weights *= scores.softmax(-1)[:, taps[:, axis] - low]
     return torch.einsum("ht,hoc->toc", weights, layer.matrices.double())
 

@@ -1,9 +1,6 @@
 """Where is everything? Canvas, taps, attention centers, queries."""
 
-from expressivity.geometry.convolution import (
-    ConvGeometry,
-    Convolution,
-    PaddingMode,
-)
+from expressivity.geometry.convolution import ConvGeometry, Convolution
+from expressivity.geometry.padding import PaddingMode
 
 __all__ = ["ConvGeometry", "Convolution", "PaddingMode"]

@@ -1,7 +1,7 @@
-"""Where a convolution looks: canvas, taps, attention centers, query grid.
+"""Where a convolution looks: canvas, taps, attention centers, queries.
 
-One frozen object, :class:`ConvGeometry`, answers every question about positions,
-for one, two and three axes alike. Nothing here knows about channels or weights.
+One frozen object, :class:`ConvGeometry`, answers every question about positions, over
+one, two or three axes. Nothing here knows about channels or weights.
 
 Symbols of the paper (Cordonnier, Loukas, Jaggi 2020) and their names:
 
@@ -16,38 +16,40 @@ All positions are counted in pixels from the first token of the canvas.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass, replace
+from operator import add
 from typing import Literal, Self, cast, get_args
 
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
-from torch.nn import functional
 
 from expressivity.checks import (
     check_choice,
     check_device,
     check_integer,
+    check_per_axis,
     check_size,
     integers,
     is_dense,
     shown,
 )
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
+from expressivity.geometry.padding import PaddingMode, copied_pixels, padded
+from expressivity.geometry.positions import grid_positions
+from expressivity.machine.caching import CachedHash
 
-PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-# Pixels; no canvas is so wide.
-_LARGEST = 2**31 - 1
+_LARGEST = 2**31 - 1  # pixels; no canvas is so wide
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 @dataclass(frozen=True)
-class ConvGeometry:
+class ConvGeometry(CachedHash):
     """The position arithmetic of a convolution over 1, 2 or 3 axes.
 
-    Build one with :meth:`create` (spellings of ``torch.nn.Conv2d``) or
-    :meth:`from_conv`.
+    Build one with :meth:`create`, from options of ``torch.nn.Conv2d``, or with
+    :meth:`from_conv`. Every method that takes a ``size``, the pixels per axis of the
+    input, raises an ``InputError`` as :meth:`check_input` does.
 
     Attributes:
         kernel_size: Taps per axis.
@@ -56,7 +58,8 @@ class ConvGeometry:
         dilation: Pixels between neighbouring taps, per axis.
         padding_mode: What the added pixels hold. For ``"replicate"`` no token is
             added: a head whose target lies outside the canvas attends to the
-            nearest pixel, which is replicate padding (DESIGN 2.6).
+            nearest pixel, which is replicate padding. Statement
+            ``replicate_border`` in ``proofs/``.
 
     Raises:
         ArgumentError: If a field has another number of axes than the others, or
@@ -75,8 +78,9 @@ class ConvGeometry:
     padding_mode: PaddingMode = "zeros"
 
     def __post_init__(self) -> None:
-        for field in ("kernel_size", "stride", "dilation"):
-            _require_integers(field, getattr(self, field))
+        lengths = ("kernel_size", "stride", "dilation")
+        for name in lengths:
+            _require_integers(name, getattr(self, name))
         pairs = self.padding if isinstance(self.padding, tuple) else ()
         for pair in pairs or (self.padding,):
             _require_integers("padding", pair, "a tuple of (before, after) pairs")
@@ -85,7 +89,7 @@ class ConvGeometry:
             raise ArgumentError(
                 f"kernel_size needs 1, 2 or 3 axes, got {axes}: {self.kernel_size}"
             )
-        for name in ("kernel_size", "stride", "dilation"):
+        for name in lengths:
             value = getattr(self, name)
             if len(value) != axes or any(entry < 1 for entry in value):
                 raise ArgumentError(
@@ -100,17 +104,6 @@ class ConvGeometry:
             )
         check_choice("padding_mode", self.padding_mode, get_args(PaddingMode))
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __getstate__(self) -> dict[str, object]:
-        # Another process would have another hash.
-        return {name: v for name, v in vars(self).items() if name != "_hash"}
-
-    @cached_property
-    def _hash(self) -> int:  # grids are looked up by geometry on every call
-        return hash(tuple(getattr(self, field.name) for field in fields(self)))
-
     @classmethod
     def create(
         cls,
@@ -121,7 +114,7 @@ class ConvGeometry:
         dilation: int | Sequence[int] = 1,
         padding_mode: PaddingMode = "zeros",
     ) -> Self:
-        """Build a geometry from options spelled as in ``torch.nn.Conv2d``.
+        """Return a geometry, given options spelled as in ``torch.nn.Conv2d``.
 
         Args:
             kernel_size: Taps per axis; its length sets the number of axes.
@@ -130,54 +123,40 @@ class ConvGeometry:
                 ``"valid"`` (none), or ``"same"`` (as many outputs as inputs; an
                 even kernel gets the extra pixel after, as in torch).
             dilation: Pixels between taps, one number or one per axis.
-            padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or
-                ``"circular"``.
-
-        Returns:
-            The validated geometry.
+            padding_mode: What the added pixels hold.
 
         Raises:
-            ArgumentError: If an option is out of range, or ``"same"`` is asked
-                for with a stride.
+            ArgumentError: If an option is out of range, or ``"same"`` meets a stride.
 
         Example:
             >>> ConvGeometry.create((3, 2), padding="same").padding
             ((1, 1), (0, 1))
         """
-        kernel_size = _per_axis("kernel_size", kernel_size)
+        kernel_size = check_per_axis("kernel_size", kernel_size)
         axes = len(kernel_size)
-        strides = _per_axis("stride", stride, axes)
-        dilations = _per_axis("dilation", dilation, axes)
+        strides = check_per_axis("stride", stride, axes)
+        dilations = check_per_axis("dilation", dilation, axes)
         none = ((0, 0),) * axes
-        if isinstance(padding, str) and padding == "same":
-            if any(step != 1 for step in strides):
-                raise ArgumentError(
-                    f"padding='same' needs stride 1, got {stride=}: give numbers"
-                )
-            bare = cls(kernel_size, strides, none, dilations, padding_mode)
-            pairs = bare.same_padding
-        elif isinstance(padding, str) and padding == "valid":
-            pairs = none
-        elif isinstance(padding, str):
+        bare = cls(kernel_size, strides, none, dilations, padding_mode)
+        if not isinstance(padding, str):
+            widths = check_per_axis("padding", padding, axes)
+            return replace(bare, padding=tuple(zip(widths, widths, strict=True)))
+        if padding not in ("same", "valid"):
             raise ArgumentError(
                 f"padding needs numbers, 'same' or 'valid', got {padding!r}"
             )
-        else:
-            pairs = tuple((p, p) for p in _per_axis("padding", padding, axes))
-        return cls(kernel_size, strides, pairs, dilations, padding_mode)
+        if padding == "same" and any(step != 1 for step in strides):
+            raise ArgumentError(
+                f"padding='same' needs stride 1, got {stride=}: give numbers"
+            )
+        return replace(bare, padding=bare.same_padding if padding == "same" else none)
 
     @classmethod
     def from_conv(cls, conv: Convolution) -> Self:
-        """Read the geometry of a torch convolution.
-
-        Args:
-            conv: An ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
-
-        Returns:
-            Its geometry.
+        """Return the geometry of an ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
 
         Raises:
-            UnsupportedModuleError: If it is none of these.
+            UnsupportedModuleError: If ``conv`` is none of these.
         """
         if not isinstance(conv, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             raise UnsupportedModuleError(
@@ -212,9 +191,7 @@ class ConvGeometry:
     @property
     def first_query(self) -> tuple[int, ...]:
         """Canvas position of the first query, in pixels, per axis."""
-        return tuple(
-            anchor + self._origin(axis) for axis, anchor in enumerate(self.anchor)
-        )
+        return tuple(map(add, self.anchor, self._origin))
 
     @property
     def same_padding(self) -> tuple[tuple[int, int], ...]:
@@ -234,32 +211,23 @@ class ConvGeometry:
     def centers(
         self, *, device: torch.device | str = "cpu"
     ) -> Int[Tensor, "taps axes"]:
-        """Return the attention center of every tap, in the order of the weight.
-
-        Args:
-            device: Where to put the result.
-
-        Returns:
-            Δ_h = dilation · tap − anchor, in pixels.
+        """Return Δ_h = dilation · tap − anchor, in the order of the weight.
 
         Example:
             >>> ConvGeometry.create((3,), dilation=2).centers().tolist()
             [[-2], [0], [2]]
         """
         device = check_device("device", device)
-        steps = [
-            torch.arange(k, device=device) * d - a
-            for k, d, a in zip(
-                self.kernel_size, self.dilation, self.anchor, strict=True
+        taps = [
+            range(-anchor, extent - anchor, step)
+            for anchor, extent, step in zip(
+                self.anchor, self.extent, self.dilation, strict=True
             )
         ]
-        return torch.cartesian_prod(*steps).reshape(-1, self.axes)
+        return grid_positions(taps, device)
 
     def check_input(self, size: Sequence[int]) -> None:
         """Refuse an input that the convolution could not take either.
-
-        Args:
-            size: Pixels per axis.
 
         Raises:
             InputError: If the number of axes is wrong, the padded input is
@@ -292,16 +260,7 @@ class ConvGeometry:
                 )
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Return the number of queries per axis for an input of this size.
-
-        Args:
-            size: Pixels per axis of the input.
-
-        Returns:
-            Outputs per axis, as torch's convolution has them.
-
-        Raises:
-            InputError: As :meth:`check_input`.
+        """Return the number of queries per axis: of outputs, as torch has them.
 
         Example:
             >>> ConvGeometry.create((7, 7), stride=2, padding=3).output_size((224, 224))
@@ -316,17 +275,7 @@ class ConvGeometry:
         )
 
     def canvas_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Return the number of tokens per axis, padding tokens included.
-
-        Args:
-            size: Pixels per axis of the input.
-
-        Returns:
-            Tokens per axis.
-
-        Raises:
-            InputError: As :meth:`check_input`.
-        """
+        """Return the number of tokens per axis, padding tokens included."""
         self.check_input(size)
         return tuple(
             pixels + before + after
@@ -336,17 +285,8 @@ class ConvGeometry:
     def queries(self, size: Sequence[int]) -> tuple[range, ...]:
         """Return the query positions along each axis, in pixels of the canvas.
 
-        For replicate padding wider than the kernel's anchor some of them lie
-        outside the canvas.
-
-        Args:
-            size: Pixels per axis of the input.
-
-        Returns:
-            One range an axis; its step is the stride.
-
-        Raises:
-            InputError: As :meth:`check_input`.
+        The step of each range is the stride. For replicate padding wider than the
+        kernel's anchor some queries lie outside the canvas.
 
         Example:
             >>> ConvGeometry.create((3,), stride=2).queries((7,))
@@ -360,32 +300,20 @@ class ConvGeometry:
         )
 
     def targets(self, size: Sequence[int]) -> tuple[range, ...]:
-        """Return every position that an unstrided tap could be aimed at.
+        """Return every target that a tap may have at stride 1, along each axis.
 
-        Args:
-            size: Pixels per axis of the input.
-
-        Returns:
-            One range an axis, in pixels of the canvas. It leaves the canvas only
-            for replicate padding.
+        Targets leave the canvas only for replicate padding.
         """
         self.check_input(size)
         return tuple(
-            range(self._origin(axis), self._origin(axis) + pixels + before + after)
-            for axis, (pixels, (before, after)) in enumerate(
-                zip(size, self.padding, strict=True)
+            range(origin, origin + pixels + before + after)
+            for origin, pixels, (before, after) in zip(
+                self._origin, size, self.padding, strict=True
             )
         )
 
     def source(self, size: Sequence[int], axis: int) -> Int[Tensor, " tokens"]:
-        """Return which input pixel each token of one axis is a copy of.
-
-        Args:
-            size: Pixels per axis of the input.
-            axis: The axis.
-
-        Returns:
-            A pixel index per token, −1 for a token that holds zeros.
+        """Return which pixel each token of an axis copies, −1 for a token of zeros.
 
         Example:
             >>> reflect = ConvGeometry.create((3,), padding=1, padding_mode="reflect")
@@ -395,67 +323,33 @@ class ConvGeometry:
         size = check_size("size", size, most=_LARGEST)
         self.check_input(size)
         axis = check_integer("axis", axis, least=0, most=self.axes - 1)
-        return self._source(size, axis)
-
-    def _source(self, size: Sequence[int], axis: int) -> Tensor:
-        """Return what :meth:`source` does; the sizes may be symbols of a tracer."""
-        pixels, (before, after) = size[axis], self.token_padding[axis]
-        index = torch.arange(-before, pixels + after, device="cpu")
-        if self.padding_mode == "circular":
-            return index % pixels
-        if self.padding_mode == "reflect":
-            last = pixels - 1
-            return last - (last - index.abs()).abs()
-        return torch.where((index < 0) | (index >= pixels), -1, index)
+        return copied_pixels(size[axis], self.token_padding[axis], self.padding_mode)
 
     def canvas(self, x: Tensor) -> Tensor:
-        """Lay the input on the canvas: add the padding tokens.
-
-        Args:
-            x: Input, (batch, channels, *size).
-
-        Returns:
-            The tokens, (batch, channels, *canvas_size).
+        """Return the tokens, (batch, channels, *canvas_size), for an input ``x``.
 
         Raises:
-            InputError: If it is no tensor, or has other axes.
+            InputError: If ``x`` is not a tensor, (batch, channels, *size).
         """
         if not isinstance(x, Tensor) or not is_dense(x) or x.dim() != self.axes + 2:
             raise InputError(
                 f"x needs (batch, channels, {self.axes} axes), got {shown(x)}"
             )
-        size = x.shape[2:]
-        if not any(any(pair) for pair in self.token_padding):
-            return x
-        if self.padding_mode == "zeros":
-            widths = [w for pair in reversed(self.token_padding) for w in pair]
-            return functional.pad(x, widths)
-        for axis in range(self.axes):
-            x = x.index_select(axis + 2, self._source(size, axis).to(x.device))
-        return x
+        return padded(x, self.token_padding, self.padding_mode)
 
-    def _origin(self, axis: int) -> int:
-        """Canvas position of the first pixel of the padded input."""
-        return -self.padding[axis][0] if self.padding_mode == "replicate" else 0
-
-
-def _per_axis(
-    name: str, value: int | Sequence[int], axes: int | None = None
-) -> tuple[int, ...]:
-    """Return one integer per axis; one number stands for all if ``axes`` is given."""
-    entries = integers(value) or (integers([value]) or ()) * (axes or 0)
-    if entries:
-        return entries
-    wanted = "one integer per axis" + (", or one for all" if axes else "")
-    raise ArgumentError(f"{name} needs {wanted}, got {shown(value)}")
+    @property
+    def _origin(self) -> tuple[int, ...]:
+        """Canvas position of the first pixel of the padded input, per axis."""
+        replicate = self.padding_mode == "replicate"
+        return tuple(-before if replicate else 0 for before, _ in self.padding)
 
 
 def _require_integers(
-    name: str, value: object, wanted: str = "a tuple of integers, one an axis"
+    name: str, value: object, needed: str = "a tuple of integers, one an axis"
 ) -> None:
     numbers = integers(value) if isinstance(value, tuple) else None
     if numbers is None or any(abs(number) > _LARGEST for number in numbers):
         raise ArgumentError(
-            f"{name} needs {wanted}, at most {_LARGEST}, got {shown(value)}: "
+            f"{name} needs {needed}, at most {_LARGEST}, got {shown(value)}: "
             "ConvGeometry.create takes other spellings"
         )

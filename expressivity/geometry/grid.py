@@ -1,34 +1,33 @@
-"""A geometry laid on an input of one size: the canvas and the queries, in pixels.
+"""A geometry at one input size: the canvas and the queries, in pixels.
 
-Strategies see positions through a :class:`Grid` only. The canvas need not be laid
-out for them: padding tokens that hold zeros change nothing but the normaliser of the
-softmax, and where they are is a number per axis.
+Strategies learn positions from a :class:`Grid` only. Few of them need the whole canvas:
+a padding token of zeros changes nothing but the normaliser of the softmax, and a number
+per axis says where such tokens are.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry import ConvGeometry
+from expressivity.geometry.positions import positions
+from expressivity.machine.caching import CachedHash, cached_unless_traced
 from expressivity.machine.recording import is_jit_traced
-
-_KEPT = 1024
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(CachedHash):
     """Where the tokens and the queries of one input size are.
 
     Attributes:
-        geometry: The geometry that was laid out.
+        geometry: The canvas and the queries, for every size.
         size: Pixels of the input, per axis.
         canvas_size: Tokens of the canvas, padding tokens included, per axis.
-        any_size: Whether the sizes may be symbols, which stand for other sizes too:
-            then nothing that is decided by them holds.
+        any_size: Whether the sizes may be symbols of a tracer. A symbol stands for
+            other sizes too, so that no decision may depend on it.
 
     Example:
         >>> grid = Grid.of(ConvGeometry.create((3,), padding=1), (5,))
@@ -43,45 +42,19 @@ class Grid:
 
     @staticmethod
     def of(geometry: ConvGeometry, size: Sequence[int]) -> "Grid":
-        """Lay a geometry on an input.
+        """Return the grid of a geometry and an input size, from a cache if possible.
 
-        Args:
-            geometry: Canvas and query grid.
-            size: Pixels per axis of the input.
-
-        Returns:
-            The grid; the same object for the same arguments, while few are in use.
-
-        Raises:
-            InputError: As :meth:`ConvGeometry.check_input`.
+        It raises an ``InputError`` as :meth:`ConvGeometry.check_input` does.
         """
-        if torch.compiler.is_compiling():
-            return _laid(geometry, tuple(size), any_size=True)
-        if is_jit_traced():  # sizes are tensors
-            return _laid(geometry, tuple(map(int, size)))
-        return _kept(geometry, tuple(size))
+        sizes = tuple(map(int, size) if is_jit_traced() else size)  # else tensors
+        return _grid(geometry, sizes, torch.compiler.is_compiling())
 
     def fixed(self) -> "Grid":
-        """Return the grid with numbers for symbols.
-
-        Returns:
-            The same grid; a graph that is being traced takes no other size then.
-        """
+        """Return the same grid with numbers for symbols, for a graph of this size."""
         if not self.any_size:
             return self
         numbers = tuple(len(range(pixels)) for pixels in self.size)  # no symbols
-        return _laid(self.geometry, numbers)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __getstate__(self) -> dict[str, object]:
-        # Another process would have another hash.
-        return {name: v for name, v in vars(self).items() if name != "_hash"}
-
-    @cached_property
-    def _hash(self) -> int:  # plans are looked up by grid on every call
-        return hash((self.geometry, self.size))
+        return _grid(self.geometry, numbers, False)
 
     @property
     def queries(self) -> tuple[range, ...]:
@@ -102,25 +75,14 @@ class Grid:
         return tuple(before for before, _ in self.geometry.token_padding)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Return the tokens that hold anything: the canvas less the zero tokens.
+        """Return the canvas of an input less the tokens of zeros.
 
-        Args:
-            x: Input, (batch, channels, *size).
-
-        Returns:
-            The input itself, unless padding copies pixels.
+        That is the input itself, (batch, channels, *size), unless padding copies it.
         """
         return x if self.has_zero_tokens else self.geometry.canvas(x)
 
     def canvas(self, x: Tensor) -> Tensor:
-        """Return all tokens.
-
-        Args:
-            x: Input, (batch, channels, *size).
-
-        Returns:
-            (batch, channels, *canvas_size).
-        """
+        """Return all tokens of an input, (batch, channels, *canvas_size)."""
         return self.geometry.canvas(x)
 
 
@@ -132,22 +94,13 @@ def tokens_at(
     Args:
         queries: Query positions along each axis.
         canvas: The tokens.
-
-    Returns:
-        (batch, channels, *queries).
     """
     for axis, query in enumerate(queries, start=2):
-        places = torch.arange(query.start, query.stop, query.step, device=canvas.device)
-        nearest = places.clamp(0, canvas.shape[axis] - 1)
+        nearest = positions(query, canvas.device).clamp(0, canvas.shape[axis] - 1)
         canvas = canvas.index_select(axis, nearest)
     return canvas
 
 
-def _laid(
-    geometry: ConvGeometry, size: tuple[int, ...], *, any_size: bool = False
-) -> Grid:
-    geometry.check_input(size)
+@cached_unless_traced
+def _grid(geometry: ConvGeometry, size: tuple[int, ...], any_size: bool, /) -> Grid:
     return Grid(geometry, size, geometry.canvas_size(size), any_size)
-
-
-_kept = lru_cache(_KEPT)(_laid)

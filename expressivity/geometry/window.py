@@ -1,8 +1,7 @@
-"""Windows of displacements, and which queries see which part of one."""
+"""Windows of displacements, and which queries reach which part of one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Self
 
 import torch
@@ -11,14 +10,15 @@ from torch import Tensor
 
 from expressivity.checks import integers, shown
 from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry.positions import grid_positions
+from expressivity.machine.caching import cached_unless_traced
 
-_KEPT = 1024
 # Pixels; no canvas is so wide.
 _FARTHEST = 2**24
 
 
 class Stretch(NamedTuple):
-    """Queries along one axis that see the same entries of a window.
+    """Queries along one axis that reach the same entries of a window.
 
     Attributes:
         queries: Their positions, in pixels of the canvas.
@@ -65,15 +65,7 @@ class Window:
 
     @classmethod
     def of(cls, low: object, size: object, step: object) -> Self:
-        """Return a window of given integers.
-
-        Args:
-            low: As the attribute.
-            size: As the attribute.
-            step: As the attribute.
-
-        Returns:
-            The window.
+        """Return a window, given attributes that need not be tuples of integers.
 
         Raises:
             ArgumentError: If one is no sequence of integers.
@@ -89,49 +81,37 @@ class Window:
         return cls(*(value or () for value in numbers.values()))
 
     def displacements(
-        self, device: torch.device | str | None = None
+        self, device: torch.device | str = "cpu"
     ) -> Int[Tensor, "entries axes"]:
-        """Return the displacements in pixels, in row-major order.
-
-        Args:
-            device: Where to put the result.
-
-        Returns:
-            One row an entry.
-        """
-        steps = [
-            torch.arange(size, device=device) * step + low
-            for low, size, step in zip(self.low, self.size, self.step, strict=True)
-        ]
-        return torch.cartesian_prod(*steps).reshape(-1, len(self.size))
+        """Return the displacements in pixels, in row-major order."""
+        axes = zip(self.low, self.size, self.step, strict=True)
+        return grid_positions([range(a, a + n * s, s) for a, n, s in axes], device)
 
     def stretches(
         self, queries: Sequence[range], canvas_size: Sequence[int]
     ) -> tuple[tuple[Stretch, ...], ...]:
-        """Part the queries by what they see of the window.
+        """Part the queries of each axis by the entries that lie on the canvas for them.
 
         Args:
             queries: Query positions along each axis.
             canvas_size: Tokens along each axis.
 
         Returns:
-            The stretches of each axis, in order: a single one where every query sees
+            The stretches of each axis, in order: a single one where every query reaches
             the whole window.
 
         Raises:
-            InputError: If some query sees no token of the window at all.
+            InputError: If some query reaches no token.
 
         Example:
             >>> Window((-1,), (3,), (1,)).stretches([range(5)], [5])[0][:2]
             (Stretch(queries=range(0, 1), entries=range(1, 3)),
              Stretch(queries=range(1, 4), entries=range(0, 3)))
         """
-        # Sizes may be symbols while a graph is traced.
-        split = _split if torch.compiler.is_compiling() else _kept_split
         axes = zip(self.low, self.size, self.step, queries, canvas_size, strict=True)
-        found = tuple(split(*axis) for axis in axes)
-        for axis, stretches in enumerate(found):
-            for query, entries in stretches:
+        stretches = tuple(_stretches_along(*axis) for axis in axes)
+        for axis, stretches_of_axis in enumerate(stretches):
+            for query, entries in stretches_of_axis:
                 if not len(entries):
                     raise InputError(
                         f"axis {axis}: the window of displacements from "
@@ -141,25 +121,23 @@ class Window:
                         f"{query[0]} on a canvas of {canvas_size[axis]}: widen the "
                         "window or enlarge the input"
                     )
-        return found
+        return stretches
 
 
-def _split(
+@cached_unless_traced
+def _stretches_along(
     low: int, size: int, step: int, query: range, tokens: int
 ) -> tuple[Stretch, ...]:
-    found: list[Stretch] = []
+    stretches: list[Stretch] = []
     first, stop, start = -1, -1, 0
     for place in query:
         before = (first, stop)
         first = max(0, -((place + low) // step))
         stop = max(first, min(size, (tokens - 1 - place - low) // step + 1))
         if (first, stop) == before:
-            found.pop()
+            stretches.pop()
         else:
             start = place
         queries = range(start, place + 1, query.step)
-        found.append(Stretch(queries, range(first, stop)))
-    return tuple(found)
-
-
-_kept_split = lru_cache(_KEPT)(_split)
+        stretches.append(Stretch(queries, range(first, stop)))
+    return tuple(stretches)

@@ -1,13 +1,12 @@
-"""Banded matrices, and products that act on one axis of a grid at a time.
+"""Banded matrices.
 
-A band is kept as blocks of rows that share one window of columns: each block is one
-small dense product, which is how both CPUs and GPUs like it best.
+A band is stored as blocks of rows that share one window of columns. Each block is one
+small dense product, which suits both CPUs and GPUs.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from math import prod
 from typing import Protocol, Self, cast
 
 import torch
@@ -15,14 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.machine.recording import is_traced
-from expressivity.numbers.precision import (
-    compute_dtype,
-    without_autocast,
-)
-
-# One matrix over all axes beats one an axis while it has at most so many entries:
-# 7×7 and 14×14 → 7×7 pixels, not 14×14 (measured on the layers of ResNet-50).
-JOINT_ENTRIES = 12_000
 
 
 @dataclass(frozen=True)
@@ -41,15 +32,7 @@ class Windows:
 
     @classmethod
     def whole(cls, rows: int, columns: int) -> Self:
-        """Return one window over everything.
-
-        Args:
-            rows: Rows of the matrix.
-            columns: Columns of the matrix.
-
-        Returns:
-            The windows of a full matrix.
-        """
+        """Return the only window of a full matrix."""
         return cls(rows, (0,), columns)
 
     @classmethod
@@ -64,9 +47,6 @@ class Windows:
             columns: Columns of the matrix.
             radius: Columns on either side of the middle.
             rows: Rows that share a window.
-
-        Returns:
-            Windows of one width.
 
         Example:
             >>> Windows.around(range(6), 6, radius=1, rows=3)
@@ -101,14 +81,7 @@ class BandedMatrix:
 
     @classmethod
     def full(cls, matrix: Float[Tensor, "rows columns"]) -> Self:
-        """Return a matrix as one block.
-
-        Args:
-            matrix: Any matrix.
-
-        Returns:
-            The same matrix.
-        """
+        """Return a matrix as one block."""
         return cls((matrix,), (0,), matrix.shape[1])
 
     @property
@@ -117,23 +90,11 @@ class BandedMatrix:
         return sum(block.shape[0] for block in self.blocks)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Return the matrix on a device, in a dtype.
-
-        Args:
-            device: Where the blocks should lie.
-            dtype: What they should be rounded to.
-
-        Returns:
-            The matrix, rounded.
-        """
+        """Return the matrix on a device, rounded to a dtype."""
         return replace(self, blocks=tuple(b.to(device, dtype) for b in self.blocks))
 
     def dense(self) -> Float[Tensor, "rows columns"]:
-        """Return the matrix with its zeros.
-
-        Returns:
-            A new matrix, or the only block.
-        """
+        """Return the matrix with its zeros: a new one, or the only block."""
         if len(self.blocks) == 1 and self.blocks[0].shape[1] == self.columns:
             return self.blocks[0]
         like = self.blocks[0]
@@ -143,24 +104,22 @@ class BandedMatrix:
     def apply(
         self, x: Float[Tensor, "lead columns *trail"], out: Tensor | None = None
     ) -> Float[Tensor, "lead rows *trail"]:
-        """Multiply along the second dimension.
+        """Return Σ_k M(t, k) x_k, where k counts the second dimension.
 
         Args:
             x: Two or three dimensions, in the dtype of the matrix.
-            out: Where to put the result, if nothing is recorded.
-
-        Returns:
-            Σ_k M(t, k) x_k.
+            out: A buffer for the result, where autograd records nothing.
         """
         if len(self.blocks) == 1:
             (block,), (start,) = self.blocks, self.starts
             whole = block.shape[1] == self.columns
             window = x if whole else x.narrow(1, start, block.shape[1])
             return _times(block, window, out)
-        recorded = x.requires_grad or any(block.requires_grad for block in self.blocks)
-        # Tracers take no function with derivatives of its own.
-        traced = is_traced()
-        if torch.is_grad_enabled() and recorded and not traced:
+        is_recorded = x.requires_grad or any(
+            block.requires_grad for block in self.blocks
+        )
+        # No tracer takes a function with derivatives of its own.
+        if torch.is_grad_enabled() and is_recorded and not is_traced():
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
         return _banded(self.starts, x, self.blocks, out)
@@ -197,7 +156,7 @@ class _Context(Protocol):
 class _Banded(torch.autograd.Function):
     """The banded product, with a backward pass that costs no more than it.
 
-    Left to autograd, every window would make a gradient as large as the input.
+    Autograd would form a gradient as large as the input for every window.
     """
 
     generate_vmap_rule = True
@@ -221,10 +180,10 @@ class _Banded(torch.autograd.Function):
         ctx: _Context, _: None, along_x: Tensor | None, *along_blocks: Tensor | None
     ) -> Tensor:
         x, *blocks = ctx.saved_tensors
-        moved = [] if along_x is None else [_banded(ctx.starts, along_x, blocks)]
+        tangents = [] if along_x is None else [_banded(ctx.starts, along_x, blocks)]
         if any(block is not None for block in along_blocks):
-            moved.append(_banded(ctx.starts, x, along_blocks))
-        return reduce(torch.add, moved)
+            tangents.append(_banded(ctx.starts, x, along_blocks))
+        return reduce(torch.add, tangents)
 
     @staticmethod
     def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -242,142 +201,11 @@ class _Banded(torch.autograd.Function):
                 along_x.narrow(1, start, block.shape[1]).add_(_times(block.mT, part))
             if ctx.needs_input_grad[2 + index]:
                 window = x.narrow(1, start, block.shape[1])
-                looked, asked = (
+                columns, rows = (
                     t.movedim(1, 0).reshape(t.shape[1], -1) for t in (window, part)
                 )
-                along_blocks[index] = asked @ looked.mT
+                along_blocks[index] = rows @ columns.mT
         return None, along_x, *along_blocks
-
-
-def is_joint(shapes: Sequence[tuple[int, int]]) -> bool:
-    """Return whether one matrix over all axes takes the place of one an axis.
-
-    Args:
-        shapes: Rows and columns of the matrix of each axis.
-
-    Returns:
-        Whether there are several axes, and few entries.
-
-    Example:
-        >>> is_joint([(7, 7), (7, 7)]), is_joint([(14, 14), (14, 14)])
-        (True, False)
-    """
-    entries = prod([rows * columns for rows, columns in shapes])
-    return len(shapes) > 1 and entries <= JOINT_ENTRIES
-
-
-class Scratch:
-    """Memory that one product after the other may put its steps in.
-
-    Asking the system for the same memory again and again can take longer than the
-    products. Successive steps of a product take turns between two pieces.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._pieces: dict[tuple[int, ...], list[Tensor]] = {}
-
-    def like(self, step: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Return memory that the given step does not lie in.
-
-        Args:
-            step: The step before.
-            shape: Shape of the next.
-
-        Returns:
-            An uninitialised tensor of its dtype and device.
-        """
-        pieces = self._pieces.setdefault(shape, [])
-        for piece in pieces:
-            if piece.data_ptr() != step.data_ptr():
-                return piece
-        pieces.append(step.new_empty(shape))
-        return pieces[-1]
-
-
-@dataclass(frozen=True)
-class AxisProduct:
-    """A Kronecker product of one matrix an axis, applied without being formed.
-
-    Small ones are formed: one product over a few dozen pixels costs less than one an
-    axis.
-
-    Attributes:
-        factors: The matrices, each with the axes it acts on: the first, and how many.
-        rows: Rows of the matrix of each axis.
-    """
-
-    factors: tuple[tuple[int, int, BandedMatrix], ...]
-    rows: tuple[int, ...]
-
-    @classmethod
-    def of(cls, matrices: Sequence[BandedMatrix]) -> Self:
-        """Prepare a product.
-
-        Args:
-            matrices: One an axis, the first axis first.
-
-        Returns:
-            The product, in the order that costs least.
-        """
-        rows = tuple(matrix.rows for matrix in matrices)
-        if is_joint([(matrix.rows, matrix.columns) for matrix in matrices]):
-            joint = reduce(torch.kron, [matrix.dense() for matrix in matrices])
-            return cls(((0, len(matrices), BandedMatrix.full(joint)),), rows)
-        # The axis that shrinks most goes first, else the last: it lies in one piece.
-        order = sorted(
-            enumerate(matrices),
-            key=lambda item: (item[1].rows / item[1].columns, -item[0]),
-        )
-        factors = ((axis, 1, matrix) for axis, matrix in order)
-        return cls(tuple(factors), rows)
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
-        """Return the product on a device, in a dtype.
-
-        Args:
-            device: Where the matrices should lie.
-            dtype: What they should be rounded to.
-
-        Returns:
-            The product, for inputs of that dtype on that device.
-        """
-        moved = tuple(
-            (first, count, matrix.to(device, dtype))
-            for first, count, matrix in self.factors
-        )
-        return replace(self, factors=moved)
-
-    def __call__(
-        self,
-        canvas: Float[Tensor, "batch channels *size"],
-        scratch: "Scratch | None" = None,
-    ) -> Float[Tensor, "batch channels *rows_per_axis"]:
-        """Return Σ_k M₁(t₁, k₁) ⋯ M_d(t_d, k_d) X_k for every t.
-
-        Computed in at least float32, outside autocast, and returned in the dtype of
-        the canvas.
-
-        Args:
-            canvas: Tokens on a grid.
-            scratch: Memory of earlier calls, to be used again if nothing is recorded.
-
-        Returns:
-            The product, in the scratch memory if there is some.
-        """
-        with without_autocast(canvas.device):
-            result = canvas.to(compute_dtype(canvas.dtype))
-            shape = list(canvas.shape)
-            for first, count, matrix in self.factors:
-                start, stop = 2 + first, 2 + first + count
-                after = shape[stop:]
-                trail = (prod(after),) if after else ()
-                flat, out = result.reshape(-1, matrix.columns, *trail), None
-                if scratch is not None:
-                    out = scratch.like(flat, (flat.shape[0], matrix.rows, *trail))
-                result = matrix.apply(flat, out)
-                shape[start:stop] = self.rows[first : first + count]
-            return result.reshape(shape).to(canvas.dtype)
 
 
 def _times(

@@ -23,13 +23,7 @@ from expressivity.geometry.positions import positions
 def relative_encoding(
     displacement: Shaped[Tensor, "*grid axes"],
 ) -> Shaped[Tensor, "*grid axes_plus_1"]:
-    """Return r_δ = (‖δ‖², δ₁, …, δ_d) (equation 9).
-
-    Args:
-        displacement: Key minus query, in pixels.
-
-    Returns:
-        The encodings, last dimension D_p = d + 1.
+    """Return r_δ = (‖δ‖², δ₁, …, δ_d) for displacements in pixels (equation 9).
 
     Example:
         >>> relative_encoding(torch.tensor([[3.0, -4.0]])).tolist()
@@ -42,14 +36,7 @@ def relative_encoding(
 def head_vectors(
     alpha: Float[Tensor, " heads"], centers: Float[Tensor, "heads axes"]
 ) -> Float[Tensor, "heads axes_plus_1"]:
-    """Return v_h = −α_h (1, −2Δ_h) (equation 9).
-
-    Args:
-        alpha: Locality strengths, 1/pixel².
-        centers: Attention centers, in pixels.
-
-    Returns:
-        One vector a head.
+    """Return v_h = −α_h (1, −2Δ_h), α in 1/pixel² and Δ in pixels (equation 9).
 
     Example:
         >>> head_vectors(torch.tensor([2.0]), torch.tensor([[1.0, 0.0]])).tolist()
@@ -60,21 +47,29 @@ def head_vectors(
 
 
 def axis_scores(
-    targets: Shaped[Tensor, "*targets"], keys: int, alpha: Float[Tensor, "..."]
+    targets: Shaped[Tensor, "*targets"],
+    keys: Shaped[Tensor, "*targets_or_1 keys"],
+    alpha: Float[Tensor, "..."],
 ) -> Float[Tensor, "*targets keys"]:
-    """Return −α (k − t)² along one axis of the canvas.
+    """Return −α (k − t)² along one axis: its share in the scores.
 
     Args:
-        targets: Positions t = q + Δ, in pixels of the canvas, on or off it.
-        keys: Number of tokens of the axis, at positions 0, …, keys − 1.
+        targets: Positions t = q + Δ, in pixels, on the canvas or off it.
+        keys: Positions k in pixels, the same for all targets or some for each.
         alpha: Locality strength, 1/pixel², broadcast against ``targets``.
-
-    Returns:
-        The share of this axis in the scores.
     """
-    positions = torch.arange(keys, device=alpha.device, dtype=alpha.dtype)
-    gap = positions - targets.to(alpha.dtype)[..., None]
+    gap = keys.to(alpha.dtype) - targets.to(alpha.dtype)[..., None]
     return -alpha[..., None] * gap.square()
+
+
+def displacement_scores(
+    displacements: Shaped[Tensor, "displacements axes"],
+    centers: Float[Tensor, "heads axes"],
+    alpha: Float[Tensor, " heads"],
+) -> Float[Tensor, "heads displacements"]:
+    """Return −α_h ‖δ − Δ_h‖² for given displacements δ, in pixels."""
+    gaps = displacements.to(alpha.dtype) - centers[:, None]
+    return -alpha[:, None] * gaps.square().sum(-1)
 
 
 def positional_scores(
@@ -85,22 +80,22 @@ def positional_scores(
 ) -> Float[Tensor, "heads queries keys"]:
     """Return −α_h ‖k − q − Δ_h‖² for every head, query and key.
 
+    That is v_h · r_δ up to the constant α_h ‖Δ_h‖² of each head. Queries and keys are
+    flattened in row-major order.
+
     Args:
         alpha: Locality strengths, 1/pixel².
         centers: Attention centers, in pixels.
         queries: Query positions along each axis.
         canvas_size: Tokens along each axis.
-
-    Returns:
-        Scores v_h · r_δ up to the constant α_h ‖Δ_h‖² of each head; queries and
-        keys are flattened in row-major order.
     """
     axes, heads = len(canvas_size), len(alpha)
     shape = [heads] + [len(query) for query in queries] + list(canvas_size)
     scores = alpha.new_zeros(())
     for axis, (query, keys) in enumerate(zip(queries, canvas_size, strict=True)):
         targets = positions(query, alpha.device) + centers[:, axis, None]
-        share = axis_scores(targets, keys, alpha[:, None])
+        tokens = positions(range(keys), alpha.device, alpha.dtype)
+        share = axis_scores(targets, tokens, alpha[:, None])
         view = [heads] + [1] * (2 * axes)
         view[1 + axis], view[1 + axes + axis] = len(query), keys
         scores = scores + share.reshape(view)

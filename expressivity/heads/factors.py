@@ -1,8 +1,9 @@
 """Quadratic scores as inner products of a query and a key, in digits that lose nothing.
 
-A quadratic score is an inner product of a vector of the query and one of the key
-(DESIGN 2.7), so that any kernel for attention computes it. The numbers are large and
-nearly cancel; :func:`absolute_factors` splits them in digits that lose nothing.
+A quadratic score is an inner product of a vector of the query and one of the key, so
+that any kernel for attention computes it: statement ``absolute_factorisation`` in
+``proofs/``. The numbers are large and nearly cancel; :func:`absolute_factors` splits
+them in digits that lose nothing.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import grid_positions
 
 _KEY_BITS = 12  # of the factors of keys
 
@@ -25,34 +26,31 @@ def digits(values: Float[Tensor, "..."], *, bits: int, count: int) -> list[Tenso
         count: Number of digits.
 
     Returns:
-        The digits, the largest first; what is left over is below 2^−(bits · count)
-        of the value. Derivatives go through the first.
+        The digits, the largest first; the rest is below 2^−(bits · count) of the
+        value. Derivatives go through the first digit.
 
     Example:
         >>> [d.item() for d in digits(torch.tensor(1001.0), bits=8, count=2)]
         [1000.0, 1.0]
     """
-    found = []
+    first_to_last = []
     with torch.no_grad():
-        left = values
+        rest = values
         for _ in range(count):
-            mantissa, exponent = torch.frexp(left)
+            mantissa, exponent = torch.frexp(rest)
             digit = torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
-            found.append(digit)
-            left = left - digit
-    return [values + (found[0] - values).detach(), *found[1:]]
+            first_to_last.append(digit)
+            rest = rest - digit
+    return [values + (first_to_last[0] - values).detach(), *first_to_last[1:]]
 
 
 def factor_scale(size: int) -> float:
-    """Return what the factors of keys are multiplied by, and those of queries divided.
+    """Return the power of two that multiplies factors of keys and divides queries'.
 
-    It is shared out between both, so that float16 holds them for α up to a thousand.
+    It balances both, so that float16 holds them for α up to a thousand.
 
     Args:
         size: The largest of the keys' numbers.
-
-    Returns:
-        A power of two.
 
     Example:
         >>> factor_scale(4095), factor_scale(1)
@@ -64,12 +62,8 @@ def factor_scale(size: int) -> float:
 def left_out(*, bits: int, levels: int) -> float:
     """Return what :func:`absolute_factors` leaves out of a product, at most.
 
-    Args:
-        bits: Significant bits of a digit.
-        levels: Digits of each product that are kept.
-
-    Returns:
-        Parts of the product's size. Nothing where one digit holds all of float64.
+    The number is relative to the product's size, and zero where one digit holds all of
+    float64. Arguments are those of :func:`absolute_factors`.
 
     Example:
         >>> left_out(bits=8, levels=3) < 2**-21, left_out(bits=53, levels=1)
@@ -77,24 +71,17 @@ def left_out(*, bits: int, levels: int) -> float:
     """
     if bits >= torch.finfo(torch.float64).bits - 11:
         return 0.0
-    # Digit i of either is at most 2^−bits·i (1 + 2^−bits) of its number: those whose
-    # places add up to the levels or more are left out, and what follows the last digit.
+    # Digit i of either is at most 2^−bits·i (1 + 2^−bits) of its number. Left out
+    # are pairs whose places add up to the levels or more, and the rest of each number.
     return (levels + 1) * 2.0 ** (-bits * levels) * (1 + 2.0 ** (3 - bits))
 
 
 def factor_pairs(
     keys: Sequence[range], *, bits: int, levels: int
 ) -> list[tuple[int, int]]:
-    """Return which digits :func:`absolute_factors` multiplies.
+    """Return the pairs of a query's and a key's digit in :func:`absolute_factors`.
 
-    Args:
-        keys: Key positions along each axis, in pixels.
-        bits: Significant bits of a digit.
-        levels: Digits of each product that are kept.
-
-    Returns:
-        Which digit of a query with which of a key, the leading ones first. Digits are
-        counted over all terms, those of one place after the other.
+    The leading digits come first. Digits are numbered place by place, over all terms.
     """
     sizes = _sizes(keys)
     # A whole number has no more digits than its bits fill.
@@ -124,9 +111,9 @@ def absolute_factors(
 ) -> tuple[Float[Tensor, "*batch queries factors"], Float[Tensor, "keys factors"]]:
     """Return vectors whose inner products are a ‖k‖² + b · k + c.
 
-    Every number in them has few significant bits, so that it survives a cast to a
-    dtype that holds as many, and every product of two is exact in float32. The
-    leading digits come first: what is large has cancelled before the rest is added.
+    Every number in them has few significant bits: a cast to a dtype with as many is
+    exact, and so is every product of two in float32. The leading digits come first, so
+    that large numbers have cancelled before small ones are added.
 
     Args:
         quadratic: a of each query, 1/pixel².
@@ -137,10 +124,8 @@ def absolute_factors(
         levels: Digits of each product that are kept.
 
     Returns:
-        Factors of the queries, and of the keys in row-major order.
-
-    Reference:
-        DESIGN 2.7: −α ‖k − t‖² has a = −α, b = 2αt, c = −α ‖t‖².
+        Factors of the queries, and of the keys in row-major order. For −α ‖k − t‖² take
+        a = −α, b = 2αt, c = −α ‖t‖².
 
     Example:
         >>> one = torch.ones(1, dtype=torch.float64)
@@ -150,20 +135,20 @@ def absolute_factors(
         >>> (query @ key.mT).tolist()
         [[1.0, 0.0, 1.0]]
     """
-    places = torch.cartesian_prod(*(positions(p, linear.device) for p in keys))
-    places = places.reshape(-1, len(keys)).to(linear.dtype)
+    places = grid_positions(keys, linear.device, linear.dtype)
     scales = [factor_scale(size) for size in _sizes(keys)]
     squares = places.square().sum(-1)
     queries = [*linear.unbind(-1), quadratic, constant]
     tokens = [*places.unbind(-1), squares, torch.ones_like(squares)]
-    asked = torch.stack([q / s for q, s in zip(queries, scales, strict=True)], -1)
-    looked = torch.stack([k * s for k, s in zip(tokens, scales, strict=True)], -1)
-    chosen = factor_pairs(keys, bits=bits, levels=levels)
-    columns = [
-        torch.cat(digits(numbers, bits=bits, count=levels), -1).unbind(-1)
-        for numbers in (asked, looked)
-    ]
+    scaled_queries = [q / s for q, s in zip(queries, scales, strict=True)]
+    scaled_tokens = [k * s for k, s in zip(tokens, scales, strict=True)]
+    pairs = factor_pairs(keys, bits=bits, levels=levels)
+    query_digits, token_digits = (
+        torch.cat(digits(torch.stack(terms, -1), bits=bits, count=levels), -1)
+        for terms in (scaled_queries, scaled_tokens)
+    )
+    by_query, by_token = query_digits.unbind(-1), token_digits.unbind(-1)
     return (
-        torch.stack([columns[0][i] for i, _ in chosen], -1),
-        torch.stack([columns[1][j] for _, j in chosen], -1),
+        torch.stack([by_query[i] for i, _ in pairs], -1),
+        torch.stack([by_token[j] for _, j in pairs], -1),
     )

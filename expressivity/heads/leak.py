@@ -5,7 +5,7 @@ On an unbounded grid of d axes, with θ₃(q) = Σ_n q^(n²) over all integers n
     λ(α) = 1 − θ₃(e^−α)^−d ≈ 2d e^−α.
 
 Near a border there are fewer pixels to leak to, so λ(α) bounds every row of every
-canvas, targets outside the canvas included (DESIGN 2.4).
+canvas, targets outside the canvas included: statement ``leak`` in ``proofs/``.
 """
 
 import math
@@ -24,7 +24,7 @@ from expressivity.numbers.precision import rounding_level
 SMALLEST_ALPHA = 2.0**-6
 # A head of this strength is a thousand pixels wide: no canvas is unbounded to it.
 WIDEST_ALPHA = 1e-6
-# What is smaller by e to this power than the leak is below half an ulp of it.
+# e to minus this power of a number is below half an ulp of it.
 _NEGLIGIBLE = 37.0
 
 
@@ -41,9 +41,6 @@ def leak(alpha: float, axes: int) -> float:
     Raises:
         ArgumentError: If ``alpha`` is not positive and finite.
 
-    Reference:
-        DESIGN 2.4.
-
     Example:
         >>> round(leak(18.0, axes=2) / (4 * math.exp(-18.0)), 6)
         1.0
@@ -53,14 +50,9 @@ def leak(alpha: float, axes: int) -> float:
 
 
 def band_radius(alpha: float) -> int:
-    """Return how far from its target a head attends at all.
+    """Return how far a head attends from the pixel nearest to its target, in pixels.
 
-    Args:
-        alpha: Locality strength, 1/pixel², positive.
-
-    Returns:
-        Pixels from the target's nearest pixel; attention beyond is lost in the
-        rounding of float64, even beside the leak.
+    Attention beyond is below the rounding of float64, even relative to the leak.
 
     Example:
         >>> band_radius(19.0), band_radius(1.0)
@@ -72,19 +64,16 @@ def band_radius(alpha: float) -> int:
 
 
 def mass_beyond(alpha: float, radius: int, *, on_grid: bool = True) -> float:
-    """Return how much attention along one axis lies beyond a radius, at most.
+    """Return a bound of the attention beyond a radius, along one axis.
 
-    Holds for every length of the axis and every target, off the canvas too: the
-    pixel nearest to the target has weight 1 there, the n-th next at most
-    e^−α(n² − 2nf) for a target f ≤ 1/2 off its nearest pixel.
+    It holds for the softmax over an axis of any length, and for every target, off the
+    canvas too. For a target f ≤ 1/2 off its nearest pixel, that pixel has weight 1 and
+    the n-th next one at most e^−α(n² − 2nf).
 
     Args:
         alpha: Locality strength, 1/pixel², positive.
         radius: Pixels from the pixel nearest to the target.
         on_grid: Whether all targets are whole pixels, f = 0.
-
-    Returns:
-        A bound of the probability, of the axis' own softmax.
 
     Example:
         >>> mass_beyond(4.0, radius=2) < 5e-16 < mass_beyond(4.0, radius=1)
@@ -92,7 +81,7 @@ def mass_beyond(alpha: float, radius: int, *, on_grid: bool = True) -> float:
     """
     shift = 0 if on_grid else 1
     first = math.exp(-alpha * (radius + 1) * (radius + 1 - shift))
-    # From there on each weight is at most this part of the one before.
+    # From there on, the ratio of each weight to the one before is at most this.
     ratio = math.exp(-alpha * (2 * radius + 3 - shift))
     return 2 * first / (1 - ratio)
 
@@ -100,16 +89,13 @@ def mass_beyond(alpha: float, radius: int, *, on_grid: bool = True) -> float:
 def radius_for(
     alpha: float, largest: float, *, most: int, on_grid: bool = True
 ) -> int | None:
-    """Return the smallest radius beyond which at most a given mass lies.
+    """Return the smallest radius beyond which at most a given mass lies, in pixels.
 
     Args:
         alpha: Locality strength, 1/pixel², of any sign.
         largest: The probability along one axis that may be neglected.
-        most: The largest radius that is of interest, in pixels.
+        most: The largest radius to try; ``None`` is returned if it is too small.
         on_grid: As for :func:`mass_beyond`.
-
-    Returns:
-        Pixels; ``None`` if there is none up to ``most``.
 
     Example:
         >>> radius_for(4.0, 2**-24, most=9), radius_for(1.0, 2**-24, most=9)
@@ -127,13 +113,9 @@ def head_leaks(
 ) -> Float[Tensor, " heads"]:
     """Return the leak of each head off the pixel nearest to its target.
 
-    Args:
-        alpha: Locality strengths, 1/pixel², of any sign.
-        centers: Attention centers in pixels, on the grid or off it.
-
-    Returns:
-        The probability off that pixel, far from all borders, in float64, rounded
-        upward: 1 for a head with α below 1e−6. No canvas makes a head leak more.
+    The probabilities are those far from all borders, in float64, rounded upward: 1 for
+    a head with α below 1e−6. No canvas makes a head leak more. Centers, in pixels, may
+    lie off the grid.
     """
     alpha, centers = alpha.double(), centers.double()
     fractions = centers - centers.round()
@@ -145,17 +127,13 @@ def head_leaks(
 
 
 def alpha_for_leak(largest: float, axes: int) -> float:
-    """Return the smallest α whose leak is at most the given one.
+    """Return the smallest α, in 1/pixel², whose leak over so many axes is allowed.
+
+    It is never below ``SMALLEST_ALPHA``.
 
     Args:
-        largest: The leak allowed, as a probability.
+        largest: The largest leak, as a probability, positive and finite.
         axes: Number of axes d.
-
-    Returns:
-        α in 1/pixel², never below ``SMALLEST_ALPHA``.
-
-    Raises:
-        ArgumentError: If ``largest`` is not positive and finite.
 
     Example:
         >>> leak(alpha_for_leak(1e-3, axes=2), axes=2) <= 1e-3
@@ -172,16 +150,9 @@ def alpha_for_leak(largest: float, axes: int) -> float:
 
 
 def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
-    """Return the α at which the leak falls below half an ulp of a dtype.
+    """Return the smallest α, in 1/pixel², with λ(α) ≤ eps / 2 for a dtype.
 
     From there on the computed softmax is one-hot up to rounding.
-
-    Args:
-        dtype: Floating dtype of the layer.
-        axes: Number of axes d.
-
-    Returns:
-        α in 1/pixel²: the smallest with λ(α) ≤ eps / 2.
 
     Example:
         >>> round(saturation_alpha(torch.float32, axes=2), 1)
@@ -192,14 +163,7 @@ def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
 
 
 def round_up(alpha: float, dtype: torch.dtype) -> float:
-    """Return the value that a parameter of this dtype holds, not below α.
-
-    Args:
-        alpha: Locality strength, 1/pixel².
-        dtype: Floating dtype of the parameter.
-
-    Returns:
-        A number of that dtype, at most two ulps above α.
+    """Return a number of a dtype that is not below α, and at most two ulps above it.
 
     Raises:
         ArgumentError: If α overflows or underflows in the dtype.

@@ -1,12 +1,12 @@
-"""Results that follow from parameters, kept until one of them changes.
+"""Results that follow from parameters, valid until one of them changes.
 
-How a change is noticed depends on where a tensor lives. On a CPU its numbers are
-compared with a copy, bit by bit, on every call: nothing is missed, whoever wrote them,
-an optimiser through ``.data``, an array that shares the memory, or another process.
-Reading a GPU would wait for everything that it has yet to compute. There a tensor is
-taken for unchanged while it is the same memory and torch has counted no write into it;
-a write through ``.data`` is not counted. Optimisers that write so come after a forward
-pass that records gradients, and such a pass makes a :class:`Memo` forget.
+On a CPU the numbers of a tensor are compared with a copy, bit by bit, on every call.
+This notices every writer: an optimiser through ``.data``, an array that shares the
+memory, another process. Reading a GPU would wait for all that it has yet to compute.
+There a tensor counts as unchanged while it is the same memory and torch has counted no
+write into it. Torch does not count a write through ``.data``. Optimisers that write so
+come after a forward pass that records gradients, and such a pass makes a :class:`Memo`
+forget.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -24,20 +24,20 @@ from expressivity.machine.recording import (
 Value = TypeVar("Value")
 
 _MOST = 16
-# Comparing whole words is fastest; and as integers, NaN equals itself.
+# Whole words compare fastest; and as integers, NaN equals itself.
 _WORD = 8
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class _Witness(Protocol):
-    """What is remembered of a tensor, to tell whether it has changed."""
+    """What a memo remembers of a tensor, to tell whether it has changed."""
 
     @property
     def pointer(self) -> int:
-        """Where its memory was."""
+        """Where the tensor's memory was."""
 
     def knows(self, tensor: Tensor) -> bool:
-        """Whether a tensor is what that one was."""
+        """Whether a tensor is what the remembered one was."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class _Copy:
 
 @dataclass(frozen=True)
 class _Version:
-    """A count of writes, which torch keeps with the memory."""
+    """The count of writes that torch keeps with the memory."""
 
     pointer: int
     about: tuple[object, ...]
     count: int
-    # Its memory is held, so that no later tensor can be mistaken for it.
-    held: Tensor
+    # It keeps its memory, which no later tensor can then receive.
+    tensor: Tensor
 
     def knows(self, tensor: Tensor) -> bool:
         """Whether a tensor is this memory, with no write counted since."""
@@ -72,18 +72,18 @@ class _Version:
         return (
             (tensor.data_ptr(), _about(tensor)) == (self.pointer, self.about)
             and tensor._version == self.count
-            and self.held._version == self.count
+            and self.tensor._version == self.count
         )
 
 
 @dataclass(frozen=True)
-class _Kept:
-    given: Hashable
+class _Entry:
+    context: Hashable
     witnesses: tuple[_Witness, ...]
     value: Any
 
     def knows(self, sources: Sequence[Tensor]) -> bool:
-        """Whether these are the tensors that the value was computed from."""
+        """Whether the value was computed from these tensors."""
         return len(sources) == len(self.witnesses) and all(
             witness.knows(source)
             for witness, source in zip(self.witnesses, sources, strict=True)
@@ -93,11 +93,11 @@ class _Kept:
 class Memo:
     """A small cache of what one layer has computed from its parameters.
 
-    An entry is used again only while the tensors that it was computed from are what
-    they were: on a CPU, bit by bit; elsewhere, the same memory without a counted write.
-    Where derivatives with respect to one of them are asked for, the result is computed
-    anew, and all that follows from that tensor is forgotten: a step of an optimiser
-    comes next. A copied or unpickled layer starts with an empty one.
+    An entry is valid while its tensors are what they were: on a CPU, bit by bit;
+    elsewhere, the same memory without a counted write. Where autograd records one of
+    them, the memo computes the result anew and forgets all that follows from that
+    tensor: a step of an optimiser comes next. A copied or unpickled layer starts with
+    an empty memo.
 
     Example:
         >>> memo, weight = Memo(), torch.ones(2)
@@ -108,7 +108,7 @@ class Memo:
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._kept: dict[Hashable, _Kept] = {}
+        self._entries: dict[Hashable, _Entry] = {}
 
     def get(
         self,
@@ -116,23 +116,23 @@ class Memo:
         sources: Sequence[Tensor],
         compute: Callable[[], Value],
         *,
-        given: Hashable = None,
+        context: Hashable = None,
         differentiable: bool = False,
     ) -> Value:
-        """Return what was computed from these tensors, or compute it.
+        """Return a result that follows from tensors: an earlier one if it is valid.
 
         Args:
-            key: What is computed; one result is kept for each.
-            sources: The tensors it depends on.
-            compute: Called without arguments, and without recording gradients.
-            given: What else it depends on; a result for another is forgotten.
+            key: The name of the result; the memo has one result for each.
+            sources: The tensors that it depends on.
+            compute: Computes it, without recording gradients.
+            context: What else it depends on; the memo forgets a result for another.
             differentiable: Whether derivatives with respect to the sources go through
-                the result; gradients are then recorded if they are asked for.
+                the result; autograd then records ``compute`` where it records sources.
 
         Returns:
-            The result; never to be changed.
+            The result, which the caller must not change.
         """
-        if is_traced():  # tensors of a tracer are not kept
+        if is_traced():  # a memo must not keep tensors of a tracer
             return compute()
         if sources and are_recorded(sources):
             self._forget({p for p in map(_pointer, sources) if p is not None})
@@ -142,38 +142,38 @@ class Memo:
                 return compute()
         if None in map(_pointer, sources):
             return compute()
-        kept = self._kept.get(key)
-        if kept is not None and kept.given == given:
-            if kept.knows(sources):
-                return kept.value  # type: ignore[no-any-return]
-            self._forget({witness.pointer for witness in kept.witnesses})
+        entry = self._entries.get(key)
+        if entry is not None and entry.context == context:
+            if entry.knows(sources):
+                return entry.value  # type: ignore[no-any-return]
+            self._forget({witness.pointer for witness in entry.witnesses})
         witnesses = self._known(sources) or _witnesses(sources)
         if witnesses is None:
             return compute()
-        # What is made in inference mode could not be used for training later.
+        # Autograd refuses tensors that inference mode has made.
         with torch.inference_mode(mode=False), torch.no_grad():
             value = compute()
         witnesses = self._known(sources) or witnesses  # of a step on the way
-        self._kept.pop(key, None)
-        for oldest in tuple(self._kept)[: 1 - _MOST]:  # other threads may add some
-            self._kept.pop(oldest, None)
-        self._kept[key] = _Kept(given, witnesses, value)
+        self._entries.pop(key, None)
+        for oldest in tuple(self._entries)[: 1 - _MOST]:  # other threads may add some
+            self._entries.pop(oldest, None)
+        self._entries[key] = _Entry(context, witnesses, value)
         return value
 
     def clear(self) -> None:
         """Forget everything."""
-        self._kept.clear()
+        self._entries.clear()
 
     def _forget(self, pointers: set[int]) -> None:
         """Drop what follows from some memory."""
-        for key, kept in tuple(self._kept.items()):
-            if not pointers.isdisjoint(w.pointer for w in kept.witnesses):
-                self._kept.pop(key, None)
+        for key, entry in tuple(self._entries.items()):
+            if not pointers.isdisjoint(w.pointer for w in entry.witnesses):
+                self._entries.pop(key, None)
 
     def _known(self, sources: Sequence[Tensor]) -> tuple[_Witness, ...]:
         """Return the witnesses of another result of these tensors: one copy serves."""
-        known = (k.witnesses for k in tuple(self._kept.values()) if k.knows(sources))
-        return next(known, ())
+        entries = tuple(self._entries.values())
+        return next((e.witnesses for e in entries if e.knows(sources)), ())
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         return type(self)()
@@ -193,31 +193,24 @@ def _pointer(tensor: Tensor) -> int | None:
 
 
 def _witnesses(sources: Sequence[Tensor]) -> tuple[_Witness, ...] | None:
-    """Return a witness of each tensor; ``None`` if there is none of some."""
-    found = [w for w in map(_witness, sources) if w is not None]
-    return tuple(found) if len(found) == len(sources) else None
+    """Return a witness of each tensor; ``None`` if some tensor has none."""
+    witnesses = [w for w in map(_witness, sources) if w is not None]
+    return tuple(witnesses) if len(witnesses) == len(sources) else None
 
 
 def _witness(tensor: Tensor) -> _Witness | None:
-    """Return what tells a change of a tensor; ``None`` if nothing can."""
+    """Return what notices a change of a tensor; ``None`` if nothing can."""
     pointer = tensor.data_ptr()
     if is_at_hand(tensor):
         return _Copy(pointer, tensor.detach().clone())
     try:
         return _Version(pointer, _about(tensor), tensor._version, tensor.detach())
-    except RuntimeError:  # made in inference mode: writes are not counted
+    except RuntimeError:  # torch counts no writes in inference mode
         return None
 
 
 def is_at_hand(tensor: Tensor) -> bool:
-    """Return whether a tensor can be read without waiting for a device.
-
-    Args:
-        tensor: Any tensor.
-
-    Returns:
-        Whether it lives on the CPU.
-    """
+    """Return whether a tensor lives on the CPU: reading it waits for no device."""
     return tensor.is_cpu
 
 

@@ -1,9 +1,9 @@
-"""Objects that a tracer may ask: what torch has for it, if it has it.
+"""Objects that a tracer may ask, where this version of torch allows it.
 
-All of this is private to torch, and recent: opaque types whose registered members are
-called while ``torch.compile`` traces, with the result as a constant of the graph, and
-whose guard is evaluated before each call of the graph. Nothing else in the package
-depends on it.
+All of this is private to torch, and recent. ``torch.compile`` calls registered methods
+of an opaque type while it traces, and takes the results for constants of the graph. It
+evaluates the guard of the type before each call of the graph. Nothing else in the
+package depends on private parts of torch for this.
 """
 
 import inspect
@@ -21,16 +21,16 @@ from torch.utils._python_dispatch import _disable_current_modes
 _TESTED = "2.13"
 
 
-def _found(module: str, name: str) -> object:
+def _optional(module: str, name: str) -> object:
     try:
         return getattr(import_module(module), name, None)
     except ImportError:
         return None
 
 
-_register: Any = _found("torch._library.opaque_object", "register_opaque_type")
-_members: Any = _found("torch._library.opaque_object", "MemberType")
-OpaqueBase: Any = _found("torch._opaque_base", "OpaqueBase") or object
+_register: Any = _optional("torch._library.opaque_object", "register_opaque_type")
+_members: Any = _optional("torch._library.opaque_object", "MemberType")
+OpaqueBase: Any = _optional("torch._opaque_base", "OpaqueBase") or object
 
 
 def make_opaque(
@@ -44,9 +44,9 @@ def make_opaque(
 
     Args:
         cls: A subclass of ``OpaqueBase``.
-        guard: Returns what must not change, from an object; compared with ``==``.
+        guard: Returns the part of an object that must stay equal.
         constants: Methods whose results are constants of the graph.
-        attributes: Attributes that are traced as usual.
+        attributes: Attributes that torch traces as usual.
 
     Returns:
         Whether this version of torch can do it.
@@ -71,25 +71,13 @@ def make_opaque(
 
 
 def untraced() -> AbstractContextManager[object]:
-    """Return a context in which tensors hold numbers and no tracer sees them.
-
-    Returns:
-        A context manager.
-    """
+    """Return a context in which tensors hold numbers and no tracer sees them."""
     context: AbstractContextManager[object] = _disable_current_modes()
     return context
 
 
 def stands_for(traced: Tensor, real: Tensor | None) -> bool:
-    """Return whether a tensor is another one, or what a tracer put in its place.
-
-    Args:
-        traced: A tensor, with numbers or without.
-        real: A tensor with numbers, or nothing.
-
-    Returns:
-        Whether the numbers of the second are those of the first.
-    """
+    """Return whether a tensor is a real one, or what a tracer put in its place."""
     if traced is real:
         return True
     mode = getattr(traced, "fake_mode", None)

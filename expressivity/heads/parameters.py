@@ -1,4 +1,4 @@
-"""The parameters of all heads, as every strategy is given them."""
+"""The parameters of all heads, as every strategy takes them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from expressivity.heads.tables import Table
 
 @dataclass(frozen=True)
 class ContentTerms:
-    """The score terms that look at the tokens (equation 8).
+    """The score terms that depend on the tokens (equation 8).
 
     Score of query q and key k: x_q W_qry W_keyᵀ x_k + x_q W_qry Ŵ_keyᵀ r_δ
     + uᵀ W_keyᵀ x_k, added to the positional score. Heads share no parameters.
@@ -50,8 +50,8 @@ class Heads:
         bias: Added to every output, (out_channels,), or ``None``.
         content: The content terms, or ``None`` where they are zero.
         table: Scores of displacements, or ``None`` for the quadratic ones alone.
-        memo: What was computed from these parameters before.
-        placement: Returns what tells a tracer which numbers α and Δ hold.
+        memo: Earlier results that follow from these parameters.
+        placement: Returns the object that tells a tracer the numbers of α and Δ.
 
     Raises:
         ArgumentError: If both projections are ``None``.
@@ -104,9 +104,5 @@ class Heads:
         return self.groups * self.projections[0].shape[1]
 
     def matrices(self) -> Float[Tensor, "heads groups outputs channels"]:
-        """Return W_outᵀ W_valᵀ of every head: the matrix that its tap would have.
-
-        Returns:
-            One block-diagonal matrix a head, as its blocks.
-        """
+        """Return W_outᵀ W_valᵀ of every head, the matrix of its tap, in blocks."""
         return reduce(torch.matmul, (w.movedim(-1, 0) for w in self.projections))

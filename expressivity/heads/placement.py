@@ -1,17 +1,16 @@
-"""The numbers that α and Δ hold, in eager mode and while a graph is traced.
+"""The numbers that α and Δ hold, in eager mode and for tracers.
 
-A tracer sees tensors without numbers. It does see the object that a layer keeps beside
-its parameters, a :class:`Placement`, and may ask that for the numbers:
+A tracer sees tensors without numbers. It may ask the :class:`Placement`, an object that
+a layer keeps beside its parameters, for the numbers:
 
 - ``torch.compile`` bakes the answer into the graph and compares it with a new one
   before each call (an opaque type with a guard, private to torch and recent). It
-  traces again when α or Δ have changed. It is told nothing without such types, nor of
-  parameters that are trained: torch stops compiling what it has to trace too often.
+  traces again when α or Δ have changed. It gets no answer without such types, nor
+  while α or Δ are trained: torch stops compiling what it has to trace too often.
 - ``torch.export`` bakes the answer into the program, which keeps it for good.
 
-An answer is given for the very tensors that the placement holds, and for no others:
-not for what a parametrisation computes, nor for what ``torch.func.functional_call``
-puts in their place.
+A placement answers for its own two tensors and for no others: not for the results of a
+parametrisation, nor for what ``torch.func.functional_call`` puts in their place.
 """
 
 import math
@@ -47,11 +46,7 @@ class Values(NamedTuple):
     centers: tuple[tuple[float, ...], ...]
 
     def leaks(self) -> list[float]:
-        """Return what each head gives to pixels off its target, at most.
-
-        Returns:
-            Probabilities, see :func:`expressivity.accuracy.head_leaks`.
-        """
+        """Return the leaks of all heads, as :func:`head_leaks` bounds them."""
         alpha, centers = (
             torch.tensor(v, dtype=torch.float64, device="cpu") for v in self
         )
@@ -68,21 +63,12 @@ class Placement(OpaqueBase):  # type: ignore[misc]
     """
 
     def __init__(self, alpha: Tensor | None, centers: Tensor | None) -> None:
-        """Hold the parameters of a layer.
-
-        Args:
-            alpha: Locality strengths.
-            centers: Attention centers.
-        """
+        """Take the parameters of a layer."""
         self.alpha, self.centers = alpha, centers
         self._memo = Memo()
 
     def values(self) -> Values | None:
-        """Return the numbers that the parameters hold now.
-
-        Returns:
-            As :func:`values_of`.
-        """
+        """Return the numbers that the parameters hold now, as :func:`values_of`."""
         if self.alpha is None or self.centers is None:
             return None
         return values_of(self.alpha, self.centers, self._memo)
@@ -92,14 +78,14 @@ class Placement(OpaqueBase):  # type: ignore[misc]
         self._memo.clear()
 
     def ask(self, question: Callable[..., Answer], *about: object) -> Answer | None:
-        """Answer a question about the numbers, for a tracer to bake the answer in.
+        """Return the answer to a question, which a tracer takes for a constant.
 
         Args:
-            question: A function of the values, and of what it is about.
-            *about: Constants.
+            question: A function of the values and of other constants.
+            *about: Those constants.
 
         Returns:
-            The answer, of nothing but constants; ``None`` if there are no numbers.
+            The answer, made of constants only; ``None`` if there are no numbers.
         """
         with untraced():
             values = self.values()
@@ -109,36 +95,36 @@ class Placement(OpaqueBase):  # type: ignore[misc]
 def values_of(alpha: Tensor, centers: Tensor, memo: Memo) -> Values | None:
     """Return the numbers that α and Δ hold.
 
-    On a device that runs behind, they are fetched once and kept until they change.
+    On an asynchronous device they are read once and remembered until they change.
 
     Args:
         alpha: Locality strengths, (heads,).
         centers: Attention centers, (heads, axes).
-        memo: Where to keep them.
+        memo: Where to remember them.
 
     Returns:
-        The values; ``None`` where there are none (meta, vmap) or some are not finite
-        or far off every canvas.
+        The values; ``None`` where tensors hold no numbers (meta, vmap), or some number
+        is not finite or far off every canvas.
     """
     if is_at_hand(alpha):
-        return _fetched(alpha, centers)
-    return memo.get("values", (alpha, centers), lambda: _fetched(alpha, centers))
+        return _read(alpha, centers)
+    return memo.get("values", (alpha, centers), lambda: _read(alpha, centers))
 
 
 def placement_of(
     find: Callable[[], Placement] | None, alpha: Tensor, centers: Tensor
 ) -> Placement | None:
-    """Return the placement that answers for tensors that are being traced.
+    """Return the placement that answers for the tensors of a tracer.
 
     Args:
-        find: Returns what a layer keeps beside its parameters. It is not called
-            without need: ``torch.compile`` guards every placement that it sees.
+        find: Returns the placement of a layer. It is not called without need:
+            ``torch.compile`` guards every placement that it sees.
         alpha: Locality strengths as the tracer sees them.
         centers: Attention centers as the tracer sees them.
 
     Returns:
-        The placement; ``None`` unless these are the tensors that it holds, and a
-        change of theirs will be noticed.
+        The placement; ``None`` unless these are its tensors and torch will notice when
+        they change.
     """
     if find is None:
         return None
@@ -146,18 +132,18 @@ def placement_of(
         if is_followed() and not torch.compiler.is_compiling():
             return None
         placement = find()
-        held = (placement.alpha, placement.centers)
-        return placement if all(map(stands_for, (alpha, centers), held)) else None
-    trained = alpha.requires_grad or centers.requires_grad
-    # Otherwise every evaluation between two steps would be traced.
-    if not _IS_GUARDED or (trained and not torch.compiler.is_exporting()):
+        real = (placement.alpha, placement.centers)
+        return placement if all(map(stands_for, (alpha, centers), real)) else None
+    trainable = alpha.requires_grad or centers.requires_grad
+    # Otherwise torch would trace every evaluation between two steps of training.
+    if not _IS_GUARDED or (trainable and not torch.compiler.is_exporting()):
         return None
     placement = find()
-    known = placement.alpha is alpha and placement.centers is centers
-    return placement if known else None
+    same = placement.alpha is alpha and placement.centers is centers
+    return placement if same else None
 
 
-def _fetched(alpha: Tensor, centers: Tensor) -> Values | None:
+def _read(alpha: Tensor, centers: Tensor) -> Values | None:
     try:
         alphas, places = alpha.tolist(), centers.tolist()
     except RuntimeError:

@@ -1,12 +1,12 @@
 """The smoothing operator G_α, one matrix an axis.
 
-On a rectangular canvas the softmax of quadratic scores factorises over the axes,
-so the row of a target t is R(t₁, ·) C(t₂, ·) with R(t, k) = softmax_k(−α (k − t)²).
-Attention of a head is then a normalised Gaussian smoothing of the canvas, read off
-at the targets (DESIGN 2.2 and 2.3).
+On a rectangular canvas the softmax of quadratic scores factorises over the axes: the
+row of a target t is R(t₁, ·) C(t₂, ·) with R(t, k) = softmax_k(−α (k − t)²). Attention
+of a head is then a normalised Gaussian smoothing of the canvas, read off at the
+targets: statements ``separability`` and ``smoothing_identity`` in ``proofs/``.
 
-A factor is a small matrix, or, on a long axis, a banded one: what lies off the band
-is below the rounding of the dtype, see :func:`expressivity.accuracy.mass_beyond`.
+A factor is a small matrix or, on a long axis, a banded one. Attention off the band is
+below the rounding of the dtype, see :func:`expressivity.heads.leak.mass_beyond`.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from expressivity.heads.banded import (
     BandedMatrix,
     Windows,
 )
+from expressivity.heads.encoding import axis_scores
 
 # A band pays where the axis is longer than this many windows.
 _CROSSOVER = 1.5
@@ -31,8 +32,8 @@ class Axis:
     """One axis of the canvas.
 
     Attributes:
-        tokens: Tokens that hold something.
-        zeros_before: Zero-valued tokens of the canvas before the first of those.
+        tokens: Tokens, less those of zeros.
+        zeros_before: Tokens of zeros before the first of those.
         canvas: All tokens.
     """
 
@@ -43,10 +44,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Band:
-    """Where the targets of one axis look, when that is known.
+    """The tokens that the targets of one axis attend to.
 
     Attributes:
-        center: The value that is added to the targets, in pixels.
+        center: Added to the targets, in pixels.
         radius: Pixels around the pixel nearest to a target.
         span: Targets within so many pixels share a window.
     """
@@ -56,19 +57,12 @@ class Band:
     span: int
 
     def pays(self, canvas: int) -> bool:
-        """Return whether a banded matrix costs less than a full one.
-
-        Args:
-            canvas: Tokens of the axis.
-
-        Returns:
-            Whether the axis is long enough.
-        """
+        """Return whether a banded matrix costs less than a full one on an axis."""
         return canvas >= _CROSSOVER * self.width
 
     @property
     def width(self) -> int:
-        """Tokens that targets which share a window look at."""
+        """Tokens in the window of targets that share one."""
         return self.span + 2 * self.radius + 1
 
 
@@ -79,20 +73,20 @@ def smoothing_matrix(
     alpha: Float[Tensor, ""],
     band: Band | None = None,
 ) -> BandedMatrix:
-    """Return R along one axis, without the columns of zero-valued tokens.
+    """Return R along one axis, without the columns of tokens of zeros.
 
     Those tokens add nothing to the smoothing, but belong to its normaliser.
 
     Args:
         axis: The tokens.
         targets: Positions in pixels of the canvas, less the center.
-        center: What is added to them, in pixels.
+        center: Added to the targets, in pixels.
         alpha: Locality strength, 1/pixel².
-        band: Where the targets look; ``None`` for the whole axis.
+        band: The tokens that targets attend to; ``None`` for the whole axis.
 
     Returns:
         A (targets, tokens) matrix, banded where that pays. Rows sum to one if the
-        canvas has no zero-valued tokens.
+        canvas has no tokens of zeros.
 
     Example:
         >>> axis = Axis(tokens=1, zeros_before=1, canvas=2)
@@ -100,35 +94,30 @@ def smoothing_matrix(
         >>> smoothing_matrix(axis, range(2), zero, zero).dense().tolist()
         [[0.5], [0.5]]
     """
-    looked, canvas = _windows(axis, targets, band)
-    places = positions(targets, alpha.device).to(alpha.dtype) + center
-    count = len(looked.starts)
-    spare = count * looked.rows - len(targets)
+    tokens, canvas = _windows(axis, targets, band)
+    places = positions(targets, alpha.device, alpha.dtype) + center
+    count = len(tokens.starts)
+    spare = count * tokens.rows - len(targets)
     rows = pad(places[None], (0, spare), mode="replicate") if spare else places
-    rows = rows.reshape(count, looked.rows)
-    scores = _scores(rows, looked, axis.zeros_before, alpha)
+    rows = rows.reshape(count, tokens.rows)
+    scores = _scores(rows, tokens, axis.zeros_before, alpha)
     if axis.canvas == axis.tokens:
         weights = scores.softmax(-1)
     else:
         everything = _scores(rows, canvas, 0, alpha)
         weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
     *blocks, last = weights.unbind()
-    last = last[: looked.rows - spare]
-    return BandedMatrix((*blocks, last), looked.starts, axis.tokens)
+    last = last[: tokens.rows - spare]
+    return BandedMatrix((*blocks, last), tokens.starts, axis.tokens)
 
 
 def axis_limit(
     targets: Int[Tensor, " targets"], keys: int, dtype: torch.dtype
 ) -> Float[Tensor, "targets keys"]:
-    """Return the limit of R along one axis of the canvas as α grows.
+    """Return the limit of R along one axis of so many keys, as α grows.
 
-    Args:
-        targets: Whole positions in pixels of the canvas, on or off it.
-        keys: Number of tokens of the axis.
-        dtype: Dtype of the result.
-
-    Returns:
-        Rows with a one at the pixel nearest to the target, zeros elsewhere.
+    The row of a target, on the canvas or off it, has a one at the pixel nearest to the
+    target and zeros elsewhere.
 
     Example:
         >>> axis_limit(torch.tensor([-1, 2]), 3, torch.float32).tolist()
@@ -138,7 +127,7 @@ def axis_limit(
 
 
 def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Windows]:
-    """Return the windows of blocks of targets: on the tokens, and on the canvas."""
+    """Return the windows of blocks of targets: in the tokens, and in the canvas."""
     whole = (
         Windows.whole(len(targets), axis.tokens),
         Windows.whole(len(targets), axis.canvas),
@@ -160,10 +149,9 @@ def _scores(
     offset: int,
     alpha: Float[Tensor, ""],
 ) -> Float[Tensor, "blocks rows width"]:
-    """Return −α (k − t)² for the keys of each window, counted from an offset."""
+    """Return −α (k − t)² for the keys of each window, which starts at an offset."""
     keys = torch.stack([
         positions(range(start + offset, start + offset + windows.width), alpha.device)
         for start in windows.starts
     ])
-    gap = keys[:, None].to(alpha.dtype) - targets[..., None]
-    return -alpha * gap.square()
+    return axis_scores(targets, keys[:, None], alpha)

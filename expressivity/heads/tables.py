@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.errors import ArgumentError, InputError
+from expressivity.geometry.positions import displacements
 from expressivity.geometry.window import Window
 from expressivity.machine.recording import is_traced
 
@@ -52,15 +53,13 @@ class Table:
     def between(
         self, queries: Sequence[range], canvas_size: Sequence[int]
     ) -> Float[Tensor, "heads queries keys"]:
-        """Return the entry of every pair of a query and a key.
+        """Return table_h(k − q), −∞ outside of the window, for every query and key.
+
+        Queries and keys are flattened in row-major order.
 
         Args:
             queries: Query positions along each axis.
             canvas_size: Tokens along each axis.
-
-        Returns:
-            table_h(k − q), −∞ outside of the window; queries and keys are flattened
-            in row-major order.
         """
         window, device = self.window, self.scores.device
         axes = len(window.size)
@@ -69,50 +68,48 @@ class Table:
         for axis, (low, size, step) in enumerate(
             zip(window.low, window.size, window.step, strict=True)
         ):
-            query = queries[axis]
-            asked = torch.arange(query.start, query.stop, query.step, device=device)
-            keys = torch.arange(canvas_size[axis], device=device)
-            beyond = keys - asked[:, None] - low
+            keys = range(canvas_size[axis])
+            beyond = displacements([queries[axis]], [keys], device)[..., 0] - low
             entry = beyond.div(step, rounding_mode="floor")
-            seen = (beyond == entry * step) & (entry >= 0) & (entry < size)
+            is_entry = (beyond == entry * step) & (entry >= 0) & (entry < size)
             view = [1] * (2 * axes)
             view[axis], view[axes + axis] = beyond.shape
             index = index * size + entry.reshape(view)
-            inside = inside & seen.reshape(view)
+            inside = inside & is_entry.reshape(view)
         entries = self.scores.flatten(1)
         outside = entries.new_full((len(entries), 1), -torch.inf)
         index = torch.where(inside, index, entries.shape[1])
-        found = torch.cat([entries, outside], 1).index_select(1, index.flatten())
-        pairs: Tensor = found.unflatten(1, index.shape)
+        scores = torch.cat([entries, outside], 1).index_select(1, index.flatten())
+        pairs: Tensor = scores.unflatten(1, index.shape)
         return pairs.flatten(1 + axes).flatten(1, axes)
 
     def check_reach(self, queries: Sequence[range], canvas_size: Sequence[int]) -> None:
-        """Refuse a canvas on which some head finds no token from some query.
+        """Refuse a canvas on which some head attends to no token from some query.
 
-        While a graph is traced, and where there are no values to look at (meta,
-        vmap), entries of −∞ are not looked for; softmax then yields NaN.
+        Tracers, and tensors without numbers (meta, vmap), are not checked for entries
+        of −∞: the softmax then yields NaN.
 
         Args:
             queries: Query positions along each axis.
             canvas_size: Tokens along each axis.
 
         Raises:
-            InputError: If all that a query sees of a table is −∞.
+            InputError: If a table is −∞ at all tokens of the canvas, from some query.
         """
         stretches = self.window.stretches(queries, canvas_size)
         if is_traced():
             return
         counts = (~self.scores.detach().isneginf()).float()
         for axis, size in zip(stretches, self.window.size, strict=True):
-            seen = counts.new_zeros(size, len(axis))
+            reach = counts.new_zeros(size, len(axis))
             for place, (_, entries) in enumerate(axis):
-                seen[entries.start : entries.stop, place] = 1
-            counts = torch.tensordot(counts, seen, dims=([1], [0]))
+                reach[entries.start : entries.stop, place] = 1
+            counts = torch.tensordot(counts, reach, dims=([1], [0]))
         try:
-            closed = (counts == 0).nonzero()[:1].tolist()
+            isolated = (counts == 0).nonzero()[:1].tolist()
         except RuntimeError:
             return
-        for head, *places in closed:
+        for head, *places in isolated:
             query = tuple(
                 axis[place].queries[0]
                 for axis, place in zip(stretches, places, strict=True)

@@ -5,13 +5,7 @@ _WORDS = ("allocate memory", "Storage size calculation overflowed", "std::bad_al
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is too little memory.
-
-    Args:
-        error: Any error.
-
-    Returns:
-        Whether it is one of Python's, torch's or numpy's for that.
+    """Return whether Python, torch or numpy says that there is too little memory.
 
     Example:
         >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("no"))

@@ -1,9 +1,9 @@
 """Files that appear whole, all of them together, or not at all.
 
-A writer reserves its targets before it works: for each of them it makes a hidden folder
-beside the target, which no second writer can make. New files are drafted there and
-moved into place when all of them are complete. Whatever happens before that leaves the
-old files as they were and nothing behind.
+A writer reserves its targets before it works: it makes a hidden folder beside each
+target, which no second writer can make. It drafts new files there and moves them into
+place when all of them are complete. Whatever happens before that leaves the old files
+as they were and nothing behind.
 """
 
 import os
@@ -21,10 +21,7 @@ _PREFIX = ".expressivity-"
 
 
 def check_input(path: Path) -> None:
-    """Refuse what is no file to read from, without waiting for a writer.
-
-    Args:
-        path: The file.
+    """Refuse a path that is no regular file, without waiting for a writer.
 
     Raises:
         FileError: If it is missing, cannot be reached, or is a folder, a pipe, a device
@@ -41,10 +38,7 @@ def check_input(path: Path) -> None:
 
 @contextmanager
 def folder_for_files(folder: Path) -> Iterator[None]:
-    """Create a folder where it is missing, and remove it if it stays empty.
-
-    Args:
-        folder: The folder; its parents are treated alike.
+    """Create a folder and its parents where missing; remove those that stay empty.
 
     Yields:
         Nothing.
@@ -52,11 +46,11 @@ def folder_for_files(folder: Path) -> Iterator[None]:
     Raises:
         FileError: If it cannot be created, or is a file.
     """
-    made: list[Path] = []
+    missing: list[Path] = []
     try:
         try:
             folder = folder.absolute()
-            made = [f for f in (folder, *folder.parents) if not f.exists()]
+            missing = [f for f in (folder, *folder.parents) if not f.exists()]
             folder.mkdir(parents=True, exist_ok=True)
         except (OSError, ValueError) as error:
             raise FileError(
@@ -64,7 +58,7 @@ def folder_for_files(folder: Path) -> Iterator[None]:
             ) from error
         yield
     finally:
-        for empty in made:  # from the innermost outward
+        for empty in missing:  # from the innermost outward
             with suppress(OSError):
                 empty.rmdir()
 
@@ -74,8 +68,8 @@ class Reservation:
     """Targets that one writer has for itself.
 
     Attributes:
-        targets: Where the files go; absolute, whatever becomes of the current folder.
-        drafts: Where they are written first; the same names.
+        targets: The files; absolute, as the current folder may change.
+        drafts: Files of the same names, to write first.
         force: Whether existing files may be replaced.
     """
 
@@ -85,10 +79,10 @@ class Reservation:
 
     @contextmanager
     def written(self) -> Iterator[Sequence[Path]]:
-        """Give paths to write drafts to, and move all drafts into place at the end.
+        """Yield drafts for the caller to write, and move them into place at the end.
 
         Yields:
-            One path a target, with the same name, to be written by the caller.
+            One path a target, with the same name.
 
         Raises:
             FileError: If writing fails, or a target has appeared meanwhile. Then, and
@@ -127,10 +121,10 @@ class Reservation:
 
 @contextmanager
 def reserved(targets: Sequence[Path], *, force: bool) -> Iterator[Reservation]:
-    """Keep targets for one writer, from before its work to the end of it.
+    """Reserve targets for one writer, from before its work to the end of it.
 
     Args:
-        targets: Files to write; none is no target.
+        targets: Files to write, if any.
         force: Whether existing files may be replaced.
 
     Yields:
@@ -173,17 +167,10 @@ def reserved(targets: Sequence[Path], *, force: bool) -> Iterator[Reservation]:
 def written_together(
     targets: Sequence[Path], *, force: bool
 ) -> Iterator[Sequence[Path]]:
-    """Reserve targets and write them at once.
-
-    Args:
-        targets: Files to write.
-        force: Whether existing files may be replaced.
+    """Reserve targets, as :func:`reserved`, and yield their drafts, as ``written``.
 
     Yields:
-        One path a target, with the same name, to be written by the caller.
-
-    Raises:
-        FileError: As :func:`reserved` and :meth:`Reservation.written`.
+        One path a target, with the same name, for the caller to write.
     """
     with (
         reserved(targets, force=force) as reservation,
@@ -203,7 +190,7 @@ def _check_target(path: Path, shown: Path, *, force: bool) -> None:
 
 @contextmanager
 def _claimed(target: Path, shown: Path) -> Iterator[Path]:
-    """Make the folder of a target's drafts: only one process can."""
+    """Make the folder of a target's drafts, which only one process can."""
     digest = sha256(os.fsencode(target.name)).hexdigest()[:16]
     folder = target.parent / f"{_PREFIX}{digest}"
     try:
@@ -224,7 +211,7 @@ def _claimed(target: Path, shown: Path) -> Iterator[Path]:
 
 
 def _create(target: Path) -> None:
-    """Make an empty file, which fails if there is one."""
+    """Make an empty file, or fail if the file exists."""
     try:
         target.touch(exist_ok=False)
     except FileExistsError as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Files(NamedTuple):
-    """Where a version of control groups writes what a group may take and has taken."""
+    """Where a version of control groups writes the limit and the usage of a group."""
 
     root: str
     limit: str
@@ -36,14 +36,9 @@ _VERSIONS = {
 
 
 def free_bytes(device: "torch.device") -> int:
-    """Return the bytes that can be taken on a device before something is killed.
+    """Return the bytes that are free on a GPU; for other devices, in the process.
 
-    Args:
-        device: A GPU; or any other, for the memory of the process.
-
-    Returns:
-        What :func:`process_bytes` says; of a GPU, what the driver and torch's own cache
-        have left.
+    Those of a GPU are what the driver and torch's own cache have left.
     """
     if device.type == "cuda":
         import torch
@@ -55,11 +50,7 @@ def free_bytes(device: "torch.device") -> int:
 
 
 def process_bytes() -> int:
-    """Return the bytes that this process can take before something is killed.
-
-    Returns:
-        What the machine and the container have left, whichever is less.
-    """
+    """Return the bytes that machine and container have left, whichever is less."""
     machine = int(psutil.virtual_memory().available)
     container = container_bytes()
     return machine if container is None else min(machine, container)
@@ -72,11 +63,11 @@ def container_bytes(root: Path = Path("/")) -> int | None:
         root: Where ``proc`` and ``sys`` are.
 
     Returns:
-        The least that a group on the way to the root has left, its page cache counted
-        as free; ``None`` if none has a limit.
+        The least that a group on the way to the root has left, with its page cache as
+        free memory; ``None`` if none has a limit.
     """
-    left = [free for group in _groups(root) if (free := _left(*group)) is not None]
-    return min(left, default=None)
+    free = (_free_of_group(*group) for group in _groups(root))
+    return min((count for count in free if count is not None), default=None)
 
 
 def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
@@ -96,7 +87,7 @@ def _groups(root: Path) -> Iterator[tuple[Path, _Files]]:
                 yield folder, files
 
 
-def _left(folder: Path, files: _Files) -> int | None:
+def _free_of_group(folder: Path, files: _Files) -> int | None:
     """Return the bytes that one group has left; ``None`` if it has no limit."""
     limit, usage = (_number(_text(folder / name)) for name in files[1:3])
     if limit is None or usage is None:

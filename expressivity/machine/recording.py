@@ -1,4 +1,4 @@
-"""Who records a computation: autograd, forward mode, and the tracers of graphs."""
+"""Who records a computation: autograd, forward mode and tracers of graphs."""
 
 import sys
 from collections.abc import Sequence
@@ -14,37 +14,25 @@ _PROXIES = "torch.fx.experimental.proxy_tensor"
 
 
 def are_recorded(tensors: Sequence[Tensor]) -> bool:
-    """Return whether derivatives with respect to some tensors are asked for.
-
-    Args:
-        tensors: Any tensors.
-
-    Returns:
-        Whether autograd records one of them, or carries its tangent.
-    """
+    """Return whether autograd records one of some tensors, or carries its tangent."""
     return (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)) or any(
         forward_ad.unpack_dual(t).tangent is not None for t in tensors
     )
 
 
 def is_traced() -> bool:
-    """Return whether a graph is recorded, which will run with other parameters.
+    """Return whether a tracer records a graph, which will run with other parameters.
 
-    Returns:
-        Whether ``torch.compile``, ``torch.export``, ``torch.jit.trace`` or ``make_fx``
-        is at work.
+    Tracers are ``torch.compile``, ``torch.export``, ``torch.jit.trace``, ``make_fx``.
     """
     return torch.compiler.is_compiling() or is_followed()
 
 
 def is_followed() -> bool:
-    """Return whether a tracer follows every operation on tensors, and nothing else.
+    """Return whether a tracer follows operations on tensors, and nothing else.
 
-    Such a tracer takes any number that is read from a parameter for a constant, or has
-    no numbers at all.
-
-    Returns:
-        Whether ``torch.jit.trace``, ``make_fx`` or a mode of fake tensors is at work.
+    ``torch.jit.trace``, ``make_fx`` and modes of fake tensors do. They take a number
+    that code reads from a parameter for a constant, or have no numbers at all.
     """
     if is_jit_traced() or torch._C._get_dispatch_mode(_FAKE) is not None:
         return True
@@ -53,11 +41,7 @@ def is_followed() -> bool:
 
 
 def is_jit_traced() -> bool:
-    """Return whether ``torch.jit.trace`` is at work: sizes are tensors then.
-
-    Returns:
-        Whether it is.
-    """
+    """Return whether ``torch.jit.trace`` is at work: sizes are tensors then."""
     # torch.compile cannot follow the question.
     return not torch.compiler.is_compiling() and bool(torch._C._is_tracing())
 
@@ -66,14 +50,14 @@ def called_as_a_whole(module: nn.Module, x: fx.Proxy) -> fx.Proxy:
     """Record one call of a module, as ``torch.fx`` does for the modules of torch.
 
     Args:
-        module: The module that is called.
-        x: What stands for its input.
+        module: The module.
+        x: The proxy of its input.
 
     Returns:
-        What stands for its output.
+        The proxy of its output.
 
     Raises:
-        InputError: If the module is what is being traced.
+        InputError: If ``torch.fx`` traces the module itself.
     """
     path = x.tracer.path_of_module(module)  # type: ignore[attr-defined]
     if not path:

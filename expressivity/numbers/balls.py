@@ -1,8 +1,8 @@
-"""Ball arithmetic: floats in, which are exact numbers, and floats out, rounded outward.
+"""Ball arithmetic: floats in, taken as exact numbers, and floats out, rounded outward.
 
-A ball is a number with a bound of its error that every operation keeps (python-flint's
-``arb``). What is computed here from parameters as they are stored is therefore a
-statement about those very numbers, and not about numbers near them.
+A ball is a number with a bound of its error, which every operation maintains
+(python-flint's ``arb``). Results therefore hold for the stored parameters themselves,
+and not only for numbers near them.
 """
 
 import math
@@ -22,14 +22,7 @@ _TERMS = 8
 
 
 def in_balls(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a function compute with balls of ``BITS`` bits.
-
-    Args:
-        function: Any function.
-
-    Returns:
-        The same function, whatever precision its caller has set.
-    """
+    """Return a function that computes with balls of ``BITS`` bits, whoever calls it."""
 
     @wraps(function)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -40,13 +33,7 @@ def in_balls(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
 
 
 def above(ball: arb) -> float:
-    """Return the smallest float that is not below anything in a ball.
-
-    Args:
-        ball: Any ball.
-
-    Returns:
-        A float64.
+    """Return the smallest float64 that is not below anything in a ball.
 
     Example:
         >>> above(arb(1) / 3) > 1 / 3 - 1e-17, above(arb(2)) == 2
@@ -60,9 +47,9 @@ def above(ball: arb) -> float:
 @lru_cache(4096)
 @in_balls
 def leak_above(alpha: float, fractions: tuple[float, ...]) -> float:
-    """Return how much attention a head gives off the pixel nearest to its target.
+    """Return the attention of a head off the pixel nearest to its target.
 
-    That of an unbounded grid, which no canvas exceeds.
+    It is that of an unbounded grid, which no canvas exceeds.
 
     Args:
         alpha: Locality strength, 1/pixel², positive.
@@ -77,8 +64,8 @@ def leak_above(alpha: float, fractions: tuple[float, ...]) -> float:
         True
     """
     strength = arb(alpha)
-    kept = sum((_mass_off(strength, arb(f)).log1p() for f in fractions), arb(0))
-    return above(-(-kept).expm1())
+    logs = sum((_mass_off(strength, arb(f)).log1p() for f in fractions), arb(0))
+    return above(-(-logs).expm1())
 
 
 def _mass_off(alpha: arb, fraction: arb) -> arb:
@@ -101,7 +88,7 @@ def _mass_off(alpha: arb, fraction: arb) -> arb:
 
 
 def _series(*terms: Callable[[int], arb], largest: arb) -> arb:
-    """Return sums over n ≥ 1 whose further terms more than halve, from so much on."""
+    """Return sums over n ≥ 1; other terms start at ``largest`` and halve at least."""
     steps = range(1, _TERMS + 1)
     total = sum((term(n) for term in terms for n in steps), arb(0))
     rest = 2 * len(terms) * largest.upper()

@@ -1,4 +1,4 @@
-"""In which precision things are computed: at least float32, outside autocast."""
+"""The precision of positions and softmax: at least float32, outside autocast."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,13 +6,7 @@ import torch
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of positions and softmax: at least float32.
-
-    Args:
-        dtype: The dtype of the layer.
-
-    Returns:
-        float32 for half precision, else ``dtype`` itself.
+    """Return float32 for the half precision of a layer, else the dtype itself.
 
     Example:
         >>> compute_dtype(torch.bfloat16)
@@ -22,13 +16,7 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def rounding_level(dtype: torch.dtype) -> float:
-    """Return half an ulp of one: a head that leaks no more than that is saturated.
-
-    Args:
-        dtype: The dtype of the layer.
-
-    Returns:
-        The leak that is lost when the layer's outputs are rounded.
+    """Return half an ulp of one: rounding hides a leak of a layer up to that.
 
     Example:
         >>> rounding_level(torch.float32) == 2.0**-24
@@ -38,26 +26,12 @@ def rounding_level(dtype: torch.dtype) -> float:
 
 
 def autocast_is_on(device: torch.device) -> bool:
-    """Return whether autocast chooses dtypes on a device now.
-
-    Args:
-        device: Any device; there is no autocast on ``meta``.
-
-    Returns:
-        Whether it does.
-    """
+    """Return whether autocast chooses dtypes on a device now; on ``meta`` it cannot."""
     return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which dtypes are what the code says.
-
-    Args:
-        device: Any device.
-
-    Returns:
-        A context manager.
-    """
+    """Return a context in which autocast changes no dtypes on a device."""
     if not autocast_is_on(device):  # entering one costs as much as a small layer
         return nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -1,9 +1,8 @@
-"""Which directions hold given vectors, each up to rounding of its own size.
+"""Directions that span given vectors, each vector up to rounding of its own size.
 
 The largest singular value says nothing about a small vector among large ones: a
-threshold relative to it drops what a channel of small weights consists of. So vectors
-are brought to one size before their directions are counted, and directions are added
-until every vector is reproduced.
+threshold relative to it would drop a channel of small weights. Vectors are therefore
+scaled to one size first, and directions are added until they reproduce every vector.
 """
 
 import torch
@@ -15,13 +14,9 @@ _ULPS = 4  # for each number that a product adds up
 
 
 def span_rounding(length: int) -> float:
-    """Return how exactly float64 can reproduce a vector from orthonormal directions.
+    """Return the error of a vector of some length, reproduced from its directions.
 
-    Args:
-        length: Numbers of a vector.
-
-    Returns:
-        The error, relative to the vector's norm.
+    Directions are orthonormal and in float64; the error is relative to the norm.
     """
     return _ULPS * length * _EPS
 
@@ -29,10 +24,10 @@ def span_rounding(length: int) -> float:
 def spanning_directions(
     vectors: Float[Tensor, "length vectors"], rounding: float = 0.0
 ) -> Float[Tensor, "length rank"]:
-    """Return the fewest directions found whose span holds every vector.
+    """Return few directions whose span contains every vector.
 
-    Multiplying a vector with a number that is not zero changes neither the directions
-    nor their number, up to rounding.
+    Multiplying a vector by a number other than zero changes neither the directions nor
+    their number, up to rounding.
 
     Args:
         vectors: One a column, finite.
@@ -44,7 +39,7 @@ def spanning_directions(
         ‖v‖ for every column v; float64, on the device of the vectors. None for zeros.
 
     Example:
-        The second direction is small, and all that the second vector consists of.
+        The second vector is small, and has a direction of its own.
 
         >>> vectors = torch.tensor([[1.0, 0.0], [0.0, 1e-30]])
         >>> spanning_directions(vectors).shape
@@ -52,7 +47,7 @@ def spanning_directions(
     """
     sized = vectors.double() / power_of_two(vectors.abs().amax(0))
     directions = principal_directions(sized)
-    # What is left of each vector without the last, the last two, … directions.
+    # The squared norm of each vector along the last, the last two, … directions.
     parts = (directions.mT @ sized).square().flip(0).cumsum(0).flip(0)
     allowed = (rounding + span_rounding(len(vectors))) ** 2 * sized.square().sum(0)
     rank = int((parts > allowed).any(1).sum())
@@ -62,14 +57,7 @@ def spanning_directions(
 def principal_directions(
     vectors: Float[Tensor, "length vectors"],
 ) -> Float[Tensor, "length directions"]:
-    """Return the left singular vectors of a matrix, the largest singular value first.
-
-    Args:
-        vectors: One a column.
-
-    Returns:
-        Orthonormal columns, as many as the smaller side of the matrix is long.
-    """
+    """Return left singular vectors of a matrix, the largest singular value first."""
     # A triangle has the same left singular vectors, and is small where a kernel is not.
     triangle = torch.linalg.qr(vectors.mT, mode="r").R
     directions: Tensor = torch.linalg.svd(triangle.mT, full_matrices=False).U
@@ -77,13 +65,9 @@ def principal_directions(
 
 
 def power_of_two(sizes: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Return powers of two of the given sizes: to divide by them is exact.
+    """Return the largest power of two that is no larger than each size, one for zero.
 
-    Args:
-        sizes: Not negative, finite.
-
-    Returns:
-        The largest power of two that is no larger than each; one for zero; float64.
+    Sizes are finite and not negative. Division by a power of two is exact.
 
     Example:
         >>> power_of_two(torch.tensor([0.0, 0.75, 5.0])).tolist()

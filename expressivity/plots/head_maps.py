@@ -76,7 +76,7 @@ class HeadMaps:
         if geometry.axes != 2:
             raise ArgumentError(
                 "attention maps are drawn over 2 axes, got a layer over "
-                f"{geometry.axes}: look at attention.attention_probabilities(*size)"
+                f"{geometry.axes}: look at attention.attention_probabilities(size=...)"
             )
         at = _canvas_position(attention, size, query)
         canvas = _canvas(attention, size, image)

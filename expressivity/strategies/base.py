@@ -12,8 +12,8 @@ from expressivity.heads.parameters import Heads
 class Strategy(Protocol):
     """One way to evaluate the attention layer.
 
-    All of them take the same arguments: the heads, the grid, and the input (batch,
-    channels, *size).
+    Its methods take the parameters of all heads, the canvas and the queries, and the
+    input, (batch, channels, *size).
     """
 
     @property
@@ -25,10 +25,10 @@ class Strategy(Protocol):
         """One line: how it computes, at what cost."""
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Return the reason why this strategy cannot run here, or ``None``."""
+        """Return why this strategy cannot run here, or ``None`` if it can."""
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
-        """Return what it does on this input, a line each, if it can run."""
+        """Return what this strategy does on an input that it can run on, in lines."""
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
@@ -40,15 +40,7 @@ def add_bias(
     output: Float[Tensor, "batch out_channels ..."],
     bias: Float[Tensor, " out_channels"] | None,
 ) -> Float[Tensor, "batch out_channels ..."]:
-    """Add a bias to every output.
-
-    Args:
-        output: The output without it.
-        bias: One number a channel, or ``None``.
-
-    Returns:
-        The output with it, in the dtype it had.
-    """
+    """Return outputs with a bias added, if there is one, in the dtype they had."""
     if bias is None:
         return output
     ones = (1,) * (output.dim() - 2)

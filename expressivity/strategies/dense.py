@@ -1,7 +1,7 @@
 """Every query against every key, materialised: the definition of the layer.
 
-The other strategies are tested against this one. Costs heads · queries · keys
-numbers of memory, so it refuses what would not fit.
+The other strategies are tested against this one. It takes memory for heads · queries ·
+keys numbers, and refuses what would not fit.
 """
 
 import math
@@ -16,7 +16,7 @@ from expressivity.geometry.grid import (
     Grid,
     tokens_at,
 )
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import displacements
 from expressivity.heads.encoding import (
     positional_scores,
     relative_encoding,
@@ -41,16 +41,7 @@ class Dense:
     summary: str = "every query against every key, materialised: the definition"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse what would not fit in the memory that is free now.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The reason with the GiB it would take, or ``None``.
-        """
+        """Refuse what would not fit in the memory that is free now."""
         if torch.compiler.is_compiling():  # free memory is no property of a graph
             return None
         needed = bytes_needed(heads, grid, x)
@@ -63,32 +54,14 @@ class Dense:
         )
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
-        """Say what memory it takes.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            One line.
-        """
+        """Say how much memory it takes."""
         needed = bytes_needed(heads, grid, x) / GIB
         return [f"its probabilities and outputs take {needed:.3g} GiB at once"]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
-        """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The attention output, bias included.
-        """
+        """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query."""
         canvas = grid.canvas(x)
         probabilities = attention_scores(heads, grid.queries, canvas).softmax(-1)
         tokens = canvas.flatten(2).to(probabilities.dtype)
@@ -99,10 +72,10 @@ class Dense:
         values, each = tokens.unflatten(1, (heads.groups, -1)), "bgdk"
         if value is not None:
             values, each = torch.einsum("gdch,bgck->bhgdk", value, values), "bhgdk"
-        # What does not depend on the image must not be copied for every image.
+        # Without content terms all images share their probabilities: no copies.
         pairs = "bhqk" if heads.content is not None else "hqk"
-        seen = probabilities if heads.content is not None else probabilities.squeeze(0)
-        attended = torch.einsum(f"{pairs},{each}->bhgdq", seen, values)
+        rows = probabilities if heads.content is not None else probabilities.squeeze(0)
+        attended = torch.einsum(f"{pairs},{each}->bhgdq", rows, values)
         if output is None:
             mixed = attended.sum(1)
         else:
@@ -116,17 +89,14 @@ def attention_scores(
 ) -> Float[Tensor, "batch_or_1 heads queries keys"]:
     """Return the scores of equation 8, before the softmax.
 
-    The positional score is −α_h ‖δ − Δ_h‖²: v_h · r_δ up to a constant of the head;
-    with a table, plus its entry, −∞ outside of its window.
-    Computed in at least float32, outside autocast.
+    The positional score is −α_h ‖δ − Δ_h‖²: v_h · r_δ up to a constant of the head. A
+    table adds its entry, −∞ outside of its window. All of it is computed in at least
+    float32, outside autocast. Without content terms the first dimension is 1.
 
     Args:
         heads: Parameters of the heads.
         queries: Query positions along each axis.
         canvas: The tokens; only their shape matters without content terms.
-
-    Returns:
-        Scores; the first dimension is 1 without content terms.
     """
     dtype = compute_dtype(heads.dtype)
     size = canvas.shape[2:]
@@ -139,43 +109,38 @@ def attention_scores(
         if heads.content is None:
             return scores
         terms = heads.content
-        asked = tokens_at(queries, canvas).flatten(2).to(dtype)
+        origins = tokens_at(queries, canvas).flatten(2).to(dtype)
         tokens = canvas.flatten(2).to(dtype)
-        query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), asked)
+        query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), origins)
         key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
         bias = terms.content_bias.to(dtype)[:, None, :]
         scores = scores + (query + bias) @ key.mT
-        gaps = _displacements(queries, size, canvas.device)
-        encoding = relative_encoding(gaps.to(dtype))
-        seen = torch.einsum("bhqd,hdp->bhqp", query, terms.position_weight.to(dtype))
-        return scores + torch.einsum("bhqp,qkp->bhqk", seen, encoding)
+        keys = list(map(range, size))
+        gaps = displacements(queries, keys, canvas.device, dtype)
+        encoding = relative_encoding(gaps)
+        slope = torch.einsum("bhqd,hdp->bhqp", query, terms.position_weight.to(dtype))
+        return scores + torch.einsum("bhqp,qkp->bhqk", slope, encoding)
 
 
 def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     """Return the bytes that :class:`Dense` holds at its peak.
 
-    Args:
-        heads: Parameters of the heads.
-        grid: Canvas and queries.
-        x: The input.
-
-    Returns:
-        Scores and probabilities (with content terms: one more copy, per image, and
-        the encodings), values and outputs of every head; twice of what gradients go
-        through, for the backward pass.
+    Those are scores and probabilities (with content terms: one more copy, per image,
+    and the encodings), values and outputs of every head. The backward pass doubles
+    what gradients go through.
     """
     dtype, axes, batch = compute_dtype(x.dtype), len(grid.size), len(x)
-    asked, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
-    pairs = len(heads.alpha) * asked * keys
+    queries, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
+    pairs = len(heads.alpha) * queries * keys
     if heads.content is None:
         # Along one axis the gaps, their squares and the scores are all this large.
         scores = (3 if axes == 1 else 2) * pairs
     else:
-        scores = 3 * pairs * batch + 2 * asked * keys * (axes + 1)
+        scores = 3 * pairs * batch + 2 * queries * keys * (axes + 1)
     if heads.table is not None:  # entries and their indices
-        scores += pairs + 2 * asked * keys
-    per_head = heads.value_width * (asked + keys) * len(heads.alpha)
-    carried = (per_head + heads.out_channels * asked) * batch
+        scores += pairs + 2 * queries * keys
+    per_head = heads.value_width * (queries + keys) * len(heads.alpha)
+    outputs = (per_head + heads.out_channels * queries) * batch
     positions, others = [heads.alpha, heads.centers], [x, *heads.projections]
     if heads.table is not None:
         positions.append(heads.table.scores)
@@ -184,18 +149,5 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     if are_recorded(positions):
         scores *= 2
     if are_recorded([*positions, *others]):
-        carried *= 2
-    return (scores + carried) * dtype.itemsize
-
-
-def _displacements(
-    queries: Sequence[range], size: torch.Size, device: torch.device
-) -> Float[Tensor, "queries keys axes"]:
-    """Return δ = k − q for every pair, in pixels."""
-    asked, keys = (
-        torch.cartesian_prod(*(positions(p, device) for p in points)).reshape(
-            -1, len(size)
-        )
-        for points in (queries, [range(tokens) for tokens in size])
-    )
-    return (keys - asked[:, None]).float()
+        outputs *= 2
+    return (scores + outputs) * dtype.itemsize

@@ -1,10 +1,10 @@
 """Any stock attention kernel, on the absolute factorisation of the scores.
 
-Quadratic scores are inner products of a vector of the query and one of the key (DESIGN
-2.7), and so are content scores. One behind the other they are what kernels for softmax
-attention take, which hold no score for longer than they need it: memory is linear in
-the number of tokens. Time is not. Kernels have first derivatives only: for second ones
-a layer has to be set to ``"dense"``.
+A quadratic score is an inner product of a vector of the query and one of the key
+(statement ``absolute_factorisation`` in ``proofs/``), and so is a content score. A
+kernel for softmax attention takes both vectors, one behind the other. It keeps no score
+for longer than it needs, so that memory is linear in the number of tokens; time is not.
+Kernels have first derivatives only: for second ones, set a layer to ``"dense"``.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from expressivity.geometry.grid import (
     Grid,
     tokens_at,
 )
-from expressivity.geometry.positions import positions
+from expressivity.geometry.positions import grid_positions
 from expressivity.heads.factors import (
     absolute_factors,
     digits,
@@ -39,40 +39,28 @@ from expressivity.numbers.precision import (
 )
 from expressivity.strategies.base import add_bias
 
-# Significant bits of a factor, and how many factors stand for a number. A GPU may round
-# float32 to the 11 bits of TF32 on the way: 11 are all that a factor has.
+# Significant bits of a factor, and the factors of a number. A GPU may round float32 to
+# the 11 bits of TF32 on the way, so that no factor has more.
 _BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 11, torch.float64: 53}
 _LEVELS = {torch.bfloat16: 3, torch.float16: 3, torch.float32: 3, torch.float64: 1}
-# Kernels run without holding scores for widths that are multiples of this, the same
-# for queries, keys and values, and on a GPU at most so wide.
+# Kernels store no scores if queries, keys and values have the same width, a multiple of
+# the first number, and on a GPU at most the second.
 _ALIGNED = 8
 _WIDEST = 128
-# Where there is no such kernel, so many scores are held per number of input and output.
+# Where there is no such kernel: scores at a time, per number of input and output.
 _SCORES = 8
 
 
 def factors_of(grid: Grid, dtype: torch.dtype) -> int:
-    """Return how many products of digits a positional score is the sum of.
-
-    Args:
-        grid: Canvas and queries.
-        dtype: Dtype of the input.
-
-    Returns:
-        Their number.
-    """
+    """Return how many products of digits add up to a positional score."""
     pairs = factor_pairs(_keys(grid), bits=_BITS[dtype], levels=_LEVELS[dtype])
     return len(pairs)
 
 
 def left_out_of_scores(dtype: torch.dtype) -> float:
-    """Return what a positional score misses of the products that it is the sum of.
+    """Return what a positional score lacks for want of more digits, rounding aside.
 
-    Args:
-        dtype: Dtype of the input.
-
-    Returns:
-        Parts of their sizes; digits beyond the last, rounding aside.
+    The number is relative to the size of the products that add up to the score.
     """
     return left_out(bits=_BITS[dtype], levels=_LEVELS[dtype])
 
@@ -85,22 +73,13 @@ class Fused:
     summary: str = "a fused attention kernel per head, on absolute positions"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse tables and forward-mode derivatives.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The reason, or ``None``.
-        """
+        """Refuse tables, forward-mode derivatives and factors beyond float16."""
         if heads.table is not None:
             return "a table is no inner product of a query's and a key's position"
-        recorded = [x, heads.alpha, heads.centers, *heads.projections]
+        inputs = [x, heads.alpha, heads.centers, *heads.projections]
         if heads.content is not None:
-            recorded += vars(heads.content).values()
-        if any(forward_ad.unpack_dual(t).tangent is not None for t in recorded):
+            inputs += vars(heads.content).values()
+        if any(forward_ad.unpack_dual(t).tangent is not None for t in inputs):
             return "fused attention kernels have no forward-mode derivatives"
         dtype = _dtype(x)
         if dtype == torch.float16 and not is_traced():
@@ -113,39 +92,21 @@ class Fused:
         return None
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
-        """Say how many factors a score has, and whether scores are held.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            One line.
-        """
+        """Say how many factors a score has, and how many scores exist at a time."""
         dtype = _dtype(x)
         rows = _queries_at_once(grid, x)
-        held = "no score is held" if rows is None else f"{rows} queries at a time"
+        memory = "no score is held" if rows is None else f"{rows} queries at a time"
         count = factors_of(grid, dtype)
-        return [f"positions in {count} factors of {_BITS[dtype]} bits, {held}"]
+        return [f"positions in {count} factors of {_BITS[dtype]} bits, {memory}"]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
-        """Return Σ_h W_outᵀ softmax(query_h · key_h) values_h, at every query.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The attention output, bias included.
-        """
+        """Return Σ_h W_outᵀ softmax(query_h · key_h) values_h, at every query."""
         dtype = _dtype(x)
         with without_autocast(x.device):
             canvas = grid.canvas(x).to(dtype)
-            # Half precision would lose digits with every head.
+            # A sum in half precision would lose digits with every head.
             parts = (
                 _attend(heads, head, grid, canvas).to(compute_dtype(dtype))
                 for head in range(heads.alpha.shape[0])
@@ -166,11 +127,11 @@ def _attend(
         values = torch.einsum("gdc,bgck->bgdk", weight, values)
     flat = values.flatten(1, 2).mT.contiguous()
     rows = _queries_at_once(grid, canvas)
-    seen = _softmax_attention(query, key, flat, rows).mT
+    attended = _softmax_attention(query, key, flat, rows).mT
     if heads.output_weight is None:
-        return seen
+        return attended
     weight = heads.output_weight[..., head].to(canvas.dtype)
-    blocks = seen.unflatten(1, (heads.groups, -1))
+    blocks = attended.unflatten(1, (heads.groups, -1))
     return torch.einsum("god,bgdq->bgoq", weight, blocks).flatten(1, 2)
 
 
@@ -184,12 +145,12 @@ def _query_and_key(
         query, key = (f.expand(batch, *f.shape) for f in factors)
         return query, key
     terms, wide = heads.content, compute_dtype(dtype)
-    asked = tokens_at(grid.queries, canvas).flatten(2).mT.to(wide)
-    asking = asked @ terms.query_weight[head].to(wide).mT
-    relative = asking @ terms.position_weight[head].to(wide)
+    tokens = tokens_at(grid.queries, canvas).flatten(2).mT.to(wide)
+    projected = tokens @ terms.query_weight[head].to(wide).mT
+    relative = projected @ terms.position_weight[head].to(wide)
     query, key = _positional_factors(heads, grid, head, relative, dtype)
     content_key = canvas.flatten(2).mT.to(wide) @ terms.key_weight[head].to(wide).mT
-    content_query = asking + terms.content_bias[head].to(wide)
+    content_query = projected + terms.content_bias[head].to(wide)
     return (
         torch.cat([query, content_query.to(dtype)], -1),
         torch.cat([key.expand(batch, *key.shape), content_key.to(dtype)], -1),
@@ -205,19 +166,19 @@ def _positional_factors(
 ) -> tuple[Float[Tensor, "*batch queries factors"], Float[Tensor, "keys factors"]]:
     """Return factors of −α ‖δ − Δ‖² + relative · r_δ, r_δ = (‖δ‖², δ).
 
-    Positions are counted from the middle of the canvas, where they are smallest. In
-    half precision α is rounded to it, which changes scores in proportion to themselves:
-    not at all at the target, and less than the dtype can show elsewhere.
+    Positions count from the middle of the canvas, where they are smallest. In half
+    precision α is rounded to it. Scores change in proportion to themselves: not at all
+    at the target, and by less than the dtype can show elsewhere.
     """
     device = heads.alpha.device
     wide = torch.float32 if device.type == "mps" else torch.float64
     keys = _keys(grid)
     middle = [-points[0] for points in keys]
-    asked = (
-        positions(range(q.start - m, q.stop - m, q.step), device)
+    centered = [
+        range(q.start - m, q.stop - m, q.step)
         for q, m in zip(grid.queries, middle, strict=True)
-    )
-    queries = torch.cartesian_prod(*asked).reshape(-1, len(middle)).to(wide)
+    ]
+    queries = grid_positions(centered, device, wide)
     alpha, targets = heads.alpha[head].to(wide), queries + heads.centers[head].to(wide)
     if dtype != compute_dtype(dtype):  # products with positions then have few digits
         (alpha,) = digits(alpha, bits=_BITS[dtype], count=1)
@@ -243,9 +204,9 @@ def _keys(grid: Grid) -> list[range]:
 
 
 def _largest_factor(heads: Heads, grid: Grid) -> float:
-    """Return a bound of what :func:`absolute_factors` gives to queries, content aside.
+    """Return a bound of the factors of queries in :func:`absolute_factors`.
 
-    Zero where there are no values to look at (meta, vmap).
+    It leaves content aside, and is zero where tensors hold no numbers (meta, vmap).
     """
 
     def compute() -> float:
@@ -271,7 +232,7 @@ def _largest_factor(heads: Heads, grid: Grid) -> float:
 
     try:
         return heads.memo.get(
-            "factor", (heads.alpha, heads.centers), compute, given=grid
+            "factor", (heads.alpha, heads.centers), compute, context=grid
         )
     except RuntimeError:
         return 0.0
@@ -283,22 +244,24 @@ def _softmax_attention(
     values: Float[Tensor, "batch keys width"],
     rows: int | None,
 ) -> Float[Tensor, "batch queries width"]:
-    """Return softmax(query · key) values, without holding all scores at once."""
+    """Return softmax(query · key) values, never with all scores at once."""
     width = values.shape[2]
     parts = []
     for part in values.split(_WIDEST if values.is_cuda else width, dim=2):
         widest = max(query.shape[2], part.shape[2])
         aligned = -(-widest // _ALIGNED) * _ALIGNED
-        asked, looked, carried = (
+        same_width = [
             pad(tensor, (0, aligned - tensor.shape[2])) for tensor in (query, key, part)
-        )
-        attended = _in_chunks(asked, looked, carried, rows)
+        ]
+        attended = _in_chunks(*same_width, rows=rows)
         parts.append(attended[..., : part.shape[2]])
     return torch.cat(parts, dim=2)
 
 
-def _in_chunks(query: Tensor, key: Tensor, values: Tensor, rows: int | None) -> Tensor:
-    """Call the kernel, on some queries at a time where it would hold all scores."""
+def _in_chunks(
+    query: Tensor, key: Tensor, values: Tensor, *, rows: int | None
+) -> Tensor:
+    """Call the kernel, on some queries at a time where it would store all scores."""
 
     def attend(some: Tensor) -> Tensor:
         attended = scaled_dot_product_attention(
@@ -309,14 +272,14 @@ def _in_chunks(query: Tensor, key: Tensor, values: Tensor, rows: int | None) -> 
     if rows is None:
         return attend(query)
     parts = [
-        checkpoint(attend, some, use_reentrant=False)  # scores are made again
+        checkpoint(attend, some, use_reentrant=False)  # computes scores again
         for some in query.split(rows, dim=1)
     ]
     return torch.cat(parts, dim=1)
 
 
 def _queries_at_once(grid: Grid, x: Tensor) -> int | None:
-    """Return how many queries to ask at a time; ``None`` for all of them."""
+    """Return how many queries attend at a time; ``None`` for all of them."""
     if _has_fused_kernel(x):
         return None
     keys, queries = prod(grid.canvas_size), prod([len(q) for q in grid.queries])
@@ -325,7 +288,7 @@ def _queries_at_once(grid: Grid, x: Tensor) -> int | None:
 
 
 def _has_fused_kernel(x: Tensor) -> bool:
-    """Whether scaled dot-product attention holds no scores on this device."""
+    """Whether scaled dot-product attention stores no scores on this device."""
     return x.is_cpu or (x.is_cuda and _dtype(x) != torch.float64)
 
 

@@ -4,11 +4,12 @@ A head that attends by displacement alone, within a window, computes
 
     Σ_δ e^{s_h(δ)} x_{q+δ} / Σ_δ e^{s_h(δ)},
 
-both sums over the displacements that stay on the canvas. All queries that see the same
+both sums over the displacements that stay on the canvas. Queries that reach the same
 part of the window share its normaliser, and with it the kernel Σ_h p_h(δ) W_h of all
-heads together: where every query sees the whole window, the layer is one convolution.
-Else queries near borders are convolved apart, each kernel being an exact softmax over
-what is seen, so that no weight underflows for being far from the largest of the window.
+heads together. Where every query reaches the whole window, the layer is a convolution.
+Elsewhere queries near borders have kernels of their own. Each kernel is an exact
+softmax over the part that they reach: no weight underflows for being far from the
+largest of the whole window.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from expressivity.geometry.window import (
     Stretch,
     Window,
 )
+from expressivity.heads.encoding import displacement_scores
 from expressivity.heads.parameters import Heads
 from expressivity.heads.tables import Table
 from expressivity.numbers.precision import (
@@ -40,22 +42,13 @@ Entries = tuple[range, ...]
 
 @dataclass(frozen=True)
 class Normalised:
-    """Convolve with Σ_h p_h(δ) W_h, once for each part of the window that is seen."""
+    """Convolve with Σ_h p_h(δ) W_h, once for each part of the window."""
 
     name: str = "normalised"
     summary: str = "one convolution with the kernel of all tables together"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse heads without tables, and content terms.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The reason, or ``None``.
-        """
+        """Refuse heads without tables, and content terms."""
         if heads.table is None:
             return "without a table heads attend to the whole canvas, not to a window"
         if heads.content is not None:
@@ -63,16 +56,7 @@ class Normalised:
         return None
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
-        """Say how large the kernel is, and how often borders cut it off.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            One line.
-        """
+        """Say how large the kernel is, and how often borders cut it off."""
         table = _table(heads)
         parts = prod(map(len, _stretches(table, grid)))
         count, size = heads.alpha.shape[0], "×".join(map(str, table.window.size))
@@ -84,16 +68,7 @@ class Normalised:
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
-        """Return the convolution of each stretch of queries, put together.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The attention output, bias included.
-        """
+        """Return the convolution of each stretch of queries, put together."""
         table, canvas = _table(heads), grid.canvas(x)
         stretches = _stretches(table, grid)
         parts = list(product(*stretches))
@@ -123,9 +98,9 @@ def _stretches(table: Table, grid: Grid) -> tuple[tuple[Stretch, ...], ...]:
 
 
 def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], Tensor]:
-    """Return what composes Σ_h p_h(δ) W_h over some entries of the window.
+    """Return the function that composes Σ_h p_h(δ) W_h over entries of the window.
 
-    With ``keep`` the result is kept.
+    With ``keep`` the layer remembers the result.
     """
     sources = (heads.alpha, heads.centers, table.scores, *heads.projections)
     dtype = compute_dtype(heads.dtype)
@@ -147,7 +122,7 @@ def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], T
         "kernel",
         sources,
         lambda: compose(matrices(), entries),
-        given=entries,
+        context=entries,
         differentiable=True,
     )
 
@@ -180,12 +155,13 @@ def _convolved(
 def _probabilities(
     heads: Heads, table: Table, entries: Entries
 ) -> Float[Tensor, "heads entries"]:
-    """Return the attention to some entries of the window: they sum to one."""
+    """Return the attention to some entries of the window; it sums to one."""
     dtype, size = compute_dtype(heads.dtype), table.window.size
-    some = tuple(slice(seen.start, seen.stop) for seen in entries)
-    seen = table.window.displacements(heads.alpha.device).unflatten(0, size)[some]
-    gaps = seen.flatten(0, -2).to(dtype) - heads.centers.to(dtype)[:, None]
-    quadratic = -heads.alpha.to(dtype)[:, None] * gaps.square().sum(-1)
+    some = tuple(slice(along.start, along.stop) for along in entries)
+    window = table.window.displacements(heads.alpha.device).unflatten(0, size)
+    quadratic = displacement_scores(
+        window[some].flatten(0, -2), heads.centers.to(dtype), heads.alpha.to(dtype)
+    )
     free = table.scores[(slice(None), *some)].flatten(1).to(dtype)
     probabilities: Tensor = (quadratic + free).softmax(-1)
     return probabilities

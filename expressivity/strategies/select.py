@@ -48,34 +48,15 @@ class Explanation:
 
 
 def check_name(name: str) -> str:
-    """Return the name of a strategy if there is one.
-
-    Args:
-        name: ``"auto"`` or the name of a strategy.
-
-    Returns:
-        The same name.
-
-    Raises:
-        StrategyError: If no strategy is called that.
-    """
-    known = [AUTO] + [strategy.name for strategy in STRATEGIES]
-    if not isinstance(name, str) or name not in known:
-        raise StrategyError(f"strategy needs one of {known}, got {shown(name)}")
+    """Return the name of a strategy or ``"auto"``, or raise a ``StrategyError``."""
+    names = [AUTO] + [strategy.name for strategy in STRATEGIES]
+    if not isinstance(name, str) or name not in names:
+        raise StrategyError(f"strategy needs one of {names}, got {shown(name)}")
     return name
 
 
 def select(name: str, heads: Heads, grid: Grid, x: Tensor) -> Strategy:
-    """Return the strategy that runs.
-
-    Args:
-        name: ``"auto"`` for the first that can, or the name of one.
-        heads: Parameters of the heads.
-        grid: Canvas and queries.
-        x: The input.
-
-    Returns:
-        The strategy.
+    """Return the strategy of a name; for ``"auto"``, the first that can run.
 
     Raises:
         StrategyError: If the named one, or all of them, cannot run; the message
@@ -93,20 +74,7 @@ def select(name: str, heads: Heads, grid: Grid, x: Tensor) -> Strategy:
 
 
 def explain(name: str, heads: Heads, grid: Grid, x: Tensor) -> Explanation:
-    """Ask every strategy whether it could run.
-
-    Args:
-        name: ``"auto"`` or the name of a strategy.
-        heads: Parameters of the heads.
-        grid: Canvas and queries.
-        x: The input.
-
-    Returns:
-        The choice that :func:`select` makes, and everybody's reasons.
-
-    Raises:
-        StrategyError: If no strategy has that name.
-    """
+    """Return the choice that :func:`select` makes, and the reason of each strategy."""
     check_name(name)
     reasons = {s.name: s.why_not(heads, grid, x) for s in STRATEGIES}
     for strategy in STRATEGIES:

@@ -132,11 +132,11 @@ class TestStrategy:
 class TestAttentionProbabilities:
     def test_refuse_what_would_not_fit(self):
         with pytest.raises(ex.errors.StrategyError, match=r"need \S+ GiB at once"):
-            converted().attention_probabilities(3000, 3000)
+            converted().attention_probabilities(size=(3000, 3000))
 
     @pytest.mark.parametrize("alpha", [1e-3, 1.0, 40.0, 1e4])
     def test_rows_sum_to_one(self, alpha: float):
-        rows = converted(alpha=alpha).attention_probabilities(6, 5).sum(-1)
+        rows = converted(alpha=alpha).attention_probabilities(size=(6, 5)).sum(-1)
         torch.testing.assert_close(rows, torch.ones_like(rows), rtol=0, atol=1e-14)
 
     @pytest.mark.parametrize("mode", MODES)
@@ -144,7 +144,7 @@ class TestAttentionProbabilities:
     def test_each_head_looks_at_its_target(self, base: Case, mode: str):
         case = Case(**(vars(base) | {"padding_mode": mode, "stride": 2, "padding": 1}))
         layer = converted(case)
-        probabilities = layer.attention_probabilities(*case.size)
+        probabilities = layer.attention_probabilities(size=case.size)
         canvas = layer.geometry.canvas_size(case.size)
         queries = layer.geometry.queries(case.size)
         assert probabilities.shape == (
@@ -163,24 +163,25 @@ class TestAttentionProbabilities:
 
     def test_are_the_softmax_of_the_scores(self):
         layer = converted(alpha=0.5)
-        scores = layer.scores(6, 5)
+        scores = layer.scores(size=(6, 5))
         assert scores.max() == 0  # at the target
         torch.testing.assert_close(
-            layer.attention_probabilities(6, 5),
+            layer.attention_probabilities(size=(6, 5)),
             scores.exp() / scores.exp().sum(-1)[..., None],
         )
 
     def test_reproduce_the_output(self):
         layer = converted(Case(bias=False), alpha=0.5)
         canvas = layer.geometry.canvas(X).flatten(2)
-        attended = layer.attention_probabilities(6, 5) @ canvas.mT[:, None]
+        attended = layer.attention_probabilities(size=(6, 5)) @ canvas.mT[:, None]
         output = torch.einsum("bhqc,och->boq", attended, layer.output_weight[0])
         torch.testing.assert_close(layer(X).flatten(2), output, rtol=0, atol=1e-12)
 
     def test_do_not_depend_on_the_input_after_a_conversion(self):
         layer = converted()
         assert torch.equal(
-            layer.attention_probabilities(x=X), layer.attention_probabilities(6, 5)
+            layer.attention_probabilities(x=X),
+            layer.attention_probabilities(size=(6, 5)),
         )
 
     def test_depend_on_the_input_with_content_terms(self):
@@ -198,19 +199,37 @@ class TestAttentionProbabilities:
         with pytest.raises(ex.errors.ArgumentError, match="got neither"):
             look()
         with pytest.raises(ex.errors.ArgumentError, match="got both"):
-            look(6, 5, x=X)
+            look(size=(6, 5), x=X)
         with pytest.raises(ex.errors.InputError, match="at least 3 pixels"):
-            look(0, 5)
+            look(size=(0, 5))
         layer.add_content_terms(2)
         with pytest.raises(ex.errors.ArgumentError, match="pass it as x="):
-            look(6, 5)
+            look(size=(6, 5))
+
+    @pytest.mark.parametrize("name", ["scores", "attention_probabilities"])
+    def test_positional_sizes_are_deprecated(self, name: str):
+        layer = converted()
+        look = getattr(layer, name)
+        with pytest.warns(DeprecationWarning, match=r"pass size=\(6, 5\)"):
+            former = look(6, 5)
+        assert torch.equal(former, look(size=(6, 5)))
+        with pytest.raises(ex.errors.ArgumentError, match="the size once"):
+            look(6, 5, size=(6, 5))
 
     def test_refuse_another_number_of_axes(self):
         # One channel, so that a missing axis could pass for a missing batch.
         layer = ex.attention_from_conv(nn.Conv2d(1, 1, (1, 3)))
         for size in [(6,), (6, 5, 4)]:
             with pytest.raises(ex.errors.InputError, match=f"2 axes.*{len(size)}"):
-                layer.attention_probabilities(*size)
+                layer.attention_probabilities(size=size)
+
+
+def test_the_layer_explains_what_it_does():
+    layer = converted()
+    assert layer.explain(X) == explain(layer, X)
+    assert layer.explain(X).chosen == "separable"
+    with pytest.raises(ex.errors.InputError, match="takes 4 channels"):
+        layer.explain(X[:, :2])
 
 
 class TestContentTerms:

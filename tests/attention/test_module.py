@@ -137,7 +137,7 @@ class TestDtypes:
         assert torch.tensor(pixels - 1, dtype=dtype).item() != pixels - 1
         conv = nn.Conv1d(1, 1, 3, padding=1, dtype=dtype).requires_grad_(False)
         layer = ex.attention_from_conv(conv)
-        probabilities = layer.attention_probabilities(pixels)
+        probabilities = layer.attention_probabilities(size=(pixels,))
         assert probabilities.dtype == torch.float32
         queries = torch.arange(pixels)
         targets = queries + 1 + torch.tensor([[-1], [0], [1]])

@@ -17,6 +17,7 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads import placement
 from expressivity.heads.parameters import Heads
 from expressivity.strategies.separable.part import Part
+from expressivity.strategies.separable.reading import Reading
 from expressivity.strategies.separable.tracing import traced_steps
 from tests import laws
 from tests.cases import BASE, CASES, Case
@@ -129,7 +130,7 @@ class TestPlan:
             grid = Grid.of(ex.ConvGeometry.from_conv(case.conv()), case.size)
             _, steps = traced_steps(heads, replace(grid, any_size=True))
             assert len(steps) == 1
-            assert steps[0].reading is not None
+            assert isinstance(steps[0].prepared, Reading)
 
 
 class TestPlacement:

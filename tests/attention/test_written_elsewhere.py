@@ -181,7 +181,7 @@ class TestOnACpu:
                 layer(replace(BASE, size=size).input())
         witnesses = {
             id(kept.witnesses): kept.witnesses
-            for kept in layer._memo._kept.values()
+            for kept in layer._memo._entries.values()
             if kept.witnesses
         }
         assert len(witnesses) == 1
@@ -191,10 +191,10 @@ class TestOnACpu:
         with torch.no_grad():
             for size in [(5, 6), (7, 6), (9, 9)]:
                 layer(replace(BASE, size=size).input())
-            before = len(layer._memo._kept)
+            before = len(layer._memo._entries)
             layer.value_weight.mul_(2)
             layer(BASE.input())
-        assert len(layer._memo._kept) < before
+        assert len(layer._memo._entries) < before
 
 
 @pytest.fixture
@@ -247,10 +247,8 @@ class TestOnADeviceThatRunsBehind:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         layer, reads = ex.attention_from_conv(BASE_1D.conv()), []
-        fetched = placement._fetched
-        monkeypatch.setattr(
-            placement, "_fetched", lambda *a: reads.append(a) or fetched(*a)
-        )
+        read = placement._read
+        monkeypatch.setattr(placement, "_read", lambda *a: reads.append(a) or read(*a))
         for _ in range(3):
             layer(BASE_1D.input()).sum().backward()
         assert len(reads) == 1

@@ -147,7 +147,7 @@ class TestContenders:
         attention = ex.attention_from_conv(conv, alpha=4.0)
         with torch.no_grad():
             tokens = attention.geometry.canvas(x).flatten(2).mT
-            expected = attention.attention_probabilities(5, 6) @ tokens
+            expected = attention.attention_probabilities(size=(5, 6)) @ tokens
             torch.testing.assert_close(flex()[0], expected, rtol=0, atol=1e-5)
 
 

@@ -104,7 +104,9 @@ class TestAlpha:
         saturation = ex.accuracy.saturation_alpha(dtype, len(case.kernel_size))
         assert (alpha == alpha[0]).all()
         assert saturation <= alpha[0] <= saturation * (1 + 2 * torch.finfo(dtype).eps)
-        off_target = 1 - attention.double().attention_probabilities(*case.size).amax(-1)
+        off_target = 1 - attention.double().attention_probabilities(
+            size=case.size
+        ).amax(-1)
         assert off_target.max() <= torch.finfo(dtype).eps / 2
 
     @over_dtypes

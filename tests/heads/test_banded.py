@@ -1,8 +1,6 @@
 """Banded matrices and products along axes, against the matrices written out."""
 
 from collections.abc import Callable
-from functools import reduce
-from itertools import permutations
 
 import pytest
 import torch
@@ -13,9 +11,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.autograd.functional import jacobian
 
 import expressivity as ex
-from expressivity.heads import banded
 from expressivity.heads.banded import (
-    AxisProduct,
     BandedMatrix,
     Windows,
 )
@@ -200,71 +196,6 @@ class TestDerivatives:
         # The product in parts and in one piece; the gradients of input and blocks.
         assert taken(128) < 12
         assert taken(128) < 1.2 * taken(16)
-
-
-class TestAxisProduct:
-    @staticmethod
-    def banded(rows: int, columns: int) -> BandedMatrix:
-        """Return a matrix in two blocks, or in one if it has one row."""
-        if rows == 1 or columns == 1:
-            return BandedMatrix.full(random(rows, columns))
-        upper, width = rows // 2, columns - 1
-        blocks = random(upper, width), random(rows - upper, width)
-        return BandedMatrix(blocks, (0, 1), columns)
-
-    @pytest.mark.parametrize("joint", [True, False])
-    @pytest.mark.parametrize("rows", list(permutations((2, 6, 4))), ids=str)
-    @pytest.mark.parametrize("axes", [1, 2, 3])
-    def test_is_the_kronecker_product(
-        self,
-        axes: int,
-        rows: tuple[int, ...],
-        joint: bool,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        monkeypatch.setattr(banded, "JOINT_ENTRIES", 1e9 if joint else 0)
-        rows, size = rows[:axes], (4, 3, 5)[:axes]
-        matrices = [self.banded(r, s) for r, s in zip(rows, size, strict=True)]
-        product = AxisProduct.of(matrices)
-        assert len(product.factors) == (1 if joint else axes)
-        canvas = random(2, 3, *size)
-        whole = reduce(torch.kron, map(written_out, matrices))
-        expected = (canvas.flatten(2) @ whole.T).unflatten(2, rows)
-        torch.testing.assert_close(product(canvas), expected, rtol=0, atol=1e-12)
-
-    @pytest.mark.parametrize("size", [(9, 9), (40, 30), (1, 700), (6, 5, 7)], ids=str)
-    def test_of_either_size_is_the_kronecker_product(
-        self, size: tuple[int, ...]
-    ) -> None:
-        matrices = [self.banded(max(1, s // 2), s) for s in size]
-        canvas = random(1, 2, *size)
-        whole = reduce(torch.kron, map(written_out, matrices))
-        expected = canvas.flatten(2) @ whole.T
-        found = AxisProduct.of(matrices)(canvas)
-        assert found.shape[2:] == tuple(matrix.rows for matrix in matrices)
-        torch.testing.assert_close(found.flatten(2), expected, rtol=0, atol=1e-11)
-
-    @pytest.mark.parametrize("joint", [True, False])
-    def test_derivatives_go_through_every_matrix(
-        self, joint: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(banded, "JOINT_ENTRIES", 1e9 if joint else 0)
-
-        def function(canvas: Tensor, *blocks: Tensor) -> Tensor:
-            matrices = [BandedMatrix(blocks[i : i + 2], (0, 1), 3) for i in (0, 2)]
-            return AxisProduct.of(matrices)(canvas)
-
-        values = (random(1, 2, 3, 3), *(random(1 + i % 2, 2) for i in range(4)))
-        inputs = tuple(value.requires_grad_() for value in values)
-        assert gradcheck(function, inputs, check_forward_ad=True)
-        assert gradgradcheck(function, inputs)
-
-    def test_moves_to_another_dtype(self) -> None:
-        product = AxisProduct.of([self.banded(4, 4), self.banded(3, 5)])
-        canvas = random(1, 2, 4, 5).float()
-        moved = product.to(torch.device("cpu"), torch.float32)
-        assert {m.blocks[0].dtype for *_, m in moved.factors} == {torch.float32}
-        torch.testing.assert_close(moved(canvas), product(canvas), rtol=0, atol=1e-4)
 
 
 def test_banded_product_has_batched_gradients() -> None:

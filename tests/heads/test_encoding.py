@@ -63,7 +63,7 @@ def test_scores_differ_from_equation_9_by_a_constant_of_the_head() -> None:
 
 def test_score_is_exactly_zero_at_the_target_and_only_there() -> None:
     alpha = torch.tensor(1e4)
-    scores = axis_scores(torch.arange(300), 300, alpha)
+    scores = axis_scores(torch.arange(300), torch.arange(300), alpha)
     assert torch.equal(scores == 0, torch.eye(300, dtype=torch.bool))
     assert (scores <= 0).all()
 

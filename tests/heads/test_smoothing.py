@@ -8,10 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expressivity.heads.banded import (
-    AxisProduct,
-    BandedMatrix,
-)
+from expressivity.heads.axis_product import AxisProduct
+from expressivity.heads.banded import BandedMatrix
 from expressivity.heads.smoothing import (
     Axis,
     smoothing_matrix,

@@ -119,7 +119,7 @@ class TestScores:
 
     def test_probabilities_outside_of_the_window_are_zero(self) -> None:
         layer = table_layer(BASE_1D, ([1], [2]), closed=0.0)
-        probabilities = layer.attention_probabilities(7)  # a canvas of 9 tokens
+        probabilities = layer.attention_probabilities(size=(7,))  # a canvas of 9 tokens
         keys, queries = torch.arange(9), torch.arange(1, 8)
         inside = ((keys - queries[:, None] - 1) // 2 == 0).expand(3, -1, -1)
         assert torch.equal(probabilities > 0, inside)
@@ -307,7 +307,7 @@ class TestRefusals:
         with pytest.raises(InputError, match=message):
             layer(BASE_1D.input())
         with pytest.raises(InputError, match=message):
-            layer.attention_probabilities(7)
+            layer.attention_probabilities(size=(7,))
         with pytest.raises(InputError, match=message):
             explain(layer, BASE_1D.input())
         with torch.no_grad():

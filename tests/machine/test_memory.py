@@ -124,7 +124,7 @@ def test_dense_refuses_what_the_container_would_be_killed_for() -> None:
     with pytest.raises(ex.errors.StrategyError, match="GiB are free"):
         layer(BASE.input())
     with pytest.raises(ex.errors.StrategyError, match="GiB are free"):
-        layer.attention_probabilities(*BASE.size)
+        layer.attention_probabilities(size=BASE.size)
 
 
 def test_the_machine_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> None:

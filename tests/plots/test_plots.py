@@ -121,7 +121,7 @@ def test_maps_show_the_probabilities_of_each_head(padding_mode: str) -> None:
     figure = plot_attention_maps(attention, (7, 6), (1, 2))
     found = panels(figure)
     columns = attention.geometry.output_size((7, 6))[1]
-    wanted = attention.attention_probabilities(7, 6)[:, columns + 2].detach()
+    wanted = attention.attention_probabilities(size=(7, 6))[:, columns + 2].detach()
     assert len(found) == len(wanted) == 6
     for axes, probabilities in zip(found, wanted, strict=True):
         (image,) = axes.images

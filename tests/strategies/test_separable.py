@@ -16,7 +16,7 @@ from expressivity.attention import explain
 from expressivity.errors import StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.strategies.separable import part
+from expressivity.strategies.separable import part, plans
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.strategy import _parts
@@ -269,3 +269,29 @@ def test_lone_heads_compose_their_own_projections_only(
     found = layer(x)
     layer.strategy = "dense"
     torch.testing.assert_close(found, layer(x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "joint"),
+    [((4,), False), ((7, 7), True), ((10, 10), True), ((14, 14), False)],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+def test_a_step_says_whether_its_smoothing_is_one_matrix(
+    size: tuple[int, ...], joint: bool, mode: str
+) -> None:
+    """Whoever judges rounding asks the step: it has to know what would be formed."""
+    axes = len(size)
+    convolution = nn.Conv1d if axes == 1 else nn.Conv2d
+    layer = ex.attention_from_conv(
+        convolution(2, 2, 7, padding=3, padding_mode=mode), alpha=1.0
+    )
+    with torch.no_grad():
+        layer.alpha.add_(torch.linspace(-0.01, 0.01, layer.num_heads))
+    heads, grid = layer.heads(), Grid.of(layer.geometry, size)
+    together, apart = plans(heads, grid)
+    for step in (together[0], *apart):
+        factors = step.smoothing_with(heads, grid).factors
+        assert step.is_joint(grid) == (axes > len(factors))
+    joint = joint and (mode == "zeros" or size != (10, 10))  # of the canvas, 16×16
+    assert apart[0].is_joint(grid) == joint

@@ -177,7 +177,7 @@ def test_attention_off_the_band_is_no_more_than_stated(
         off = off[:, None, :, None] | beyond[None, :, None]
         off = off.reshape(rows * len(queries), columns * keys)
     with torch.no_grad():
-        attention = layer.double().attention_probabilities(*size)[0]
+        attention = layer.double().attention_probabilities(size=size)[0]
     assert (attention * off).sum(1).max() <= step.neglected * (1 + 1e-10) + 1e-300
 
 
@@ -216,7 +216,7 @@ def test_a_constant_stays_one_where_no_token_is_zero(
     ones = torch.ones(1, 2, *grid.canvas_size, dtype=dtype)
     rounding = 2 * sum(grid.canvas_size) * torch.finfo(dtype).eps
     for smoothing in (
-        step.smoothing,
+        step.prepared,
         step.smoothed_by(grid, layer.alpha[0].detach(), layer.centers[0].detach()),
     ):
         assert (smoothing(ones) - 1).abs().max() <= rounding

@@ -24,7 +24,7 @@ from expressivity.accuracy.certificate.attention_error import (
 from expressivity.accuracy.certificate.ranges import require_products, require_scores
 from expressivity.errors import CertificateError
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import JOINT_ENTRIES
+from expressivity.heads.axis_product import JOINT_ENTRIES
 from expressivity.heads.parameters import Heads
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.fused import factors_of, left_out_of_scores

@@ -1,7 +1,7 @@
-"""Which attention layers running code asks whether they are convolutions.
+"""Notice when running code asks an attention layer whether it is a convolution.
 
-``isinstance(layer, nn.Conv2d)`` was true before the conversion. Code that asks that in
-the middle of its work may do something else for attention, without any error.
+``isinstance(layer, nn.Conv2d)`` was true before the conversion. Code that asks this
+while the network runs may treat attention differently, without any error.
 """
 
 import sys
@@ -12,16 +12,19 @@ from typing import Any
 from torch import nn
 
 
-def watch_class(layer: nn.Module, was: nn.Module, note: Callable[[str], None]) -> None:
-    """Note when somebody asks a layer whether it is of the class that it replaced.
+def watch_class(
+    layer: nn.Module, replaced: nn.Module, note: Callable[[str], None]
+) -> None:
+    """Note the code that asks a layer whether it is of the class that it replaced.
 
-    ``isinstance`` and comparisons of ``layer.__class__`` are seen, ``type(layer)`` is
-    not. The layer has to be a copy that nobody else uses: it is of another class then.
+    This notices ``isinstance`` and comparisons of ``layer.__class__``, but not
+    ``type(layer)``. It changes the class of the layer, which must be a copy that nobody
+    else uses.
 
     Args:
         layer: An attention layer.
-        was: The convolution that it replaced.
-        note: Is given the name of the code that asks.
+        replaced: The convolution that it replaced.
+        note: Receives the name of the code that asks.
 
     Example:
         >>> layer, notes = nn.Linear(1, 1), []
@@ -34,21 +37,21 @@ def watch_class(layer: nn.Module, was: nn.Module, note: Callable[[str], None]) -
         ['bias']
     """
     kind: type[nn.Module] = type(layer)
-    asked_for = [base for base in type(was).__mro__ if base not in kind.__mro__]
+    lost = [base for base in type(replaced).__mro__ if base not in kind.__mro__]
 
     def answer(caller: FrameType) -> type[nn.Module]:
-        if _names_any(caller, asked_for):
+        if _names_any(caller, lost):
             note(_described(caller.f_code))
         return kind
 
-    # One frame below the lambda is the code that asks.
-    asked = property(lambda _: answer(sys._getframe(1)))
-    observed = type(kind.__name__, (kind,), {"__class__": asked})
-    object.__setattr__(layer, "__class__", observed)
+    # The caller of the lambda is the code that asks.
+    question = property(lambda _: answer(sys._getframe(1)))
+    watchful = type(kind.__name__, (kind,), {"__class__": question})
+    object.__setattr__(layer, "__class__", watchful)
 
 
 def _names_any(frame: FrameType, kinds: list[type]) -> bool:
-    """Return whether code that is running names a class, or holds it in a variable."""
+    """Return whether running code names a class, or a variable of it holds one."""
     names = {kind.__name__ for kind in kinds}
     if not names.isdisjoint(frame.f_code.co_names):
         return True
@@ -56,7 +59,7 @@ def _names_any(frame: FrameType, kinds: list[type]) -> bool:
 
 
 def _values(frame: FrameType) -> Iterator[Any]:
-    """Yield what the names of a frame stand for, and the members of their tuples."""
+    """Yield the values of the names in a frame, and the members of tuples."""
     for name in frame.f_code.co_names:
         yield from _members(frame.f_globals.get(name))
     for value in frame.f_locals.values():

@@ -31,12 +31,12 @@ def convert(
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
-    The given model is left untouched. The converted one keeps dtype, device,
-    training mode, ``requires_grad``, hooks on other modules and weight sharing: one
-    convolution used twice becomes one attention used twice. What cannot be
-    reproduced (transposed, lazy, quantised convolutions, subclasses that compute
-    something else on a probe, …) stays in place and is listed with the reason. Calls of
-    ``torch.nn.functional`` are invisible here.
+    The given model does not change. The converted one keeps dtype, device, training
+    mode, ``requires_grad``, hooks on other modules and weight sharing: one convolution
+    used twice becomes one attention used twice. Convolutions that attention cannot
+    reproduce (transposed, lazy, quantised ones, subclasses that compute something else
+    on a probe, …) stay in place, with the reason in their record. Calls of
+    ``torch.nn.functional`` stay as they are.
 
     Args:
         model: Any module; a single convolution too.
@@ -47,10 +47,10 @@ def convert(
         where: Which convolutions to convert: a predicate of name and module, or
             names or shell patterns of names such as ``"layer3.*"``.
         strategy: How the attention is evaluated: ``"auto"`` or a name.
-        inputs: What the model takes: a tensor, a tuple of positional arguments or a
-            mapping of keyword arguments. A copy of the converted model is then run on
-            it, without gradients, and a convolution is kept that still works in its
-            old form, or whose class or other traits that attention lacks are asked for.
+        inputs: Arguments of the model: a tensor, a tuple of positional arguments or a
+            mapping of keyword arguments. A copy of the converted model then runs on
+            them, without gradients. A convolution stays if the run still uses it, asks
+            for its class, or reads an attribute that attention lacks.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
@@ -81,19 +81,19 @@ def convert(
     )
     if inputs is None:
         return _attempt(model, where, {}, build)[0]
-    kept: dict[str, str] = {}
+    to_keep: dict[str, str] = {}
     while True:
-        conversion, replaced = _attempt(model, where, kept, build, release=False)
+        conversion, replaced = _attempt(model, where, to_keep, build, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used:
-            return replace(conversion, ruled_out=tuple(kept))
-        kept |= used
+            return replace(conversion, ruled_out=tuple(to_keep))
+        to_keep |= used
 
 
 def _attempt(
     model: nn.Module,
     where: Where | None,
-    kept: Mapping[str, str],
+    to_keep: Mapping[str, str],
     build: Callable[[Convolution], RelativeSelfAttention],
     *,
     release: bool = True,
@@ -103,15 +103,15 @@ def _attempt(
     Args:
         model: The model.
         where: Which convolutions to convert.
-        kept: Those that have to stay all the same, by name, and why.
+        to_keep: Why some of them have to stay in any case, by name.
         build: Makes attention from a convolution.
-        release: Whether to let go of the weights of what was replaced.
+        release: Whether to free the weights of replaced convolutions.
 
     Returns:
         The conversion, and the convolutions that were replaced.
     """
     copied = independent_copy(model)
-    plans = plan_conversion(copied, where, kept)
+    plans = plan_conversion(copied, where, to_keep)
     remarks = keep_held(model, copied, plans)
     keep_ties(copied, plans)
     attention: dict[str, RelativeSelfAttention] = {}
@@ -149,7 +149,7 @@ def _tie(
     conv: Convolution,
     shared: dict[int, RelativeSelfAttention],
 ) -> None:
-    """Let an attention layer share what its convolution shares with earlier ones."""
+    """Share the parameters that the convolution of a layer shares with earlier ones."""
     twin = shared.setdefault(id(conv.weight), attention)
     attention.value_weight = twin.value_weight
     attention.output_weight = twin.output_weight
@@ -158,7 +158,7 @@ def _tie(
 
 
 def _replaced(model: nn.Module, replacements: Mapping[int, nn.Module]) -> nn.Module:
-    """Put every replacement wherever its module is registered."""
+    """Put every replacement in all places where its module is registered."""
     for parent in list(model.modules()):
         for name, child in parent._modules.items():
             if id(child) in replacements:

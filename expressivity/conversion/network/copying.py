@@ -1,8 +1,8 @@
 """A copy of a network that shares nothing with it, functions included.
 
 A deep copy shares functions with the original, and with them the modules that their
-closures and default arguments refer to: such a copy would go on calling the original.
-Here they are made anew where they lead to a module of the network.
+closures and default arguments refer to: such a copy would still call the original. Here
+functions that lead to a module of the network are copied too.
 """
 
 import copy
@@ -46,8 +46,8 @@ def independent_copy(model: nn.Module) -> nn.Module:
             "the model was compiled by torch.compile: convert the original "
             "(model._orig_mod) and compile the result"
         )
-    # Results of computations have no deep copy: activations that are kept, or a weight
-    # that old weight normalisation recomputes before use.
+    # Tensors that are results have no deep copy: stored activations, or a weight that
+    # old weight normalisation recomputes before use.
     memo: dict[int, Any] = {
         id(tensor): tensor.detach().clone()
         for tensor in references(model).tensors
@@ -72,7 +72,7 @@ class _Rebinding:
         """Start from a deep copy.
 
         Args:
-            memo: What the deep copy made of each object, by id.
+            memo: The copies that the deep copy made, by the id of the original.
             originals: The ids of the modules of the original.
         """
         self._memo = memo
@@ -90,14 +90,14 @@ class _Rebinding:
         }
 
     def of(self, value: object) -> object:
-        """Return what has to stand for a value; containers are changed in place."""
+        """Return the replacement of a value; containers change in place."""
         if id(value) not in self._done:
-            self._done[id(value)] = value, value  # it may lead to itself
+            self._done[id(value)] = value, value  # a value may lead to itself
             self._done[id(value)] = value, self._renewed(value)
         return self._done[id(value)][1]
 
     def _renewed(self, value: object) -> object:
-        kind = type(value)  # isinstance would ask a proxy what it stands for
+        kind = type(value)  # isinstance would ask a proxy
         if kind in self._immutable:
             return self._immutable[kind](value)
         if id(value) in self._owned:
@@ -129,13 +129,13 @@ class _Rebinding:
     def _rebuilt(
         self, value: object, parts: tuple[Any, ...], build: Callable[..., object]
     ) -> object:
-        """Build an object that cannot be changed from its new parts, if any is new."""
+        """Return an immutable object built from its new parts, if any is new."""
         new = [self.of(part) for part in parts]
         same = all(a is b for a, b in zip(parts, new, strict=True))
         return value if same else build(*new)
 
     def _change(self, value: object, kind: type) -> None:
-        """Change what an object of the copy holds."""
+        """Replace the values that an object of the copy holds."""
         if kind in _MAPPINGS:
             self._fields(cast("dict[Any, object]", value))
         elif kind in _SEQUENCES:
@@ -147,7 +147,7 @@ class _Rebinding:
             for slot in _slots(kind):
                 try:
                     item = slot.__get__(value)
-                except AttributeError:  # nothing in it
+                except AttributeError:  # an empty slot
                     continue
                 slot.__set__(value, self.of(item))
 
@@ -156,7 +156,7 @@ class _Rebinding:
             dict.__setitem__(fields, key, self.of(item))
 
     def _function(self, function: FunctionType) -> FunctionType:
-        """Return a function over the copy, or itself where it leads to no module."""
+        """Return a function that leads to the copy, or itself if it leads nowhere."""
         if not self._leads(function):
             return function
         old = function.__closure__ or ()
@@ -172,7 +172,7 @@ class _Rebinding:
             function.__name__,
             closure=tuple(self._cells[id(cell)] for cell in old),
         )
-        self._done[id(function)] = function, new  # it may refer to itself
+        self._done[id(function)] = function, new  # a function may refer to itself
         for cell in filled:
             self._cells[id(cell)].cell_contents = self._adopted(cell.cell_contents)
         new.__defaults__ = self._adopted(function.__defaults__)
@@ -183,12 +183,12 @@ class _Rebinding:
         return new
 
     def _adopted(self, value: Value) -> Value:
-        """Return the copy's own version of what the original's function holds."""
+        """Return the copy's own version of a value in a function of the original."""
         if not self._leads(value):
             return value
         try:
             copied = copy.deepcopy(value, self._memo)
-        except Exception:  # it stays with the original, and is reported as such
+        except Exception:  # references() then reports that it leads to the original
             return value
         self._owned = {id(each) for each in self._memo.values()}
         return cast("Value", self.of(copied))

@@ -1,4 +1,4 @@
-"""What is to become of each convolution of a network, and why."""
+"""Decide for each convolution of a network: convert it or keep it, and why."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,13 @@ from expressivity.geometry.convolution import Convolution
 
 @dataclass
 class Plan:
-    """What is to become of one module: a convolution to convert, or a reason.
+    """The decision about one module.
 
     Attributes:
         name: Its first name in the network.
         module: The module.
-        conv: The plain convolution that it computes; ``None`` if it is kept.
-        reason: Why it is kept; for one to convert, what to know about it.
+        conv: The plain convolution that it computes; ``None`` to keep the module.
+        reason: Why to keep it; for one to convert, a remark.
     """
 
     name: str
@@ -34,27 +34,16 @@ class Plan:
     reason: str = ""
 
     def keep(self, reason: str) -> None:
-        """Leave the module in place.
-
-        Args:
-            reason: Why.
-        """
+        """Leave the module in place, for a reason."""
         self.conv, self.reason = None, reason
 
     def release(self) -> None:
-        """Let go of the weights: two sets of them all need not exist at once."""
+        """Free the weights: memory need not hold all of them twice."""
         self.conv = None
         self.module._parameters.clear()
 
     def converted(self, attention: RelativeSelfAttention) -> LayerRecord:
-        """Record what the convolution became.
-
-        Args:
-            attention: The layer that takes its place.
-
-        Returns:
-            The record.
-        """
+        """Return the record of a convolution that became attention."""
         conv = cast("Convolution", self.conv)
         return LayerRecord(
             self.name,
@@ -68,11 +57,7 @@ class Plan:
         )
 
     def kept(self) -> LayerRecord:
-        """Record that the module stays.
-
-        Returns:
-            The record.
-        """
+        """Return the record of a module that stays."""
         size = getattr(self.module, "kernel_size", None)
         return LayerRecord(
             self.name,
@@ -84,28 +69,22 @@ class Plan:
 
 
 def plan_conversion(
-    model: nn.Module, where: Where | None, kept: Mapping[str, str]
+    model: nn.Module, where: Where | None, to_keep: Mapping[str, str]
 ) -> list[Plan]:
-    """Return what is to become of every convolution, looked at by itself.
+    """Return a plan for every convolution, which considers that convolution alone.
 
     Args:
         model: The network.
         where: As for :func:`expressivity.convert`.
-        kept: Those that have to stay whatever they are, by name, and why.
-
-    Returns:
-        One plan a convolution.
-
-    Raises:
-        ArgumentError: If a name in ``where`` matches none.
+        to_keep: Why some of them have to stay in any case, by name.
     """
-    found = dict(convolution_like(model))
-    wanted = selector(where, list(found))
+    convolutions = dict(convolution_like(model))
+    is_selected = selector(where, list(convolutions))
     return [
-        Plan(name, module, None, kept[name])
-        if name in kept
-        else _plan(name, module, selected=wanted(name, module))
-        for name, module in found.items()
+        Plan(name, module, None, to_keep[name])
+        if name in to_keep
+        else _plan(name, module, selected=is_selected(name, module))
+        for name, module in convolutions.items()
     ]
 
 
@@ -125,12 +104,12 @@ def _plan(name: str, module: nn.Module, *, selected: bool) -> Plan:
 def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:
     """Keep a convolution in place if converting it would break a tied parameter.
 
-    A parameter may be tied between convolutions that are all converted, with the
-    same groups; their attention layers are then tied too.
+    Convolutions that are all converted, with the same groups, may share a parameter:
+    their attention layers then share it too.
 
     Args:
         model: The network.
-        plans: Of its convolutions; they are changed.
+        plans: Of its convolutions; the function changes them.
     """
     owners = defaultdict(list)
     for module_name, module in model.named_modules():
@@ -160,19 +139,19 @@ def _tied_alike(
 
 
 def keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[Plan]) -> list[str]:
-    """Keep a convolution that is called from where it cannot be replaced.
+    """Keep a convolution that code calls from a place where nothing can replace it.
 
     Args:
         model: The given network.
         copied: Its copy.
-        plans: Of the convolutions of the copy; they are changed.
+        plans: Of the convolutions of the copy; the function changes them.
 
     Returns:
-        A sentence on every attribute that could not be searched.
+        A sentence on every attribute that was too large to search.
     """
     originals = {id(module): name for name, module in model.named_modules()}
-    found = references(copied, model)
-    for place, module, shared in found.modules:
+    reachable = references(copied, model)
+    for place, module, shared in reachable.modules:
         inside = originals.get(id(module))
         for plan in plans:
             if plan.conv is None:
@@ -192,7 +171,7 @@ def keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[Plan]) -> lis
     return [
         f"{place} holds so much that only the first {MOST_OBJECTS:,} objects were "
         "searched for convolutions: pass inputs="
-        for place in found.unfinished
+        for place in reachable.unfinished
     ]
 
 

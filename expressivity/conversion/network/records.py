@@ -1,4 +1,4 @@
-"""What a conversion did: one record a convolution, and the table of them."""
+"""The result of a conversion: one record a convolution, and a table of them."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
@@ -22,8 +22,8 @@ class LayerRecord:
     Attributes:
         name: Its (first) name in the model; empty for the model itself.
         kind: The name of its class.
-        status: ``"converted"``, or ``"kept"`` where it was left in place.
-        reason: Why it was kept; for a converted one, what to know about it.
+        status: ``"converted"``, or ``"kept"`` for one that stays in place.
+        reason: Why it stays; for a converted one, a remark.
         kernel_size: Taps per axis, ``None`` if the module does not say.
         num_heads: Heads of the attention, ``None`` if kept.
         alpha: Locality strength of the heads, 1/pixel², ``None`` if kept.
@@ -41,36 +41,25 @@ class LayerRecord:
     worst_case_error: float | None = None
 
     def with_reason(self, *sentences: str) -> Self:
-        """Return the record with more to know about its convolution.
-
-        Args:
-            *sentences: What to add to the reason.
-
-        Returns:
-            A new record.
-        """
+        """Return a record with some sentences added to the reason."""
         for sentence in sentences:
             check_instance("sentences", sentence, str, "Give text")
         return replace(self, reason="; ".join(filter(None, [self.reason, *sentences])))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain data, ready for JSON.
-
-        Returns:
-            One entry an attribute.
-        """
+        """Return the record as plain data, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True, repr=False)
 class Conversion(Result):
-    """A converted network and what was done to it.
+    """A converted network and what became of its convolutions.
 
     Attributes:
         model: The converted network, made from a copy of the given one.
         layers: One record a convolution, in the order of the model.
         remarks: Code of the model that attention does not suit, a sentence each.
-        ruled_out: Names of convolutions that were kept for what showed when the
+        ruled_out: Names of convolutions that stay because of what happened when the
             converted model ran on ``inputs``.
     """
 
@@ -103,28 +92,19 @@ class Conversion(Result):
 
     @property
     def kept(self) -> tuple[LayerRecord, ...]:
-        """The records of the convolutions that were left in place."""
+        """The records of the convolutions that stay in place."""
         return tuple(layer for layer in self.layers if layer.status == "kept")
 
     def table(self, *, width: int = 100) -> str:
-        """Return all records as text.
+        """Return all records as text, in lines of so many characters.
 
-        Args:
-            width: Characters in a line.
-
-        Returns:
-            A table with a row a convolution, then a line for each that there is
-            something to say about, then the remarks.
+        A table has a row a convolution. Below it are their reasons and the remarks.
         """
         width = check_integer("width", width, most=_WIDEST)
         return as_text(self.renderable(), width)
 
     def renderable(self) -> Group:
-        """Return all records for a rich console.
-
-        Returns:
-            What :meth:`table` prints.
-        """
+        """Return what :meth:`table` prints, for a rich console."""
         table = Listing(
             title=f"{len(self.converted)} of {len(self.layers)} convolutions converted",
             title_justify="left",

@@ -1,10 +1,10 @@
-"""What a network refers to from elsewhere than its registered submodules.
+"""Modules and tensors that a network refers to outside of its registered submodules.
 
-A plain list, a bound method, a default argument or a closure that holds a convolution
-goes on calling it after its place among the submodules was taken by attention.
+A plain list, a bound method, a default argument or a closure may hold a convolution,
+and would still call it after attention has replaced it among the submodules.
 
-Objects are searched as the garbage collector searches them: no property, no
-``__getattr__`` and no ``__getitem__`` of anybody runs, and nothing lazy is loaded.
+The search follows references as the garbage collector does: it runs nobody's property,
+``__getattr__`` or ``__getitem__``, and loads nothing lazy.
 """
 
 import dis
@@ -27,7 +27,7 @@ class Reference(NamedTuple):
     Attributes:
         place: The dotted name of the attribute that leads there.
         module: The module.
-        shared: Whether the attribute is that of a class, which no copy owns.
+        shared: Whether a class owns the attribute, so that copies share it.
     """
 
     place: str
@@ -42,7 +42,7 @@ class References:
     Attributes:
         modules: Modules within reach of an attribute.
         tensors: Tensors within reach of an attribute.
-        unfinished: Attributes behind which there was too much to search it all.
+        unfinished: Attributes with too many objects within reach to search them all.
     """
 
     modules: list[Reference] = field(default_factory=list)
@@ -51,18 +51,19 @@ class References:
 
 
 def references(model: nn.Module, *others: nn.Module) -> References:
-    """Return what the attributes of a network hold in their own way.
+    """Return what the attributes of a network hold, apart from registered submodules.
 
-    Containers, functions, their closures and default arguments, hooks, plain objects
-    and modules that are not registered are searched; a module's hold on itself does not
-    count. Of global variables, those count that a function reads and that are modules.
+    The search enters containers, functions, their closures and default arguments,
+    hooks, plain objects and modules that are not registered. A module's reference to
+    itself does not count. A global variable counts if a function reads it and it is a
+    module.
 
     Args:
         model: The network.
-        *others: Networks that are not searched where they are met.
+        *others: Networks that the search does not enter.
 
     Returns:
-        The modules and tensors found.
+        The modules and tensors.
 
     Example:
         >>> model = nn.ReLU()
@@ -70,32 +71,28 @@ def references(model: nn.Module, *others: nn.Module) -> References:
         >>> references(model).modules
         [Reference(place='steps', module=Tanh(), shared=False)]
     """
-    found = References()
+    result = References()
     registered = {id(m) for each in (model, *others) for m in each.modules()}
     done: dict[int, object] = {}
     for place, value, shared, owner in _attributes(model):
         search = _Search(registered, done)
         met_owner = False
-        for held in search.of(value):
-            if isinstance(held, Tensor):
-                found.tensors.append(held)
-            elif held is owner:
+        for item in search.of(value):
+            if isinstance(item, Tensor):
+                result.tensors.append(item)
+            elif item is owner:
                 met_owner = True
             else:
-                found.modules.append(Reference(place, held, shared))
+                result.modules.append(Reference(place, item, shared))
         if search.unfinished:
-            found.unfinished.append(place)
-        if not met_owner:  # for others that hold counts
-            done |= search.seen
-    return found
+            result.unfinished.append(place)
+        if not met_owner:  # a reference of another attribute to the owner counts
+            done |= search.visited
+    return result
 
 
 class Leads:
-    """Whether objects lead to one of some modules.
-
-    Args:
-        modules: The ids of the modules.
-    """
+    """Whether objects lead to one of some modules, which are given by their ids."""
 
     def __init__(self, modules: Collection[int]) -> None:
         """Start without knowing any object."""
@@ -105,9 +102,9 @@ class Leads:
     def __call__(self, value: object) -> bool:
         """Return whether one of the modules is within reach of an object."""
         search = _Search(self._modules, self._nowhere)
-        if any(id(held) in self._modules for held in search.of(value)):
+        if any(id(item) in self._modules for item in search.of(value)):
             return True
-        self._nowhere |= search.seen
+        self._nowhere |= search.visited
         return False
 
 
@@ -135,10 +132,10 @@ class _Search:
 
         Args:
             registered: The ids of modules that it does not enter.
-            done: Objects that it passes over, by id.
+            done: Objects that it skips, by id.
         """
         self._registered, self._done = registered, done
-        self.seen: dict[int, object] = {}
+        self.visited: dict[int, object] = {}
         self.unfinished = False
 
     def of(self, value: object) -> Iterator[nn.Module | Tensor]:
@@ -146,7 +143,7 @@ class _Search:
         waiting = [value] if self._is_new(value) else []
         while waiting:
             value = waiting.pop()
-            kind = type(value)  # isinstance would ask a proxy what it stands for
+            kind = type(value)  # isinstance would ask a proxy
             if issubclass(kind, Tensor):
                 yield cast("Tensor", value)
                 continue
@@ -154,28 +151,28 @@ class _Search:
                 yield cast("nn.Module", value)
                 if id(value) in self._registered:
                     continue
-            # What the collector does not track refers to nothing: numbers, strings.
+            # The collector tracks no numbers and strings: they refer to nothing.
             waiting += filter(self._is_new, filter(gc.is_tracked, _inside(value)))
 
     def _is_new(self, value: object) -> bool:
-        """Note an object that was not met before."""
-        if id(value) in self.seen or id(value) in self._done:
+        """Note an object, and return whether it is new."""
+        if id(value) in self.visited or id(value) in self._done:
             return False
-        if len(self.seen) >= MOST_OBJECTS:
+        if len(self.visited) >= MOST_OBJECTS:
             self.unfinished = True
             return False
-        self.seen[id(value)] = value
+        self.visited[id(value)] = value
         return True
 
 
 def _inside(value: object) -> Collection[object]:
-    """Return what an object refers to, as far as it could call it."""
+    """Return what an object refers to and might call."""
     kind = type(value)
     if issubclass(kind, _OPAQUE):
         return ()
     if kind is weakref.ref:
         return (cast("weakref.ref[object]", value)(),)
-    if kind is FunctionType:  # its globals are the whole world
+    if kind is FunctionType:  # its globals would lead to everything
         function = cast("FunctionType", value)
         return (
             function.__closure__ or (),
@@ -188,15 +185,15 @@ def _inside(value: object) -> Collection[object]:
 
 
 def _global_modules(code: CodeType, variables: dict[str, object]) -> list[object]:
-    """Return the global variables that some code reads and that are modules."""
+    """Return the modules among the global variables that some code reads."""
     named = {
         name: variables[name]
         for name in code.co_names
         if issubclass(type(variables.get(name)), nn.Module)
     }
     if named:  # attributes are among the names
-        read = {i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname}
-        named = {name: value for name, value in named.items() if name in read}
+        names = {i.argval for i in dis.get_instructions(code) if "GLOBAL" in i.opname}
+        named = {name: value for name, value in named.items() if name in names}
     inner = [const for const in code.co_consts if isinstance(const, CodeType)]
     return [
         *named.values(),
@@ -205,16 +202,9 @@ def _global_modules(code: CodeType, variables: dict[str, object]) -> list[object
 
 
 def is_filled(cell: CellType) -> bool:
-    """Return whether the variable of a closure has a value yet.
-
-    Args:
-        cell: The variable.
-
-    Returns:
-        Whether reading it succeeds.
-    """
+    """Return whether the variable of a closure has a value yet."""
     try:
-        cell.cell_contents  # noqa: B018 - only looking raises
+        cell.cell_contents  # noqa: B018 - reading an empty cell raises
     except ValueError:
         return False
     return True

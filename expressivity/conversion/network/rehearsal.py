@@ -1,7 +1,7 @@
-"""Run a converted network once, and see whether a convolution still works in it.
+"""Run a converted network once, and notice whether it still uses a convolution.
 
-What no search of the attributes can find shows here: a layer that a global variable
-still calls, and code that reads what attention does not have.
+This detects what no search of the attributes can: code that still calls a layer by a
+global variable, and code that reads an attribute which attention does not have.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,38 +32,38 @@ OF_THE_GIVEN = (
 
 
 def rehearse(
-    given: nn.Module,
+    original: nn.Module,
     converted: nn.Module,
     replaced: Mapping[str, nn.Module],
     inputs: Inputs,
 ) -> dict[str, str]:
-    """Run a copy of a converted network and return what should not be converted.
+    """Run a copy of a converted network, and return the convolutions that must stay.
 
     Args:
-        given: The network that was converted.
-        converted: What became of it; neither is changed, nor are their statistics.
+        original: The given network.
+        converted: The converted one; neither changes, nor do their statistics.
         replaced: The convolutions that attention replaced, by name.
-        inputs: What the network takes.
+        inputs: Arguments of the network.
 
     Returns:
-        Why a convolution has to stay, by name: it is still used in its old form, the
-        network asks for its class, or reads an attribute that attention does not have.
+        Why a convolution has to stay, by name: the network still uses its old form,
+        asks for its class, or reads an attribute that attention does not have.
 
     Raises:
         InputError: If the given network cannot run on the inputs either.
         UnsupportedModuleError: If the converted one alone cannot.
     """
-    # Copied together, so that whatever still leads to a convolution leads to its copy.
+    # One copy of all: a reference that still leads to a convolution leads to its copy.
     both = nn.ModuleList([converted, *replaced.values()])
     model, *old = independent_copy(both).children()
     watch = _Watch()
-    asked: dict[str, str] = {}
+    questions: dict[str, str] = {}
     for (name, module), copied in zip(replaced.items(), old, strict=True):
         layer = model.get_submodule(name)
-        watch_class(layer, module, partial(_note_question, asked, name, module))
+        watch_class(layer, module, partial(_note_question, questions, name, module))
         watch.add(module, name, STILL_CALLED)
         watch.add(copied, name, STILL_CALLED)
-        watch.add(given.get_submodule(name), name, OF_THE_GIVEN)
+        watch.add(original.get_submodule(name), name, OF_THE_GIVEN)
     try:
         with watch:
             _run(model, inputs)
@@ -74,19 +74,19 @@ def rehearse(
         missing = isinstance(error, AttributeError) and place in replaced
         if missing and isinstance(model.get_submodule(place), RelativeSelfAttention):
             return {place: f"the network reads what attention does not have: {error}"}
-        _check_given(given, inputs)
+        _check_original(original, inputs)
         raise UnsupportedModuleError(
             f"the converted model cannot run on inputs=, the given one can: "
             f"{place or 'the model'} failed with {_named(error)}. Leave layers out by "
             "where="
         ) from error
-    return asked | watch.used
+    return questions | watch.used
 
 
 def _note_question(
-    asked: dict[str, str], name: str, module: nn.Module, place: str
+    questions: dict[str, str], name: str, module: nn.Module, place: str
 ) -> None:
-    asked.setdefault(
+    questions.setdefault(
         name,
         f"while the network runs on inputs=, {place} asks whether it is a "
         f"{type(module).__name__}, and may do something else for attention",
@@ -138,9 +138,9 @@ def _run(model: nn.Module, inputs: Inputs) -> None:
             model(inputs)
 
 
-def _check_given(given: nn.Module, inputs: Inputs) -> None:
+def _check_original(original: nn.Module, inputs: Inputs) -> None:
     try:
-        _run(independent_copy(given), inputs)
+        _run(independent_copy(original), inputs)
     except Exception as error:
         raise InputError(
             "inputs needs what the given model can run on (a tensor, a tuple of "

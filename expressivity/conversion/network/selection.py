@@ -1,4 +1,4 @@
-"""Which modules of a network are convolutions, and which of them are asked for."""
+"""Which modules of a network are convolutions, and which of them ``where`` selects."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +28,8 @@ def convolution_like(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         says "conv" and that hold a kernel (quantised, scripted or hand-written ones).
     """
     for name, module in model.named_modules():
-        known = isinstance(module, CONVOLUTIONS + TRANSPOSED)
-        if known or (_is_called_one(module) and _holds_kernel(module)):
+        is_torchs = isinstance(module, CONVOLUTIONS + TRANSPOSED)
+        if is_torchs or (_is_called_one(module) and _holds_kernel(module)):
             yield name, module
 
 
@@ -42,7 +42,7 @@ def _is_called_one(module: nn.Module) -> bool:
 
 
 def _holds_kernel(module: nn.Module) -> bool:
-    """Whether a module has a tensor shaped as a kernel, or says what one looks like."""
+    """Whether a module has a tensor shaped as a kernel, or the options of one."""
     # The scale of a normalisation may have as many axes, but is long in one of them.
     tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
     shaped = any(
@@ -55,15 +55,12 @@ def _holds_kernel(module: nn.Module) -> bool:
 
 
 def selector(where: Where | None, names: Sequence[str]) -> Predicate:
-    """Return the predicate that ``where=`` stands for.
+    """Return the predicate, of name and module, that ``where=`` means.
 
     Args:
         where: ``None`` for all; a predicate of name and module; or names, or shell
             patterns of names (``"layer3.*"``), one or several.
         names: The names of all convolutions of the model.
-
-    Returns:
-        A predicate of name and module.
 
     Raises:
         ArgumentError: If it is none of these, or a pattern matches no convolution.

@@ -1,9 +1,9 @@
-"""What the code of a network asks of its convolutions that attention cannot answer.
+"""Code of a network that uses its convolutions in ways that attention cannot support.
 
-A weight penalty over ``isinstance(module, nn.Conv2d)`` passes attention by, and an
-assignment to the weight of a layer fails. Neither shows before it runs, so the source
-of the classes is read. That finds what is written out: names are resolved, nothing is
-executed, and code whose source is not at hand is passed over.
+A weight penalty over ``isinstance(module, nn.Conv2d)`` skips attention, and an
+assignment to the weight of a layer fails. Neither is noticeable before it runs, so this
+module reads the source of the classes. It resolves names, executes nothing, and skips
+code whose source is unavailable.
 """
 
 import ast
@@ -17,12 +17,12 @@ from torch import nn
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _LIBRARIES = ("torch", "builtins", "expressivity")
-# What prepares a module, by its name in torch and in libraries of networks.
+# Methods that prepare a module, in torch and in libraries of networks.
 _PREPARING = {"__init__", "_init_weights", "init_weights", "reset_parameters"}
 
 
 class Source:
-    """The methods of a network's classes, as far as their source is at hand.
+    """The methods of a network's classes, as far as their source is available.
 
     Example:
         >>> conv = nn.Conv2d(1, 1, 1)
@@ -31,11 +31,7 @@ class Source:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Read the source of every class that is not torch's.
-
-        Args:
-            model: The given network.
-        """
+        """Read the source of every class of a network that is not torch's."""
         self._modules = list(model.modules())
         trees: dict[FunctionType, Function | None] = {}
         kinds = dict.fromkeys(type(module) for module in self._modules)
@@ -48,8 +44,8 @@ class Source:
             layers: The convolutions that become attention.
 
         Returns:
-            One sentence for each method and class, methods that only prepare a module
-            left out.
+            One sentence for each method and class, without methods that only prepare a
+            module.
         """
         kinds = {kind for layer in layers for kind in type(layer).__mro__}
         kinds -= {nn.Module, object}
@@ -67,15 +63,15 @@ class Source:
     def uses(
         self, layers: Mapping[str, nn.Module], attention: Mapping[str, nn.Module]
     ) -> dict[str, list[str]]:
-        """Return what methods do to their convolutions that attention does not take.
+        """Return the uses of convolutions by methods that attention does not support.
 
         Args:
             layers: The convolutions that become attention, by name.
             attention: What they become.
 
         Returns:
-            Sentences by the name of the convolution: attributes that are read and do
-            not exist, and attributes that are set or written into.
+            Sentences by the name of the convolution, about attributes that methods read
+            and attention lacks, and about attributes that methods set or write into.
         """
         names = {id(layer): name for name, layer in layers.items()}
         remarks: dict[str, dict[str, None]] = defaultdict(dict)
@@ -93,7 +89,7 @@ class Source:
 
 
 def _answer(attention: nn.Module, attribute: str, verb: str) -> str | None:
-    """Return what is wrong with the use of an attribute, if anything is."""
+    """Return how attention fails a use of an attribute; ``None`` if it does not."""
     if verb == "reads":
         return None if hasattr(attention, attribute) else "lacks"
     if not isinstance(getattr(type(attention), attribute, None), property):
@@ -105,23 +101,17 @@ class _Method:
     """The source of a method."""
 
     def __init__(self, name: str, function: FunctionType, tree: Function) -> None:
-        """Keep a method with its source.
-
-        Args:
-            name: Class and method.
-            function: What runs.
-            tree: Its syntax.
-        """
+        """Take class and method as a name, the function, and its syntax."""
         self.name, self.function, self.tree = name, function, tree
 
     @property
     def receiver(self) -> str:
-        """What the method calls its object."""
+        """The name of the method's first parameter."""
         positional = [*self.tree.args.posonlyargs, *self.tree.args.args]
         return positional[0].arg if positional else ""
 
     def calls(self) -> set[str]:
-        """Return the names of its object's attributes that it mentions."""
+        """Return the names of its object's attributes that the method mentions."""
         return {
             node.attr
             for node in ast.walk(self.tree)
@@ -153,7 +143,7 @@ def _methods(kind: type, trees: dict[FunctionType, Function | None]) -> list[_Me
 
 
 def _reached(methods: Mapping[str, _Method], names: set[str]) -> set[str]:
-    """Return which methods are mentioned by some methods, themselves included."""
+    """Return some methods and all that they mention, directly or indirectly."""
     waiting, reached = list(names & methods.keys()), set()
     while waiting:
         name = waiting.pop()
@@ -172,7 +162,7 @@ def _function(value: object) -> FunctionType | None:
 
 
 def _tree(function: FunctionType) -> Function | None:
-    """Return the syntax of a function, if its source is at hand."""
+    """Return the syntax of a function, if its source is available."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, TypeError, SyntaxError, ValueError):
@@ -181,7 +171,7 @@ def _tree(function: FunctionType) -> Function | None:
 
 
 def _compared_classes(tree: Function) -> Iterator[ast.expr]:
-    """Yield what modules are compared with: isinstance, type(...) is, case ...()."""
+    """Yield what code compares modules with: isinstance, type(...) is, case ...()."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and len(node.args) == 2:
             if isinstance(node.func, ast.Name) and node.func.id == "isinstance":
@@ -219,7 +209,7 @@ def _value(expression: ast.expr, function: FunctionType) -> object:
 def _attributes(
     method: _Method, module: nn.Module
 ) -> Iterator[tuple[nn.Module, str, str]]:
-    """Yield a submodule, the attribute of it that is used, and what is done to it."""
+    """Yield a submodule, the name of an attribute of it, and a verb for its use."""
     for node in ast.walk(method.tree):
         verb, place = "reads", node
         if isinstance(node, (ast.Attribute, ast.Subscript)):
@@ -236,7 +226,7 @@ def _attributes(
                 if place.attr not in owner._modules:
                     yield owner, place.attr, verb
                 break
-            if verb == "reads":  # what is inside comes by itself
+            if verb == "reads":  # the walk visits inner nodes by itself
                 break
             verb, place = "writes into", place.value
 

@@ -23,11 +23,11 @@ class Group:
     """Heads that attend alike, up to shifts by whole pixels.
 
     Attributes:
-        lattice: The heads, their centers counted from ``origin``.
-        alpha: Their locality strength; ``None`` where nobody knows it.
-        origin: Center of the first head, in pixels; of saturated heads, rounded.
-        leak: Probability off the pixel nearest to the target, of the softest head.
-        saturated: Whether that is below the rounding level of the dtype.
+        lattice: The heads, with centers counted from ``origin``.
+        alpha: Their locality strength, ``None`` if it is unknown.
+        origin: Center of the first head, in pixels; rounded for saturated heads.
+        leak: Probability off the pixel nearest to the target, for the softest head.
+        saturated: Whether the leak is below the rounding level of the dtype.
     """
 
     lattice: Lattice
@@ -38,14 +38,7 @@ class Group:
 
 
 def groups_alone(heads: Heads) -> tuple[Group, ...]:
-    """Return a group for every head, for heads whose α and Δ are not known.
-
-    Args:
-        heads: Parameters of the heads.
-
-    Returns:
-        The groups.
-    """
+    """Return a group for every head, for heads whose α and Δ are unknown."""
     count, axes = heads.centers.shape
     return tuple(
         Group(Lattice.point(head, axes), None, (0.0,) * axes, 1.0, saturated=False)
@@ -54,27 +47,15 @@ def groups_alone(heads: Heads) -> tuple[Group, ...]:
 
 
 def are_saturated(leaks: Sequence[float], dtype: torch.dtype) -> list[bool]:
-    """Return which heads are at the pixel nearest to their target and nowhere else.
-
-    Args:
-        leaks: Probability off that pixel, of each head.
-        dtype: Dtype of the parameters; its rounding is the limit.
-
-    Returns:
-        Whether each head is saturated.
-    """
+    """Return whether the leak of each head is below the rounding of the parameters."""
     rounding = rounding_level(dtype)
     return [leak <= rounding for leak in leaks]
 
 
 def largest_crowd(centers: Sequence[tuple[float, ...]]) -> int:
-    """Return how many heads one lattice point holds at most, on any grid.
+    """Return how many heads share a lattice point at most, on any grid.
 
-    Args:
-        centers: Attention centers, in pixels.
-
-    Returns:
-        The most heads whose centers are the same after rounding.
+    Those are heads whose centers, in pixels, are the same after rounding.
 
     Example:
         >>> largest_crowd([(0.0,), (0.2,), (1.0,)])
@@ -93,16 +74,15 @@ def groups_of(
 ) -> tuple[Group, ...]:
     """Return groups of heads that can share a smoothing and a kernel.
 
+    Saturated heads come first, in one group if one kernel is worth it.
+
     Args:
         values: The numbers that α and Δ hold.
         leaks: Probability off the pixel nearest to the target, of each head.
         grid: Canvas and queries; of one size, unless all heads are saturated.
         dtype: Dtype of the parameters; its rounding says which heads are saturated.
-        apart: Whether heads that are not saturated must stay alone, so that each
-            receives derivatives of its own.
-
-    Returns:
-        Saturated heads first, all together as far as one kernel is worth it.
+        apart: Whether soft heads must stay alone, so that each receives derivatives of
+            its own.
     """
     saturated = are_saturated(leaks, dtype)
     alike: dict[tuple[float, ...], list[int]] = defaultdict(list)

@@ -34,32 +34,21 @@ class Lattice:
 
     @classmethod
     def point(cls, head: int, axes: int) -> Self:
-        """Return the lattice of a single head.
-
-        Args:
-            head: Its index.
-            axes: Number of axes.
-
-        Returns:
-            One point, at the origin.
-        """
+        """Return the lattice of a single head: one point, at the origin."""
         return cls((head,), ((0,) * axes,), (0,) * axes, (1,) * axes, (1,) * axes)
 
     @classmethod
     def spanned(cls, heads: Sequence[int], offsets: Sequence[Offset]) -> Self:
-        """Return the lattice that just holds some heads.
+        """Return the lattice with the fewest points that holds some heads.
 
         Args:
             heads: Indices of the heads.
             offsets: Center of each in pixels, counted from any origin.
-
-        Returns:
-            The lattice with the fewest points.
         """
         low = tuple(map(min, zip(*offsets, strict=True)))
-        moved = [tuple(map(sub, offset, low)) for offset in offsets]
-        step = tuple(max(1, math.gcd(*axis)) for axis in zip(*moved, strict=True))
-        taps = tuple(tuple(map(floordiv, m, step)) for m in moved)
+        from_corner = [tuple(map(sub, offset, low)) for offset in offsets]
+        step = tuple(max(1, math.gcd(*axis)) for axis in zip(*from_corner, strict=True))
+        taps = tuple(tuple(map(floordiv, point, step)) for point in from_corner)
         counts = tuple(1 + max(axis) for axis in zip(*taps, strict=True))
         return cls(tuple(heads), taps, low, step, counts)
 
@@ -69,19 +58,14 @@ class Lattice:
         return math.prod(self.counts) == 1
 
     def is_everyone(self, heads: int) -> bool:
-        """Return whether these are all heads of a layer, each on its point, in order.
+        """Return whether a layer has these heads and no others, in the order of points.
+
+        The kernel is then the matrices of the heads, one after the other.
 
         Args:
             heads: Number of heads of the layer.
-
-        Returns:
-            Whether the kernel is the heads' matrices one after the other.
         """
-        return self._is_ordered and len(self.heads) == heads
-
-    @property
-    def _is_ordered(self) -> bool:
-        return self.heads == tuple(range(len(self.heads))) and self.taps == self.points
+        return self.heads == tuple(range(heads)) and self.taps == self.points
 
     @property
     def points(self) -> tuple[Offset, ...]:
@@ -89,13 +73,9 @@ class Lattice:
         return tuple(product(*map(range, self.counts)))
 
     def targets(self, queries: Sequence[range]) -> list[range]:
-        """Return the targets, less the origin, that some tap of some query reads.
+        """Return the targets, less the origin, along each axis.
 
-        Args:
-            queries: Query positions along each axis.
-
-        Returns:
-            One range an axis, no finer than the queries and taps need.
+        The ranges are no finer than the queries and the taps need.
         """
         return [
             range(
@@ -109,28 +89,14 @@ class Lattice:
         ]
 
     def stride(self, queries: Sequence[range]) -> list[int]:
-        """Return how many targets lie between neighbouring queries.
-
-        Args:
-            queries: Query positions along each axis.
-
-        Returns:
-            The stride of the convolution of the targets.
-        """
+        """Return the stride of the convolution of the targets: targets per query."""
         return [
             query.step // self._pitch(query, step, count)
             for query, step, count in zip(queries, self.step, self.counts, strict=True)
         ]
 
     def dilation(self, queries: Sequence[range]) -> list[int]:
-        """Return how many targets lie between neighbouring taps.
-
-        Args:
-            queries: Query positions along each axis.
-
-        Returns:
-            The dilation of the convolution of the targets.
-        """
+        """Return the dilation of the convolution of the targets: targets per tap."""
         return [
             step // self._pitch(query, step, count) if count > 1 else 1
             for query, step, count in zip(queries, self.step, self.counts, strict=True)
@@ -139,16 +105,12 @@ class Lattice:
     def kernel(
         self, matrices: Float[Tensor, "out_channels channels heads"]
     ) -> Float[Tensor, "out_channels channels *taps"]:
-        """Lay the heads' matrices on the lattice; heads on one point add up.
+        """Return the matrices of all heads laid on the lattice, as a kernel.
 
-        Args:
-            matrices: One a head, of all heads of the layer.
-
-        Returns:
-            The kernel: a view where every head has its point, in order.
+        Heads on one point add up. The kernel is a view if the lattice is everyone's.
         """
         if not self.is_everyone(matrices.shape[2]):
-            # Nothing is indexed by a tensor: a GPU would have to be waited for.
+            # No index is a tensor: the code would wait for a GPU.
             nothing = torch.zeros_like(matrices[..., 0])
             at = dict.fromkeys(self.points, nothing)
             for head, tap in zip(self.heads, self.taps, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from expressivity.convolutions import convolve
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import (
+from expressivity.heads.axis_product import (
     AxisProduct,
     Scratch,
 )
@@ -20,6 +20,7 @@ from expressivity.machine.recording import is_traced
 from expressivity.strategies.base import add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.reading import Reading
 
 # A multiplication of a smoothing takes as long as two of a projection.
 _SMOOTHING_COST = 2
@@ -28,13 +29,13 @@ _MANY_TOKENS = 512
 
 @dataclass(frozen=True)
 class Part:
-    """A group of heads: where they look, and what they carry from there.
+    """A group of heads: what they attend to, and what they carry from there.
 
     Attributes:
-        step: Where they look, and how that is evaluated.
-        weights: Their kernel; of heads with one target, the matrices that tokens pass
-            one after the other.
-        place: Of heads with one target: how many of those come before the smoothing.
+        step: What they attend to, and how that is evaluated.
+        weights: Their kernel; for heads with one target, the matrices that multiply a
+            token, one after the other.
+        place: For heads with one target: how many matrices come before the smoothing.
     """
 
     step: Step
@@ -43,15 +44,10 @@ class Part:
 
     @classmethod
     def of(cls, step: Step, heads: Heads) -> Self:
-        """Compose the projections of a group, as far as that is worth it.
+        """Return a group with its projections composed, as far as that is worth it.
 
-        Args:
-            step: Where the heads look.
-            heads: Parameters of all heads.
-
-        Returns:
-            The part. Where the group is the whole layer, with one projection stored,
-            its kernel is a view of that.
+        Where the group is the whole layer and one projection is the identity, the
+        kernel is a view of the other.
         """
         weights = _composed(heads, step.group.lattice)
         return cls(step, weights, _place_of_smoothing(weights, heads.groups, step))
@@ -72,28 +68,28 @@ class Part:
             tokens: What :meth:`Grid.tokens` returns.
             base: What the output is added to: a bias, (out_channels,), or the output of
                 other groups, (batch, out_channels, *queries).
-            scratch: Memory to use again; the output of other groups may then be
+            scratch: Buffers to overwrite; the output of other groups may then be
                 overwritten too.
 
         Returns:
             (batch, out_channels, *queries).
         """
         step, point = self.step, self.step.group.lattice.is_point
-        if step.reading is not None:
-            read, padding = step.reading(grid, tokens), step.reading.padding
+        if isinstance(step.prepared, Reading):
+            pixels, padding = step.prepared(grid, tokens), step.prepared.padding
             if point:
-                return _projected(read, self.weights, heads.groups, base)
+                return _projected(pixels, self.weights, heads.groups, base)
         else:
             smoothing = step.smoothing_with(heads, grid)
             if point:
-                # Rows that sum to one pass a constant on.
+                # Rows that sum to one leave a constant as it is.
                 early = not grid.has_zero_tokens
                 return self._commuted(
                     tokens, smoothing, heads.groups, base, scratch, early=early
                 )
-            read, padding = smoothing(tokens), (0,) * len(grid.size)
+            pixels, padding = smoothing(tokens), (0,) * len(grid.size)
         return _convolved(
-            read,
+            pixels,
             self.weights[0],
             base,
             stride=step.stride,
@@ -141,7 +137,7 @@ def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
 
 
 def _matrices(heads: Heads) -> Tensor:
-    """Return W_outᵀ W_valᵀ of every head, heads last; composed once for all grids."""
+    """Return W_outᵀ W_valᵀ of every head, heads last, composed once for all grids."""
 
     def compose() -> Tensor:
         return heads.matrices().movedim(0, -1).flatten(0, 1).contiguous()
@@ -152,8 +148,8 @@ def _matrices(heads: Heads) -> Tensor:
 def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) -> int:
     """Return how many projections come before the smoothing.
 
-    Those act on every token, the others on the targets only; the place is the one
-    where everything together takes the fewest multiplications.
+    Those act on every token, the others on the targets only. The place is the one with
+    the fewest multiplications altogether.
     """
     widths = (weights[0].shape[1] * groups, *(weight.shape[0] for weight in weights))
     mixing = [a * b // groups for a, b in pairwise(widths)]
@@ -174,7 +170,7 @@ def _projected(
     *,
     reused: bool = False,
 ) -> Tensor:
-    """Pass every token through matrices; add a bias or an output to the last."""
+    """Multiply every token by matrices, and add a bias or an output at the end."""
     *others, last = matrices
     for matrix in others:
         tokens = _times(matrix, tokens, groups)
@@ -225,8 +221,8 @@ def _suits_a_product(tokens: Tensor) -> bool:
     """Whether a product of matrices is no slower than the convolution that it is."""
     if is_traced():  # a graph is for any number of tokens
         return False
-    # On a CPU it is up to twice as fast for one image, or for large ones; many small
-    # ones together are better convolved.
+    # On a CPU a product is up to twice as fast for one image or for large ones. Many
+    # small images together are better convolved.
     return tokens.shape[0] == 1 or prod(tokens.shape[2:]) >= _MANY_TOKENS
 
 

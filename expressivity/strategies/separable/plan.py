@@ -1,7 +1,7 @@
 """What a group of heads does on one grid: read or smooth, then convolve.
 
-A plan is made from the values of α and Δ and holds no parameter, so that it can be
-used until they, the input size, the dtype or the device change.
+A plan follows from the values of α and Δ and holds no parameter. It is valid until
+they, the input size, the dtype or the device change.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import (
+from expressivity.heads.axis_product import (
     AxisProduct,
     is_joint,
 )
@@ -34,8 +34,8 @@ from expressivity.numbers.precision import (
 from expressivity.strategies.separable.grouping import Group
 from expressivity.strategies.separable.reading import Layout, Reading
 
-# Targets that share a window of a banded smoothing lie on so many pixels. On a CPU
-# the optimum is flat from 16 to 64; elsewhere the number of products matters more.
+# Pixels of the targets that share a window of a banded smoothing. On a CPU the optimum
+# is flat from 16 to 64; elsewhere the number of products matters more.
 _SPAN = {"cpu": 32}
 _SPAN_ELSEWHERE = 128
 
@@ -49,9 +49,9 @@ class Step:
         targets: The targets along each axis, less the group's origin.
         stride: Targets between neighbouring queries, per axis.
         dilation: Targets between neighbouring taps, per axis.
-        bands: Where they look along each axis; ``None`` for everywhere.
-        reading: For saturated heads: what takes the place of a smoothing.
-        smoothing: The smoothing, where it may be kept.
+        bands: The tokens that they attend to along each axis; ``None`` for all.
+        prepared: A reading, which replaces the smoothing of saturated heads; for soft
+            heads with fixed α and Δ, the smoothing.
         cost: Multiplications that smoothing one channel takes, about.
         tokens: Number of tokens that are smoothed.
     """
@@ -61,23 +61,19 @@ class Step:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     bands: tuple[Band | None, ...]
-    reading: Reading | None = None
-    smoothing: AxisProduct | None = None
+    prepared: Reading | AxisProduct | None = None
     cost: int = 0
     tokens: int = 0
 
     @classmethod
     def of(cls, group: Group, grid: Grid, like: Tensor, *, keep: bool) -> Self:
-        """Plan what a group does.
+        """Return what a group does on a grid.
 
         Args:
             group: The heads.
             grid: Canvas and queries.
             like: A tensor of the dtype and device of the parameters.
-            keep: Whether α and Δ are fixed, so that a smoothing may be kept.
-
-        Returns:
-            The step.
+            keep: Whether α and Δ are fixed, so that the smoothing is prepared.
         """
         if group.saturated:
             reading = Reading.of(Layout.of(group, grid), grid, like.device)
@@ -107,20 +103,11 @@ class Step:
         origin = torch.tensor(group.origin, dtype=exact, device=device)
         alpha = torch.tensor(group.alpha, dtype=exact, device=device)
         smoothing = step.smoothed_by(grid, alpha, origin).to(like.device, dtype)
-        return replace(step, smoothing=smoothing)
+        return replace(step, prepared=smoothing)
 
     @classmethod
     def reads(cls, group: Group, grid: Grid, reading: Reading) -> Self:
-        """Plan what saturated heads do.
-
-        Args:
-            group: The heads.
-            grid: Canvas and queries.
-            reading: What takes the place of a smoothing.
-
-        Returns:
-            The step.
-        """
+        """Plan what saturated heads do, given the reading of their pixels."""
         stride, dilation = grid.geometry.stride, group.lattice.step
         return cls(group, (), stride, dilation, (), reading)
 
@@ -142,11 +129,7 @@ class Step:
     def is_joint(self, grid: Grid) -> bool:
         """Return whether the smoothing is one matrix over all axes.
 
-        Args:
-            grid: Canvas and queries.
-
-        Returns:
-            Whether it is; never for saturated heads, which are not smoothed.
+        It never is for saturated heads, which are not smoothed.
         """
         if self.group.saturated:
             return False
@@ -154,14 +137,7 @@ class Step:
         return is_joint(list(zip(map(len, self.targets), columns, strict=True)))
 
     def describe(self, dtype: torch.dtype) -> str:
-        """Say in words what the group does.
-
-        Args:
-            dtype: Dtype of the parameters.
-
-        Returns:
-            One line.
-        """
+        """Say in a line what the group does, given the dtype of the parameters."""
         count = len(self.group.lattice.heads)
         heads = f"{count} head{'s' * (count > 1)}"
         kind = str(dtype).removeprefix("torch.")
@@ -172,40 +148,23 @@ class Step:
             )
         if self.group.alpha is None:
             return f"{heads} smoothed over the whole canvas, alpha not known"
-        looked = [band.radius for band in self.bands if band is not None]
-        within = f"within {max(looked)} pixels" if looked else "over the whole canvas"
+        radii = [band.radius for band in self.bands if band is not None]
+        within = f"within {max(radii)} pixels" if radii else "over the whole canvas"
         return (
             f"{heads} with alpha={self.group.alpha:.4g} smoothed {within}, neglecting "
             f"{self.neglected:.2g}"
         )
 
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
-        """Return the smoothing of the group.
-
-        Args:
-            heads: Parameters of all heads.
-            grid: Canvas and queries.
-
-        Returns:
-            What was kept, else one that derivatives go through.
-        """
-        if self.smoothing is not None:
-            return self.smoothing
+        """Return the prepared smoothing of the group, or else a differentiable one."""
+        if isinstance(self.prepared, AxisProduct):
+            return self.prepared
         first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
         alpha, center = heads.alpha[first], heads.centers[first]
         return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype))
 
     def smoothed_by(self, grid: Grid, alpha: Tensor, origin: Tensor) -> AxisProduct:
-        """Build the smoothing of the group.
-
-        Args:
-            grid: Canvas and queries.
-            alpha: Locality strength, 1/pixel².
-            origin: The group's origin, in pixels.
-
-        Returns:
-            One matrix an axis.
-        """
+        """Build the smoothing of the group, given its α and its origin in pixels."""
         return AxisProduct.of([
             smoothing_matrix(axis, targets, center, alpha, band)
             for axis, targets, center, band in zip(
@@ -215,13 +174,13 @@ class Step:
 
 
 def _axes(grid: Grid) -> list[Axis]:
-    """Return the tokens along each axis, those that hold zeros only counted."""
-    kept = grid.size if grid.has_zero_tokens else grid.canvas_size
-    return list(map(Axis, kept, grid.zeros_before, grid.canvas_size))
+    """Return the tokens along each axis; those of zeros are only counted."""
+    nonzero = grid.size if grid.has_zero_tokens else grid.canvas_size
+    return list(map(Axis, nonzero, grid.zeros_before, grid.canvas_size))
 
 
 def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) -> int:
-    """Return the multiplications of a smoothing, a channel, the last axis first."""
+    """Return the multiplications of a smoothing per channel, the last axis first."""
     axes = _axes(grid)
     sizes, total = [axis.tokens for axis in axes], 0
     for index in reversed(range(len(axes))):
@@ -234,7 +193,7 @@ def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) ->
 def _band(
     alpha: float | None, center: float, largest: float, canvas: int, span: int
 ) -> Band | None:
-    """Return where targets look, if that is known and a banded matrix pays."""
+    """Return the band of the targets if α is known and a banded matrix pays."""
     if alpha is None:
         return None
     radius = radius_for(alpha, largest, most=canvas // 2, on_grid=center.is_integer())

@@ -1,10 +1,10 @@
 """How saturated heads read pixels: the padding arithmetic of a convolution.
 
-Along one axis the taps read from a first pixel on, which is the same for every size, to
-a last one. With s the stride and X the pixels that the first query could still move,
-the last query stands X − X mod s further: all that depends on the size of the input is
-the remainder, and the number of tokens. What is decided here while a graph is traced
-therefore holds for every size, with the remainder anything from 0 to s − 1.
+Along one axis the taps read from a first pixel to a last one. The first is the same for
+every size. With s the stride and X the pixels that the first query could still move,
+the last query is X − X mod s further. Only the remainder and the number of tokens
+depend on the size of the input. A decision that is made here while a graph is traced
+therefore holds for every size, with any remainder from 0 to s − 1.
 """
 
 from dataclasses import dataclass
@@ -22,30 +22,29 @@ from expressivity.strategies.separable.grouping import Group
 
 
 class Way(Enum):
-    """How the pixels that are read are laid out for the taps."""
+    """How pixels are laid out for the taps."""
 
-    PADDED = "padded"  # by the convolution, both sides alike
+    PADDED = "padded"  # the convolution pads, both sides alike
     BARE = "bare"
-    CROPPED = "cropped"  # or padded first
-    MOVED = "moved"  # the nearest pixels of the canvas
+    CROPPED = "cropped"  # or padded, before the convolution
+    MOVED = "moved"  # copied: the nearest pixels of the canvas
 
 
 @dataclass(frozen=True)
 class Span:
-    """What all taps of all queries read along one axis, seen from the tokens.
+    """What all taps of all queries read along one axis, relative to the tokens.
 
     Attributes:
         stride: Pixels between queries.
-        before: Zeros between the first pixel that is read and the first token; less
-            than none if tokens are left out.
-        after: Zeros from the last token to the last pixel that is read, if the last
-            query stood as far as it could.
+        before: Zeros between the first pixel that taps read and the first token;
+            negative if taps skip tokens.
+        after: Zeros from the last token to the last pixel that taps read, for a
+            remainder of zero.
         surplus: Pixels that the first query could move by, less the tokens.
-        zeros: Zero-valued tokens of the canvas before and after the others.
-        remainders: The smallest and the largest remainder that are possible.
+        zeros: Tokens of zeros before and after the others.
+        remainders: The smallest and the largest possible remainder.
         fewest_tokens: Tokens along the axis, at least.
-        farthest: The last pixel that is read lies so many pixels behind the first,
-            at least.
+        farthest: Pixels from the first one that taps read to the last, at least.
     """
 
     stride: int
@@ -59,16 +58,7 @@ class Span:
 
     @classmethod
     def of(cls, group: Group, grid: Grid, axis: int) -> Self:
-        """Measure one axis.
-
-        Args:
-            group: Saturated heads.
-            grid: Canvas and queries.
-            axis: The axis.
-
-        Returns:
-            The span; of every size if the grid is.
-        """
+        """Return the span of saturated heads; for every size if the grid is."""
         geometry, lattice = grid.geometry, group.lattice
         stride, padding = geometry.stride[axis], geometry.padding[axis]
         around, none = geometry.token_padding[axis], (0, 0)
@@ -78,12 +68,12 @@ class Span:
         before = zeros[0] - start - lattice.low[axis]
         reach = lattice.step[axis] * (lattice.counts[axis] - 1)
         remainders, fewest_tokens = (0, stride - 1), max(1 + sum(copies), -surplus)
-        moved = 0
+        travel = 0
         if not grid.any_size:
             fewest_tokens = grid.size[axis] + sum(copies)
             remainder = (fewest_tokens + surplus) % stride
             remainders = (remainder, remainder)
-            moved = fewest_tokens + surplus - remainder
+            travel = fewest_tokens + surplus - remainder
         after = reach - before + surplus + 1
         return cls(
             stride,
@@ -93,12 +83,12 @@ class Span:
             zeros,
             remainders,
             fewest_tokens,
-            moved + reach,
+            travel + reach,
         )
 
     @property
     def is_on_canvas(self) -> bool:
-        """Whether no pixel off the canvas is read, and one token at least is."""
+        """Whether taps read no pixel off the canvas, and at least one token."""
         least, _ = self.remainders
         return (
             self.before <= self.zeros[0]
@@ -109,38 +99,30 @@ class Span:
 
     @property
     def is_padded_alike(self) -> bool:
-        """Whether as many zeros on both sides yield one output a query."""
+        """Whether equally many zeros on both sides yield one output a query."""
         least, most = self.remainders
         before, after = self.before, self.after
         return before >= 0 and after - least <= before < after - most + self.stride
 
     @property
     def is_bare(self) -> bool:
-        """Whether one token of every so many, from the first on, is one a query."""
+        """Whether every token at the stride, from the first on, is one query's."""
         least, most = self.remainders
         within = 1 - self.stride <= self.after - most and self.after - least <= 0
         return self.before == 0 and within
 
     def margins(self, tokens: int) -> tuple[int, int]:
-        """Return the zeros to add before and after the tokens.
+        """Return the zeros to add before and after the tokens; negative ones crop.
 
-        Args:
-            tokens: Number of tokens, or a symbol for it.
-
-        Returns:
-            Two numbers; less than none to crop.
+        The number of tokens may be a symbol.
         """
         nearer = (tokens + self.surplus) % self.stride if self.stride > 1 else 0
         return self.before, self.after - nearer
 
     def pixels(self, tokens: int) -> Tensor:
-        """Return the pixels of the canvas nearest to those that are read.
+        """Return the index of the pixel of the canvas nearest to each that taps read.
 
-        Args:
-            tokens: Number of tokens, or a symbol for it.
-
-        Returns:
-            Indices, in the order of reading.
+        The number of tokens may be a symbol.
         """
         first, last = self.margins(tokens)
         before, after = self.zeros
@@ -150,12 +132,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a reading follows from; for all sizes, if its spans are.
+    """What determines a reading; for all sizes, if its spans are.
 
     Attributes:
-        way: How the pixels are laid out.
-        spans: What is read along each axis.
-        is_sparse: Whether only one token of so many is passed on.
+        way: How pixels are laid out.
+        spans: What taps read along each axis.
+        is_sparse: Whether taps read tokens at the stride only.
     """
 
     way: Way
@@ -164,20 +146,12 @@ class Layout:
 
     @classmethod
     def of(cls, group: Group, grid: Grid) -> Self:
-        """Choose the layout that copies least.
-
-        Args:
-            group: Saturated heads.
-            grid: Canvas and queries.
-
-        Returns:
-            The layout.
-        """
+        """Return the layout of saturated heads that copies least."""
         spans = tuple(Span.of(group, grid, axis) for axis in range(len(grid.size)))
         point, way = group.lattice.is_point, Way.CROPPED
         if not all(span.is_on_canvas for span in spans):
             way = Way.MOVED
-        # The convolution pads both sides alike: that fits unless it gave more outputs.
+        # The convolution pads both sides alike, unless that would yield more outputs.
         elif not point and all(span.is_padded_alike for span in spans):
             way = Way.PADDED
         elif all(span.is_bare for span in spans):
@@ -186,34 +160,33 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Margins:
+    """Zeros to add around the tokens; negative ones crop.
+
+    Attributes:
+        widths: As ``torch.nn.functional.pad`` takes them.
+    """
+
+    widths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Reading:
     """How saturated heads read the pixels nearest to their targets.
 
     Attributes:
         padding: Zeros that the convolution itself adds to both sides of each axis.
-        margins: Zeros added to the tokens first, as ``torch.nn.functional.pad`` takes
-            them; negative ones crop.
-        pixels: Or the pixels of the canvas to take, along each axis.
-        every: Take one token of so many, per axis.
+        pixels: Pixels of the canvas to copy, along each axis, or margins to add.
+        every: The tokens at the stride, per axis.
     """
 
     padding: tuple[int, ...]
-    margins: tuple[int, ...] | None = None
-    pixels: tuple[Tensor, ...] | None = None
+    pixels: tuple[Tensor, ...] | Margins | None = None
     every: tuple[slice, ...] | None = None
 
     @classmethod
     def of(cls, layout: Layout, grid: Grid, device: torch.device) -> Self:
-        """Lay a grid out.
-
-        Args:
-            layout: How.
-            grid: Canvas and queries; its sizes may be symbols.
-            device: Device of the input.
-
-        Returns:
-            The reading.
-        """
+        """Return the reading of a layout on a grid, whose sizes may be symbols."""
         way, spans, none = layout.way, layout.spans, (0,) * len(layout.spans)
         every = None
         if layout.is_sparse:
@@ -223,15 +196,15 @@ class Reading:
         if way is Way.BARE:
             return cls(none, every=every)
         sizes = grid.size if grid.has_zero_tokens else grid.canvas_size
-        placed = list(zip(spans, sizes, strict=True))
+        along = list(zip(spans, sizes, strict=True))
         if way is Way.MOVED:
-            pixels = tuple(span.pixels(tokens).to(device) for span, tokens in placed)
-            return cls(none, pixels=pixels, every=every)
-        pairs = [span.margins(tokens) for span, tokens in reversed(placed)]
-        return cls(none, margins=tuple(chain.from_iterable(pairs)), every=every)
+            pixels = tuple(span.pixels(tokens).to(device) for span, tokens in along)
+            return cls(none, pixels, every)
+        pairs = [span.margins(tokens) for span, tokens in reversed(along)]
+        return cls(none, Margins(tuple(chain.from_iterable(pairs))), every)
 
     def __call__(self, grid: Grid, tokens: Tensor) -> Tensor:
-        """Return what the heads' taps are laid on, less the padding.
+        """Return the pixels that taps read, less the padding.
 
         Args:
             grid: Canvas and queries.
@@ -240,13 +213,13 @@ class Reading:
         Returns:
             (batch, channels, *pixels).
         """
-        if self.pixels is not None:
+        if isinstance(self.pixels, Margins):
+            tokens = functional.pad(tokens, self.pixels.widths)
+        elif self.pixels is not None:
             if grid.has_zero_tokens:
                 tokens = grid.canvas(tokens)
             for axis, index in enumerate(self.pixels, start=2):
                 tokens = tokens.index_select(axis, index)
-        elif self.margins is not None:
-            tokens = functional.pad(tokens, self.margins)
         if self.every is not None:
             sparse: tuple[EllipsisType | slice, ...] = (..., *self.every)
             tokens = tokens[sparse]

@@ -4,14 +4,15 @@ Attention of a head depends on query and head only through the target t = q + Δ
 Heads that share α, and centers that differ by whole pixels, therefore read the same
 smoothed canvas G_α X, and together they are one convolution of it without padding:
 
-    Attn_α(X) = Conv_W(G_α X)    (DESIGN 2.3), exact at every α and every border.
+    Attn_α(X) = Conv_W(G_α X),    exact at every α and every border
 
-Heads that share nothing form groups of one, each with a smoothing of its own, on
-whichever side of its projections costs less. Heads that leak less than half an ulp
-of their dtype are saturated: for them G_α is the identity at working precision, and
-they are a convolution and nothing else, whatever their α (kernels of one tap run as a
-product of matrices: the same up to rounding); their derivatives with respect to α and Δ
-are then taken for zero as well.
+(statement ``smoothing_identity`` in ``proofs/``). Heads that share nothing form groups
+of one. Each has a smoothing of its own, on the side of its projections that costs less.
+
+Heads that leak less than half an ulp of their dtype are *saturated*: for them G_α is
+the identity at working precision. Whatever their α, they run as the plain convolution;
+a kernel of one tap runs as a product of matrices, the same up to rounding. Derivatives
+of saturated heads with respect to α and Δ are zero.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.banded import Scratch
+from expressivity.heads.axis_product import Scratch
 from expressivity.heads.memo import Memo
 from expressivity.heads.parameters import Heads
 from expressivity.heads.placement import (
@@ -47,16 +48,7 @@ class Separable:
     summary: str = "one smoothing per group of heads, then a convolution"
 
     def why_not(self, heads: Heads, grid: Grid, x: Tensor) -> str | None:
-        """Refuse content terms and tables.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The reason, or ``None``.
-        """
+        """Refuse content terms and tables."""
         if heads.content is not None:
             return "content scores do not factorise over the axes"
         if heads.table is not None:
@@ -64,16 +56,7 @@ class Separable:
         return None
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
-        """Say how the heads are grouped and what is neglected.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            One line a group.
-        """
+        """Say how the heads are grouped and what is neglected, a line a group."""
         steps = [part.step for part in _parts(heads, grid)]
         alike = Counter(step.describe(heads.dtype) for step in steps)
         return [
@@ -84,16 +67,7 @@ class Separable:
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
-        """Return Σ over groups of Conv(G_α X), at every query.
-
-        Args:
-            heads: Parameters of the heads.
-            grid: Canvas and queries.
-            x: The input.
-
-        Returns:
-            The attention output, bias included.
-        """
+        """Return Σ over groups of Conv(G_α X), at every query."""
         if is_traced():
             grid, steps = traced_steps(heads, grid)
             parts = [Part.of(step, heads) for step in steps]
@@ -122,8 +96,7 @@ class Separable:
 def _with_zero_derivatives(heads: Heads) -> Tensor | None:
     """Return a bias that depends on α and Δ, with derivatives that are zeros.
 
-    Saturated heads do not use α and Δ; without this, asking for their derivatives
-    would be an error.
+    Saturated heads do not use α and Δ, and autograd would refuse their derivatives.
     """
     if not are_recorded([heads.alpha, heads.centers]):
         return heads.bias
@@ -145,15 +118,9 @@ def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
 def plans(heads: Heads, grid: Grid) -> list[list[Step]]:
     """Return every plan that a layer may follow on a grid when it runs eagerly.
 
-    Heads are grouped, or they are apart: where derivatives with respect to α or Δ are
-    recorded, or where α and Δ are not known. No smoothing is formed.
-
-    Args:
-        heads: Parameters of the heads.
-        grid: Canvas and queries.
-
-    Returns:
-        One plan or two, each a step a group.
+    A plan is a step a group. Heads are apart where autograd records derivatives with
+    respect to α or Δ, and where α and Δ are unknown; else they are grouped. No
+    smoothing is formed.
     """
     values = values_of(heads.alpha, heads.centers, Memo())
     if values is None:
@@ -165,7 +132,7 @@ def plans(heads: Heads, grid: Grid) -> list[list[Step]]:
 
 
 def _unknown(heads: Heads, grid: Grid) -> list[Step]:
-    """Plan for heads whose α and Δ are not known."""
+    """Plan for heads whose α and Δ are unknown."""
     return [Step.of(g, grid, heads.alpha, keep=False) for g in groups_alone(heads)]
 
 
@@ -187,10 +154,10 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
     def plan(*, apart: bool) -> list[Step]:
         return _planned(values, heads, grid, apart=apart, keep=not apart)
 
-    given = (values, heads.dtype, alpha.device)
+    context = (values, heads.dtype, alpha.device)
     apart = are_recorded((alpha, heads.centers))
     key = ("plan", grid, apart)
-    steps = memo.get(key, (), lambda: plan(apart=apart), given=given)
+    steps = memo.get(key, (), lambda: plan(apart=apart), context=context)
 
     def compose() -> list[Part]:
         return [Part.of(step, heads) for step in steps]
@@ -198,4 +165,6 @@ def _parts(heads: Heads, grid: Grid) -> list[Part]:
     if len(heads.projections) == 1 and steps[0].group.lattice.is_everyone(len(alpha)):
         return compose()  # a view of the projection: there is nothing to keep
     key = ("parts", grid, apart)
-    return memo.get(key, heads.projections, compose, given=given, differentiable=True)
+    return memo.get(
+        key, heads.projections, compose, context=context, differentiable=True
+    )

@@ -1,8 +1,8 @@
 """What heads do while a graph is traced.
 
-The tracer is kept out of what follows from the values of α and Δ: it receives groups
-and layouts as constants. Saturated heads are a convolution on inputs of any size,
-others are smoothed, on one size.
+No tracer sees how groups and layouts follow from the values of α and Δ: it receives
+them as constants. Saturated heads are a convolution on inputs of any size; soft heads
+are smoothed, on one size.
 """
 
 from dataclasses import astuple
@@ -32,16 +32,17 @@ Constants = tuple[Any, ...]
 
 
 def traced_steps(heads: Heads, grid: Grid) -> tuple[Grid, list[Step]]:
-    """Plan what the heads do, as in eager mode where that is known.
+    """Plan what the heads do, as in eager mode if α and Δ are known.
+
+    Heads are alone if α and Δ are unknown, and if autograd records them: they will
+    change.
 
     Args:
         heads: Parameters of the heads.
         grid: Canvas and queries; sizes may be symbols.
 
     Returns:
-        The grid that the plan is for: the same, or one of this size only; and one
-        step a group. Heads are alone where nobody can say what α and Δ are, and
-        where derivatives with respect to them are asked for: they will change.
+        The grid of the plan, the same or one of this size only; and one step a group.
     """
     alpha, placement = heads.alpha, None
     if not are_recorded((alpha, heads.centers)):

@@ -232,10 +232,10 @@ class TestSpotCheck:
         attention = ex.attention_from_conv(conv, alpha=2.0, head_dim=2).train()
         every = [*attention.parameters(), *conv.parameters()]
         versions = [p._version for p in every]
-        state, kept = torch.get_rng_state(), dict(attention._memo._kept)
+        state, kept = torch.get_rng_state(), dict(attention._memo._entries)
         ex.certify(attention, conv).check()
         assert torch.equal(torch.get_rng_state(), state)
-        assert attention._memo._kept == kept
+        assert attention._memo._entries == kept
         assert [p._version for p in every] == versions
         assert all(p.grad is None and p.requires_grad for p in every)
         assert attention.training

@@ -70,7 +70,7 @@ def _check_rows(formulas: Mapping[str, Formula], size: tuple[int, ...]) -> None:
         norm = _remainder(conv, basis, alpha).abs().sum(0).max()
         bound = remainder(small, axes)
         assert norm <= bound + ROUNDING
-        rows = attention_from_conv(conv, alpha=alpha).attention_probabilities(*size)
+        rows = attention_from_conv(conv, alpha=alpha).attention_probabilities(size=size)
         others = (rows * (1 - hit - near)).sum(-1)
         assert others.max() <= most_off(small, axes) * (1 + ROUNDING)
     if min(size) > 2:  # a pixel with all neighbours: λ ≥ 2dε − 2d(d + 1)ε²

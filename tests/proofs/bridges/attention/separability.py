@@ -10,7 +10,7 @@ from torch import Tensor
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.banded import AxisProduct
+from expressivity.heads.axis_product import AxisProduct
 from expressivity.heads.smoothing import (
     Axis,
     smoothing_matrix,
@@ -35,7 +35,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
             ])
             for keys, shift in zip(size, center, strict=True)
         ]
-        found = layer.attention_probabilities(*size)[0]
+        found = layer.attention_probabilities(size=size)[0]
         _assert_close(found, reduce(torch.kron, factors))
         if size in {(3, 5), (1, 4)}:
             pixels = list(product(*map(range, size)))

@@ -66,7 +66,7 @@ def _check_limits(missed, half_gap) -> None:
     hard = axis_limit(torch.tensor(targets), keys, torch.float64)
     assert (soft - hard).abs().max() <= missed(20, 1, 1, keys)
     between = torch.tensor([2.5], dtype=torch.float64)
-    scores = axis_scores(between, keys, alpha)[0].tolist()
+    scores = axis_scores(between, torch.arange(keys), alpha)[0].tolist()
     behind = [half_gap(j) for j in (2, 1, 0, 0, 1, 2, 3)]
     assert [(max(scores) - score) / 20 for score in scores] == pytest.approx(behind)
 
@@ -80,7 +80,7 @@ def _probabilities(
     with torch.no_grad():
         layer.alpha.fill_(alpha)
         layer.centers.copy_(torch.tensor(target))
-        found = layer.attention_probabilities(*size)[0, 0]
+        found = layer.attention_probabilities(size=size)[0, 0]
     return sorted(found.tolist(), reverse=True)
 
 

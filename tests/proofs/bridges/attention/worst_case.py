@@ -22,7 +22,9 @@ def check(formulas: Mapping[str, Formula]) -> None:
     check_rows(worst, generator)
     check_bound(bound, generator)
     layer = ex.attention_from_conv(random_conv(generator, 1, 1, 2), alpha=0.7)
-    for row, target in zip(layer.attention_probabilities(5)[0], range(4), strict=True):
+    for row, target in zip(
+        layer.attention_probabilities(size=(5,))[0], range(4), strict=True
+    ):
         kept = row[target].item()
         deviation = row.sum().item() - 2 * kept + 1
         torch.testing.assert_close(row_norm(1 - kept), deviation, rtol=1e-13, atol=0)

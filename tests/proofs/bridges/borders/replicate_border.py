@@ -57,5 +57,5 @@ def check_limit() -> None:
         for center, start, stop, keys in ((-1, -1, 5, 4), (1, -2, 4, 3))
     ]
     # The head of the first row and the last column.
-    found = layer.attention_probabilities(4, 3)[1]
+    found = layer.attention_probabilities(size=(4, 3))[1]
     torch.testing.assert_close(found, torch.kron(*limits), rtol=0, atol=1e-14)

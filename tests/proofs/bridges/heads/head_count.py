@@ -52,7 +52,7 @@ def _check_layer(entry: Callable[..., float]) -> None:
         with torch.no_grad():
             blocks = layer.heads().matrices()
             matrices = torch.stack([torch.block_diag(*head) for head in blocks]).mT
-            maps = layer.attention_probabilities(5)
+            maps = layer.attention_probabilities(size=(5,))
         read_matrix, read_map = _reader(matrices), _reader(maps)
         places = product(range(2), range(4), range(3), range(5))
         found = operator(layer, 2, (5,)).reshape(2, 5, 4, 3).permute(0, 2, 3, 1)
