@@ -8,11 +8,7 @@ from expressivity.accuracy import alpha_for, worst_case_error
 from expressivity.accuracy.certificate import Certificate, certify
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.comparison import compare
-from expressivity.conversion import (
-    attention_from_conv,
-    conv_from_attention,
-    head_count,
-)
+from expressivity.conversion import attention_from_conv, conv_from_attention, head_count
 from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.conversion.network import convert
 from expressivity.geometry import ConvGeometry

@@ -18,14 +18,7 @@ from sympy import (
     symbols,
 )
 
-from proofs.engine import (
-    ByInduction,
-    Control,
-    Equal,
-    Formulas,
-    Nonnegative,
-    Step,
-)
+from proofs.engine import ByInduction, Control, Equal, Formulas, Nonnegative, Step
 
 LAPLACIAN = Matrix([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 SOBEL = Matrix([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])

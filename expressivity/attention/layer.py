@@ -18,25 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, fx
 
 from expressivity.attention.parameters import AttentionParameters
-from expressivity.checks import (
-    check_instance,
-    check_size,
-    check_tensor,
-    is_dense,
-)
+from expressivity.checks import check_instance, check_size, check_tensor, is_dense
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.machine.recording import (
-    called_as_a_whole,
-    is_jit_traced,
-)
+from expressivity.machine.recording import called_as_a_whole, is_jit_traced
 from expressivity.numbers.precision import autocast_is_on
-from expressivity.strategies import (
-    Explanation,
-    attention_scores,
-    select,
-)
+from expressivity.strategies import Explanation, attention_scores, select
 from expressivity.strategies import explain as explain_choice
 
 

@@ -18,10 +18,7 @@ from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.window import Window
 from expressivity.heads.memo import Memo
-from expressivity.heads.parameters import (
-    ContentTerms,
-    Heads,
-)
+from expressivity.heads.parameters import ContentTerms, Heads
 from expressivity.heads.placement import Placement
 from expressivity.heads.tables import Table
 from expressivity.numbers.precision import compute_dtype

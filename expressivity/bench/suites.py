@@ -9,12 +9,7 @@ import torch
 from torch import nn
 
 from expressivity.bench import contenders as of
-from expressivity.bench.document import (
-    BASELINE,
-    Document,
-    Measurement,
-    environment,
-)
+from expressivity.bench.document import BASELINE, Document, Measurement, environment
 from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
 from expressivity.bench.timing import peak_bytes, race
 from expressivity.conversion.network import convert

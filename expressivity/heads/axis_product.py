@@ -11,10 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.heads.banded import BandedMatrix
-from expressivity.numbers.precision import (
-    compute_dtype,
-    without_autocast,
-)
+from expressivity.numbers.precision import compute_dtype, without_autocast
 
 # One matrix over all axes beats one an axis while it has at most so many entries:
 # 7×7 and 14×14 → 7×7 pixels, not 14×14 (measured on the layers of ResNet-50).

@@ -16,10 +16,7 @@ from typing import Any, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from expressivity.machine.recording import (
-    are_recorded,
-    is_traced,
-)
+from expressivity.machine.recording import are_recorded, is_traced
 
 Value = TypeVar("Value")
 

@@ -21,16 +21,8 @@ import torch
 from torch import Tensor
 
 from expressivity.heads.leak import head_leaks
-from expressivity.heads.memo import (
-    Memo,
-    is_at_hand,
-)
-from expressivity.heads.opaque import (
-    OpaqueBase,
-    make_opaque,
-    stands_for,
-    untraced,
-)
+from expressivity.heads.memo import Memo, is_at_hand
+from expressivity.heads.opaque import OpaqueBase, make_opaque, stands_for, untraced
 from expressivity.machine.recording import is_followed
 
 Answer = TypeVar("Answer")

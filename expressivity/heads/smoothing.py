@@ -17,10 +17,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from expressivity.geometry.positions import positions
-from expressivity.heads.banded import (
-    BandedMatrix,
-    Windows,
-)
+from expressivity.heads.banded import BandedMatrix, Windows
 from expressivity.heads.encoding import axis_scores
 
 # A band pays where the axis is longer than this many windows.

@@ -12,22 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.geometry.grid import (
-    Grid,
-    tokens_at,
-)
+from expressivity.geometry.grid import Grid, tokens_at
 from expressivity.geometry.positions import displacements
-from expressivity.heads.encoding import (
-    positional_scores,
-    relative_encoding,
-)
+from expressivity.heads.encoding import positional_scores, relative_encoding
 from expressivity.heads.parameters import Heads
 from expressivity.machine.memory import free_bytes
 from expressivity.machine.recording import are_recorded
-from expressivity.numbers.precision import (
-    compute_dtype,
-    without_autocast,
-)
+from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.strategies.base import add_bias
 
 GIB = 2**30

@@ -18,10 +18,7 @@ from torch.autograd import forward_ad
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.utils.checkpoint import checkpoint
 
-from expressivity.geometry.grid import (
-    Grid,
-    tokens_at,
-)
+from expressivity.geometry.grid import Grid, tokens_at
 from expressivity.geometry.positions import grid_positions
 from expressivity.heads.factors import (
     absolute_factors,

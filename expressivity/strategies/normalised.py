@@ -25,17 +25,11 @@ from torch import Tensor
 from expressivity.convolutions import convolve
 from expressivity.errors import StrategyError
 from expressivity.geometry.grid import Grid
-from expressivity.geometry.window import (
-    Stretch,
-    Window,
-)
+from expressivity.geometry.window import Stretch, Window
 from expressivity.heads.encoding import displacement_scores
 from expressivity.heads.parameters import Heads
 from expressivity.heads.tables import Table
-from expressivity.numbers.precision import (
-    compute_dtype,
-    without_autocast,
-)
+from expressivity.numbers.precision import compute_dtype, without_autocast
 
 Entries = tuple[range, ...]
 

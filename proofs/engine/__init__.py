@@ -8,14 +8,7 @@ from proofs.engine.induction import ByInduction
 from proofs.engine.limits import Tends
 from proofs.engine.rounding import Rounded
 from proofs.engine.signs import Nonnegative, Positive, PositiveBetween
-from proofs.engine.statement import (
-    Control,
-    Formula,
-    Formulas,
-    Outcome,
-    Statement,
-    Step,
-)
+from proofs.engine.statement import Control, Formula, Formulas, Outcome, Statement, Step
 from proofs.engine.verdict import Verdict
 
 __all__ = [

@@ -7,11 +7,7 @@ all others.
 import re
 from typing import Any
 
-from sympy import (
-    Basic,
-    Symbol,
-    latex,
-)
+from sympy import Basic, Symbol, latex
 from sympy.core.function import AppliedUndef
 
 from proofs.engine.reader import Reader, Relation

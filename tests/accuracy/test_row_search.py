@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import expressivity as ex
-from expressivity.accuracy.deviation import (
-    Deviation,
-    WorstRows,
-)
+from expressivity.accuracy.deviation import Deviation, WorstRows
 from expressivity.accuracy.rows import search as row_search
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.convolutions import Kernel

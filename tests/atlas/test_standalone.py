@@ -11,11 +11,7 @@ from torch import nn
 from expressivity.atlas import FAMILIES, Witness
 from expressivity.atlas.layers.standalone import StandAloneAttention
 from expressivity.errors import ArgumentError
-from tests.atlas.evidence import (
-    assert_cannot,
-    assert_computes,
-    relative_error,
-)
+from tests.atlas.evidence import assert_cannot, assert_computes, relative_error
 from tests.atlas.samples import PLANES
 from tests.atlas.samples import plane as conv
 

@@ -10,10 +10,7 @@ from torch import nn
 from expressivity.atlas import FAMILIES, Witness
 from expressivity.atlas.canvas import padded_grid
 from expressivity.atlas.encodings import quadratic_encoding
-from expressivity.atlas.families.vit import (
-    construct_normalised,
-    with_encoding,
-)
+from expressivity.atlas.families.vit import construct_normalised, with_encoding
 from expressivity.digits import DigitsCNN, load_digit_images, train
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry

@@ -8,10 +8,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 import expressivity as ex
-from expressivity.heads import (
-    memo,
-    placement,
-)
+from expressivity.heads import memo, placement
 from tests import laws
 from tests.cases import BASE, BASE_1D
 

@@ -18,10 +18,7 @@ from torch.nn import functional
 import expressivity as ex
 from expressivity import ConvGeometry
 from expressivity.errors import InputError
-from expressivity.geometry.grid import (
-    Grid,
-    tokens_at,
-)
+from expressivity.geometry.grid import Grid, tokens_at
 from tests import oracles
 from tests.cases import CASES, Case, cases
 

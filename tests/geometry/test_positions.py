@@ -5,11 +5,7 @@ import itertools
 import pytest
 import torch
 
-from expressivity.geometry.positions import (
-    displacements,
-    grid_positions,
-    positions,
-)
+from expressivity.geometry.positions import displacements, grid_positions, positions
 
 AXES = [[range(5)], [range(-2, 7, 3), range(2)], [range(1), range(4, 2, -1), range(2)]]
 

@@ -11,10 +11,7 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.autograd.functional import jacobian
 
 import expressivity as ex
-from expressivity.heads.banded import (
-    BandedMatrix,
-    Windows,
-)
+from expressivity.heads.banded import BandedMatrix, Windows
 from tests import laws, oracles
 from tests.cases import BASE_1D
 

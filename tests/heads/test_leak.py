@@ -10,12 +10,7 @@ from hypothesis import strategies as st
 from expressivity.accuracy import leak, saturation_alpha
 from expressivity.errors import ArgumentError
 from expressivity.heads.encoding import positional_scores
-from expressivity.heads.leak import (
-    SMALLEST_ALPHA,
-    alpha_for_leak,
-    head_leaks,
-    round_up,
-)
+from expressivity.heads.leak import SMALLEST_ALPHA, alpha_for_leak, head_leaks, round_up
 from tests.cases import DTYPES
 
 # The values stated for two axes: λ is below half an ulp from there on.

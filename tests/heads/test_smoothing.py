@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 
 from expressivity.heads.axis_product import AxisProduct
 from expressivity.heads.banded import BandedMatrix
-from expressivity.heads.smoothing import (
-    Axis,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, smoothing_matrix
 
 
 def smoothing_row(target: int, keys: int, alpha: torch.Tensor) -> torch.Tensor:

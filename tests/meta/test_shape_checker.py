@@ -6,10 +6,7 @@ from jaxtyping import TypeCheckError
 
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.encoding import (
-    head_vectors,
-    relative_encoding,
-)
+from expressivity.heads.encoding import head_vectors, relative_encoding
 from expressivity.heads.parameters import Heads
 
 

@@ -8,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp
 
-from expressivity.numbers.balls import (
-    BITS,
-    above,
-    in_balls,
-    leak_above,
-)
+from expressivity.numbers.balls import BITS, above, in_balls, leak_above
 
 
 @given(st.floats(-1e300, 1e300), st.integers(1, 10**6))

@@ -3,20 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from sympy import (
-    exp,
-    symbols,
-)
+from sympy import exp, symbols
 
 from proofs import __main__ as command
 from proofs.document import FORMATS
-from proofs.engine import (
-    Control,
-    Equal,
-    Nonnegative,
-    Statement,
-    Step,
-)
+from proofs.engine import Control, Equal, Nonnegative, Statement, Step
 
 x, y = symbols("x y")
 

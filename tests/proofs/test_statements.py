@@ -8,10 +8,7 @@ import pytest
 
 import proofs
 from proofs import catalogue
-from proofs.engine import (
-    Outcome,
-    Statement,
-)
+from proofs.engine import Outcome, Statement
 
 FOLDER = Path(proofs.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))

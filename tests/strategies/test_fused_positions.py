@@ -14,10 +14,7 @@ from torch import Tensor
 import expressivity as ex
 from expressivity.attention import explain
 from expressivity.geometry.grid import Grid
-from expressivity.heads.factors import (
-    absolute_factors,
-    digits,
-)
+from expressivity.heads.factors import absolute_factors, digits
 from expressivity.strategies.fused import _positional_factors
 from tests import laws
 from tests.cases import BASE

@@ -12,11 +12,7 @@ from expressivity.attention import explain
 from expressivity.errors import ArgumentError, StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.strategies import (
-    STRATEGIES,
-    dense,
-    fused,
-)
+from expressivity.strategies import STRATEGIES, dense, fused
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case
 

@@ -11,15 +11,8 @@ from torch import Tensor, nn
 import expressivity as ex
 from expressivity.attention import explain
 from expressivity.geometry.grid import Grid
-from expressivity.heads.leak import (
-    mass_beyond,
-    radius_for,
-)
-from expressivity.heads.smoothing import (
-    Axis,
-    Band,
-    smoothing_matrix,
-)
+from expressivity.heads.leak import mass_beyond, radius_for
+from expressivity.heads.smoothing import Axis, Band, smoothing_matrix
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.strategy import _parts
 from tests import laws

@@ -10,12 +10,7 @@ import math
 import torch
 from torch import nn
 
-from expressivity.atlas.canvas import (
-    OnTokens,
-    padded_grid,
-    token_grid,
-    token_positions,
-)
+from expressivity.atlas.canvas import OnTokens, padded_grid, token_grid, token_positions
 from expressivity.atlas.family import Claim, Family, Size
 from expressivity.atlas.inputs import exchanged
 from expressivity.atlas.layers.rope import RotaryAttention, rotated

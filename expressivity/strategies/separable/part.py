@@ -11,10 +11,7 @@ from torch import Tensor
 
 from expressivity.convolutions import convolve
 from expressivity.geometry.grid import Grid
-from expressivity.heads.axis_product import (
-    AxisProduct,
-    Scratch,
-)
+from expressivity.heads.axis_product import AxisProduct, Scratch
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import is_traced
 from expressivity.strategies.base import add_bias

@@ -13,24 +13,11 @@ import torch
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.axis_product import (
-    AxisProduct,
-    is_joint,
-)
-from expressivity.heads.leak import (
-    mass_beyond,
-    radius_for,
-)
+from expressivity.heads.axis_product import AxisProduct, is_joint
+from expressivity.heads.leak import mass_beyond, radius_for
 from expressivity.heads.parameters import Heads
-from expressivity.heads.smoothing import (
-    Axis,
-    Band,
-    smoothing_matrix,
-)
-from expressivity.numbers.precision import (
-    compute_dtype,
-    rounding_level,
-)
+from expressivity.heads.smoothing import Axis, Band, smoothing_matrix
+from expressivity.numbers.precision import compute_dtype, rounding_level
 from expressivity.strategies.separable.grouping import Group
 from expressivity.strategies.separable.reading import Layout, Reading
 

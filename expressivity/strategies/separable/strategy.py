@@ -25,14 +25,8 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import Scratch
 from expressivity.heads.memo import Memo
 from expressivity.heads.parameters import Heads
-from expressivity.heads.placement import (
-    Values,
-    values_of,
-)
-from expressivity.machine.recording import (
-    are_recorded,
-    is_traced,
-)
+from expressivity.heads.placement import Values, values_of
+from expressivity.machine.recording import are_recorded, is_traced
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
 from expressivity.strategies.separable.part import Part

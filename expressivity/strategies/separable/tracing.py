@@ -13,10 +13,7 @@ import torch
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.heads.placement import (
-    Values,
-    placement_of,
-)
+from expressivity.heads.placement import Values, placement_of
 from expressivity.machine.recording import are_recorded
 from expressivity.strategies.separable.grouping import (
     Group,

@@ -1,24 +1,8 @@
 """Scores even in the displacement do not tell the two sides of a query apart."""
 
-from sympy import (
-    Abs,
-    Expr,
-    Function,
-    Lambda,
-    Sum,
-    exp,
-    symbols,
-)
+from sympy import Abs, Expr, Function, Lambda, Sum, exp, symbols
 
-from proofs.engine import (
-    Control,
-    Equal,
-    Formula,
-    Formulas,
-    Positive,
-    Statement,
-    Step,
-)
+from proofs.engine import Control, Equal, Formula, Formulas, Positive, Statement, Step
 from proofs.lemmas import (
     exchanged,
     expressions,

@@ -2,15 +2,7 @@
 
 from sympy import Abs, Expr, Function, Max, Sum, exp, symbols
 
-from proofs.engine import (
-    Control,
-    Equal,
-    Formula,
-    Formulas,
-    Positive,
-    Statement,
-    Step,
-)
+from proofs.engine import Control, Equal, Formula, Formulas, Positive, Statement, Step
 from proofs.lemmas import (
     exchange_noticed,
     exchanged,

@@ -1,14 +1,6 @@
 """Attention with quadratic scores is a convolution of the smoothed canvas."""
 
-from sympy import (
-    Expr,
-    Function,
-    Lambda,
-    S,
-    Sum,
-    exp,
-    symbols,
-)
+from sympy import Expr, Function, Lambda, S, Sum, exp, symbols
 
 from proofs.engine import (
     ByInduction,

@@ -2,17 +2,7 @@
 
 from collections.abc import Sequence
 
-from sympy import (
-    Abs,
-    Expr,
-    Function,
-    Integer,
-    Matrix,
-    Max,
-    Min,
-    Sum,
-    symbols,
-)
+from sympy import Abs, Expr, Function, Integer, Matrix, Max, Min, Sum, symbols
 
 from proofs.engine import (
     ByInduction,

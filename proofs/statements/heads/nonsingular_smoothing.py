@@ -2,18 +2,7 @@
 
 from math import prod
 
-from sympy import (
-    Expr,
-    Function,
-    Lambda,
-    Matrix,
-    Rational,
-    Sum,
-    diff,
-    exp,
-    log,
-    symbols,
-)
+from sympy import Expr, Function, Lambda, Matrix, Rational, Sum, diff, exp, log, symbols
 
 from proofs.engine import (
     Control,

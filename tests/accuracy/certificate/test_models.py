@@ -13,10 +13,7 @@ from torch import nn
 
 import expressivity as ex
 from expressivity.accuracy.certificate import models
-from expressivity.accuracy.certificate.models import (
-    Counts,
-    Setting,
-)
+from expressivity.accuracy.certificate.models import Counts, Setting
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.geometry.grid import Grid
 from expressivity.heads.factors import left_out

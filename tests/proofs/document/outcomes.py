@@ -10,15 +10,7 @@ from sympy import Symbol, exp, symbols
 
 from proofs.catalogue import NAMES, statement
 from proofs.document import FORMATS, write
-from proofs.engine import (
-    Control,
-    Equal,
-    Nonnegative,
-    Outcome,
-    Statement,
-    Step,
-    Verdict,
-)
+from proofs.engine import Control, Equal, Nonnegative, Outcome, Statement, Step, Verdict
 
 x, r = Symbol("x"), symbols("r", real=True)
 

@@ -4,9 +4,7 @@ import re
 from collections import Counter
 
 from proofs.document.formulas import displayed
-from proofs.engine import (
-    Statement,
-)
+from proofs.engine import Statement
 from tests.proofs.document.outcomes import (
     DOCUMENTS,
     FAILED,

@@ -4,9 +4,7 @@ import re
 
 from proofs.document.formulas import WIDE, displayed, tidy, width
 from proofs.document.plain import plain
-from proofs.engine import (
-    Statement,
-)
+from proofs.engine import Statement
 from tests.proofs.document.outcomes import formulas
 
 

@@ -3,9 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from proofs.engine import (
-    Statement,
-)
+from proofs.engine import Statement
 from tests.proofs.document.outcomes import DOCUMENTS, FAILED, Documents, over_documents
 from tests.proofs.document.page import page_of
 

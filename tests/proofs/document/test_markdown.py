@@ -2,9 +2,7 @@
 
 import re
 
-from proofs.engine import (
-    Statement,
-)
+from proofs.engine import Statement
 from tests.proofs.document.outcomes import DOCUMENTS, Documents, over_documents
 
 

@@ -7,10 +7,7 @@ from rich.console import Console
 
 from proofs.document.plain import plain, words
 from proofs.document.terminal import show_derivation, show_table
-from proofs.engine import (
-    Outcome,
-    Statement,
-)
+from proofs.engine import Outcome, Statement
 from tests.proofs.document.outcomes import (
     failing,
     formulas,

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from proofs.engine import (
-    Claim,
-)
+from proofs.engine import Claim
 from tests.proofs.false_claims import FALSE, KNOWN, OWN, Falsehood
 from tests.proofs.literal import fails
 from tests.proofs.true_claims import TRUE

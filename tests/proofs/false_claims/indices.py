@@ -29,11 +29,7 @@ from sympy import (
     tan,
 )
 
-from proofs.engine import (
-    Equal,
-    Positive,
-    Rounded,
-)
+from proofs.engine import Equal, Positive, Rounded
 from tests.proofs.false_claims.symbols import (
     Falsehood,
     N,

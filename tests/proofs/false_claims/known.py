@@ -2,23 +2,9 @@
 
 import math
 
-from sympy import (
-    Abs,
-    Max,
-    Rational,
-    exp,
-    oo,
-    sign,
-    sqrt,
-    tanh,
-)
+from sympy import Abs, Max, Rational, exp, oo, sign, sqrt, tanh
 
-from proofs.engine import (
-    ByInduction,
-    Equal,
-    Nonnegative,
-    Tends,
-)
+from proofs.engine import ByInduction, Equal, Nonnegative, Tends
 from tests.proofs.false_claims.symbols import (
     A,
     C,

@@ -17,10 +17,7 @@ from sympy import (
     zeros,
 )
 
-from proofs.engine import (
-    Equal,
-    Every,
-)
+from proofs.engine import Equal, Every
 from tests.proofs.false_claims.symbols import (
     LOWER,
     UPPER,

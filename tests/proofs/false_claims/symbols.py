@@ -16,9 +16,7 @@ from sympy import (
     symbols,
 )
 
-from proofs.engine import (
-    Claim,
-)
+from proofs.engine import Claim
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,7 @@ import torch
 from mpmath import exp, log, mp, mpf
 from torch import nn
 
-from expressivity.accuracy import (
-    first_order_error,
-    worst_case_error,
-)
+from expressivity.accuracy import first_order_error, worst_case_error
 from expressivity.conversion import attention_from_conv
 from expressivity.heads.encoding import head_vectors
 from expressivity.heads.leak import alpha_for_leak, leak

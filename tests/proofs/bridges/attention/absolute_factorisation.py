@@ -7,10 +7,7 @@ import torch
 
 import expressivity as ex
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.factors import (
-    absolute_factors,
-    digits,
-)
+from expressivity.heads.factors import absolute_factors, digits
 from proofs.engine import Formula
 
 

@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 from expressivity.accuracy import first_order_error
 from expressivity.conversion import attention_from_conv
-from expressivity.heads.smoothing import (
-    Axis,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, smoothing_matrix
 from proofs.engine import Formula
 from tests.cases import Case
 

@@ -11,10 +11,7 @@ from torch import Tensor
 from expressivity.attention import RelativeSelfAttention
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.axis_product import AxisProduct
-from expressivity.heads.smoothing import (
-    Axis,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, smoothing_matrix
 from proofs.engine import Formula
 
 

@@ -9,11 +9,7 @@ import torch
 from expressivity.attention import RelativeSelfAttention
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.encoding import axis_scores
-from expressivity.heads.smoothing import (
-    Axis,
-    axis_limit,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, axis_limit, smoothing_matrix
 from proofs.engine import Formula
 
 # Size, target, nearest pixels, and how far all the others are behind.

@@ -8,11 +8,7 @@ from mpmath import exp, mp
 from torch import nn
 
 import expressivity as ex
-from expressivity.heads.smoothing import (
-    Axis,
-    axis_limit,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, axis_limit, smoothing_matrix
 from proofs.engine import Formula
 
 

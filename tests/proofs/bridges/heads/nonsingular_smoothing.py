@@ -8,10 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from expressivity.heads.smoothing import (
-    Axis,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, smoothing_matrix
 from proofs.engine import Formula
 
 

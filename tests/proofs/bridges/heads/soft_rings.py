@@ -9,10 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from expressivity.conversion import attention_from_conv
-from expressivity.heads.smoothing import (
-    Axis,
-    smoothing_matrix,
-)
+from expressivity.heads.smoothing import Axis, smoothing_matrix
 from proofs.engine import Formula
 from tests.oracles import exact_convolution
 
