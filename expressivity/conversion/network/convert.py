@@ -1,20 +1,24 @@
 """Replace the convolutions of a network, and say what was not replaced and why."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.conversion import attention_from_conv
 from expressivity.conversion.network.copying import independent_copy
-from expressivity.conversion.network.plan import keep_held, keep_ties, plan_conversion
+from expressivity.conversion.network.plan import (
+    Plan,
+    keep_held,
+    keep_ties,
+    plan_conversion,
+)
 from expressivity.conversion.network.records import Conversion
 from expressivity.conversion.network.rehearsal import Inputs, rehearse
 from expressivity.conversion.network.selection import Where
 from expressivity.conversion.network.source import Source
-from expressivity.conversion.options import Options
+from expressivity.conversion.options import HeadKind, Options
+from expressivity.conversion.to_attention import build_attention
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -25,6 +29,9 @@ def convert(
     alpha: float | None = None,
     tolerance: float | None = None,
     head_dim: int | None = None,
+    heads: HeadKind = "taps",
+    max_heads: int | None = None,
+    rings: int = 0,
     where: Where | None = None,
     strategy: str = "auto",
     inputs: Inputs | None = None,
@@ -44,6 +51,10 @@ def convert(
         tolerance: As for :func:`expressivity.attention_from_conv`, for every layer:
             its largest absolute error for inputs of the layer within ±1.
         head_dim: As for :func:`expressivity.attention_from_conv`.
+        heads: As for :func:`expressivity.attention_from_conv`. A convolution that
+            ``"minimal"`` heads do not suit stays, with the reason.
+        max_heads: As for :func:`expressivity.attention_from_conv`.
+        rings: As for :func:`expressivity.attention_from_conv`.
         where: Which convolutions to convert: a predicate of name and module, or
             names or shell patterns of names such as ``"layer3.*"``.
         strategy: How the attention is evaluated: ``"auto"`` or a name.
@@ -70,20 +81,15 @@ def convert(
         >>> [(layer.name, layer.num_heads) for layer in conversion.layers]
         [('0', 9), ('2', 1)]
     """
-    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
-    _check_inputs(inputs)
-    build = partial(
-        attention_from_conv,
-        alpha=alpha,
-        tolerance=tolerance,
-        head_dim=head_dim,
-        strategy=strategy,
+    options = Options(
+        alpha, tolerance, None, head_dim, strategy, heads, max_heads, rings
     )
+    _check_inputs(inputs)
     if inputs is None:
-        return _attempt(model, where, {}, build)[0]
+        return _attempt(model, where, {}, options)[0]
     to_keep: dict[str, str] = {}
     while True:
-        conversion, replaced = _attempt(model, where, to_keep, build, release=False)
+        conversion, replaced = _attempt(model, where, to_keep, options, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used:
             return replace(conversion, ruled_out=tuple(to_keep))
@@ -94,7 +100,7 @@ def _attempt(
     model: nn.Module,
     where: Where | None,
     to_keep: Mapping[str, str],
-    build: Callable[[Convolution], RelativeSelfAttention],
+    options: Options,
     *,
     release: bool = True,
 ) -> tuple[Conversion, dict[str, nn.Module]]:
@@ -104,7 +110,7 @@ def _attempt(
         model: The model.
         where: Which convolutions to convert.
         to_keep: Why some of them have to stay in any case, by name.
-        build: Makes attention from a convolution.
+        options: How to convert them.
         release: Whether to free the weights of replaced convolutions.
 
     Returns:
@@ -118,10 +124,11 @@ def _attempt(
     shared: dict[int, RelativeSelfAttention] = {}
     records = {}
     for plan in plans:
-        if plan.conv is None:
+        layer = _built(plan, options)
+        if layer is None or plan.conv is None:
             records[plan.name] = plan.kept()
             continue
-        layer = attention[plan.name] = build(plan.conv)
+        attention[plan.name] = layer
         records[plan.name] = plan.converted(layer)
         _tie(layer, plan.conv, shared)
         if release:
@@ -134,6 +141,19 @@ def _attempt(
     places = {id(module): attention[name] for name, module in replaced.items()}
     converted = _replaced(copied, places)
     return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced
+
+
+def _built(plan: Plan, options: Options) -> RelativeSelfAttention | None:
+    """Return the attention of a convolution, or keep it where tables do not suit it."""
+    if plan.kernel is None:
+        return None
+    try:
+        return build_attention(plan.kernel, options)
+    except ArgumentError as error:
+        if options.heads != "minimal":
+            raise
+        plan.keep(str(error))
+        return None
 
 
 def _check_inputs(inputs: Inputs | None) -> None:

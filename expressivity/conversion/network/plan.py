@@ -7,12 +7,13 @@ from typing import cast
 
 from torch import nn
 
-from expressivity.accuracy import worst_case_error
+from expressivity.accuracy.snapshot import Snapshot
+from expressivity.accuracy.worst_case import worst_case
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion.network.records import LayerRecord
 from expressivity.conversion.network.references import MOST_OBJECTS, references
 from expressivity.conversion.network.selection import Where, convolution_like, selector
-from expressivity.convolutions import inherits_forward, plain_convolution
+from expressivity.convolutions import Kernel, inherits_forward
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
 
@@ -24,36 +25,41 @@ class Plan:
     Attributes:
         name: Its first name in the network.
         module: The module.
-        conv: The plain convolution that it computes; ``None`` to keep the module.
+        kernel: What it computes, behind the gate; ``None`` to keep the module.
         reason: Why to keep it; for one to convert, a remark.
     """
 
     name: str
     module: nn.Module
-    conv: Convolution | None
+    kernel: Kernel | None
     reason: str = ""
+
+    @property
+    def conv(self) -> Convolution | None:
+        """The plain convolution that is to be converted, if any."""
+        return None if self.kernel is None else self.kernel.conv
 
     def keep(self, reason: str) -> None:
         """Leave the module in place, for a reason."""
-        self.conv, self.reason = None, reason
+        self.kernel, self.reason = None, reason
 
     def release(self) -> None:
         """Free the weights: memory need not hold all of them twice."""
-        self.conv = None
+        self.kernel = None
         self.module._parameters.clear()
 
     def converted(self, attention: RelativeSelfAttention) -> LayerRecord:
         """Return the record of a convolution that became attention."""
-        conv = cast("Convolution", self.conv)
+        kernel = cast("Kernel", self.kernel)
         return LayerRecord(
             self.name,
             type(self.module).__name__,
             "converted",
             self.reason,
-            tuple(conv.kernel_size),
+            tuple(kernel.conv.kernel_size),
             attention.num_heads,
             float(attention.alpha.detach().max()),
-            float(worst_case_error(attention, conv).max()),
+            float(worst_case(Snapshot.of(attention), kernel, None).max()),
         )
 
     def kept(self) -> LayerRecord:
@@ -92,13 +98,13 @@ def _plan(name: str, module: nn.Module, *, selected: bool) -> Plan:
     if not selected:
         return Plan(name, module, None, "not selected")
     try:
-        conv = plain_convolution(module)
+        kernel = Kernel.of(module)
     except UnsupportedModuleError as error:
         return Plan(name, module, None, str(error))
     if inherits_forward(module):
-        return Plan(name, module, conv)
+        return Plan(name, module, kernel)
     reason = "a plain convolution with its present weight reproduced it on every probe"
-    return Plan(name, module, conv, reason)
+    return Plan(name, module, kernel, reason)
 
 
 def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:

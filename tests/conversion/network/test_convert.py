@@ -395,3 +395,35 @@ class TestTiedParametrisations:
 def test_where_needs_names(where: object):
     with pytest.raises(ex.errors.ArgumentError, match="where needs a predicate"):
         ex.convert(small_network(), where=where)
+
+
+class TestHeads:
+    def test_fewest_heads_everywhere(self) -> None:
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 3)
+        ).double()
+        conversion = ex.convert(model, heads="minimal")
+        assert [layer.num_heads for layer in conversion.layers] == [
+            ex.head_count(model[0]).minimal().tables.shape[0],
+            ex.head_count(model[2]).minimal().tables.shape[0],
+        ]
+        x = torch.randn(1, 1, 7, 6, dtype=torch.float64)
+        torch.testing.assert_close(conversion.model(x), model(x))
+
+    def test_what_tables_do_not_suit_is_kept(self) -> None:
+        model = nn.Sequential(
+            nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate"), nn.Conv2d(1, 1, 3)
+        )
+        first, second = ex.convert(model, heads="minimal").layers
+        assert (first.status, second.status) == ("kept", "converted")
+        assert "needs tokens wherever a tap can be" in first.reason
+
+    def test_rings_around_every_layer(self) -> None:
+        model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 1))
+        conversion = ex.convert(model, alpha=3.0, rings=1)
+        assert [layer.num_heads for layer in conversion.layers] == [25, 9]
+
+    def test_options_that_exclude_each_other_are_refused_before_any_layer(self) -> None:
+        with pytest.raises(ex.errors.ArgumentError, match="rings undo the smoothing"):
+            ex.convert(nn.Linear(1, 1), rings=1)
