@@ -60,6 +60,7 @@ class Certificate(Statement):
         made_by: The package that computed it, with its version.
 
     Example:
+        >>> import torch
         >>> from expressivity import attention_from_conv, certify
         >>> conv = torch.nn.Conv1d(1, 1, 3, padding=1, dtype=torch.float64)
         >>> attention = attention_from_conv(conv, alpha=4.0, strategy="dense")
@@ -197,6 +198,7 @@ def certify(
         of the certificate.
 
     Example:
+        >>> import torch
         >>> from expressivity import attention_from_conv
         >>> conv = torch.nn.Conv2d(3, 4, 3, padding=1)
         >>> certificate = certify(attention_from_conv(conv), conv)
