@@ -59,7 +59,7 @@ def draw_heads() -> Path:
     stem = torch.nn.Conv2d(3, 64, 7, stride=2, padding=3)
     path = ROOT / "docs" / "heads.png"
     with written_together([path], force=True) as [draft]:
-        ex.plot_head_curve(ex.head_curve(stem)).savefig(draft)
+        ex.plots.plot_head_curve(ex.head_count(stem)).savefig(draft).curve()
     return path
 
 

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Return a public name, or a module of the package."""
+        """Return a public name, a module of the package, or a deprecated name."""
         if name == "__all__" or not name.startswith("_"):
             public = import_module("expressivity.public")
-            for holder in (vars(public), globals()):
-                if name in holder:
-                    return holder[name]
+            if name == "__all__" or name in public.__all__:
+                return getattr(public, name)
+            if name in globals():  # a module that has been imported by now
+                return globals()[name]
+            if name in public.DEPRECATED:
+                return public.deprecated(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__getattr__("__all__")})
+        hidden = [name for name in globals() if name.startswith("__")]
+        return sorted([*hidden, *__getattr__("__all__")])

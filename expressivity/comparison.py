@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +10,11 @@ from torch.utils import _pytree as pytree
 
 from expressivity.checks import check_instance, shown
 from expressivity.errors import InputError
+from expressivity.results import Result
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Result):
     """How far apart the outputs of two modules were on given inputs.
 
     Attributes:
@@ -24,6 +25,16 @@ class Difference:
     largest: float
     scale: float
 
+    def __str__(self) -> str:
+        return (
+            f"largest difference {self.largest:.3g}, {self.relative:.3g} of the "
+            f"largest output {self.scale:.3g}"
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the numbers as JSON takes them."""
+        return {**asdict(self), "relative": self.relative}
+
     @property
     def relative(self) -> float:
         """The largest difference over the scale; 0 where both are 0."""
@@ -32,7 +43,7 @@ class Difference:
         return self.largest / self.scale
 
 
-def measure_difference(
+def compare(
     first: nn.Module, second: nn.Module, inputs: Iterable[Tensor]
 ) -> Difference:
     """Run two modules on the same inputs and compare all their outputs.
@@ -55,7 +66,7 @@ def measure_difference(
 
     Example:
         >>> conv = nn.Conv2d(1, 1, 3)
-        >>> measure_difference(conv, conv, [torch.ones(1, 1, 4, 4)]).largest
+        >>> compare(conv, conv, [torch.ones(1, 1, 4, 4)]).largest
         0.0
     """
     largest = scale = 0.0
@@ -71,14 +82,14 @@ def measure_difference(
             if not isinstance(x, Tensor):
                 raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
-            ours, theirs = _tensors(first(x.clone())), _tensors(second(x.clone()))
-            shapes = [[tuple(t.shape) for t in tensors] for tensors in (ours, theirs)]
+            expected, actual = _tensors(first(x.clone())), _tensors(second(x.clone()))
+            shapes = [[tuple(t.shape) for t in ts] for ts in (expected, actual)]
             if shapes[0] != shapes[1]:
                 raise InputError(
                     "the two modules return outputs of different shapes: "
                     f"{shapes[0]} and {shapes[1]}"
                 )
-            for a, b in zip(ours, theirs, strict=True):
+            for a, b in zip(expected, actual, strict=True):
                 compared += 1
                 if a.numel():
                     gap, size = _gap_and_size(a, b)

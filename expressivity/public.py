@@ -1,104 +1,101 @@
 """The public names of the package, all of which ``expressivity`` hands on."""
 
-from expressivity import atlas
-from expressivity.accuracy import (
-    alpha_for,
-    first_order_error,
-    worst_case_error,
-)
-from expressivity.accuracy.certificate import (
-    Certificate,
-    certify,
-)
-from expressivity.accuracy.layer import conversion_error
+import warnings
+from importlib import import_module
+
+from expressivity import accuracy, atlas, errors, plots
+from expressivity.accuracy import alpha_for, worst_case_error
+from expressivity.accuracy.certificate import Certificate, certify
 from expressivity.attention import RelativeSelfAttention, explain
-from expressivity.comparison import Difference, measure_difference
+from expressivity.comparison import compare
 from expressivity.conversion import (
-    HeadCount,
-    HeadCurve,
-    NearestConvolution,
-    TableHeads,
     attention_from_conv,
     conv_from_attention,
     head_count,
-    head_curve,
-    minimal_heads,
-    truncation_error,
 )
-from expressivity.conversion.network import (
-    Conversion,
-    LayerRecord,
-    convert,
-)
-from expressivity.convolutions import plain_convolution
-from expressivity.errors import (
-    ArgumentError,
-    CertificateError,
-    ConvolutionAttributeError,
-    ExpressivityError,
-    FileError,
-    InputError,
-    MissingDependencyError,
-    NotOneHotError,
-    StrategyError,
-    UnsupportedModuleError,
-)
+from expressivity.conversion.head_count import head_curve, minimal_heads
+from expressivity.conversion.network import convert
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.leak import (
-    leak,
-    saturation_alpha,
-)
-from expressivity.plots import (
-    plot_attention_maps,
-    plot_error_vs_alpha,
-    plot_head_curve,
-    plot_overview,
-)
-from expressivity.sweep import ErrorSweep, error_sweep
+from expressivity.sweep import error_sweep
 
 __all__ = [
-    "ArgumentError",
     "Certificate",
-    "CertificateError",
     "ConvGeometry",
-    "Conversion",
-    "ConvolutionAttributeError",
-    "Difference",
-    "ErrorSweep",
-    "ExpressivityError",
-    "FileError",
-    "HeadCount",
-    "HeadCurve",
-    "InputError",
-    "LayerRecord",
-    "MissingDependencyError",
-    "NearestConvolution",
-    "NotOneHotError",
     "RelativeSelfAttention",
-    "StrategyError",
-    "TableHeads",
-    "UnsupportedModuleError",
+    "accuracy",
     "alpha_for",
     "atlas",
     "attention_from_conv",
     "certify",
+    "compare",
     "conv_from_attention",
-    "conversion_error",
     "convert",
     "error_sweep",
-    "explain",
-    "first_order_error",
+    "errors",
     "head_count",
-    "head_curve",
-    "leak",
-    "measure_difference",
-    "minimal_heads",
-    "plain_convolution",
-    "plot_attention_maps",
-    "plot_error_vs_alpha",
-    "plot_head_curve",
-    "plot_overview",
-    "saturation_alpha",
-    "truncation_error",
+    "plots",
     "worst_case_error",
 ]
+
+# Where the other names of version 0.1 are now.
+_MOVED = {
+    "accuracy": ("first_order_error", "leak", "saturation_alpha", "truncation_error"),
+    "comparison": ("Difference",),
+    "conversion": ("HeadCount", "HeadCurve", "NearestConvolution", "TableHeads"),
+    "conversion.network": ("Conversion", "LayerRecord"),
+    "convolutions": ("plain_convolution",),
+    "errors": (
+        "ArgumentError",
+        "CertificateError",
+        "ConvolutionAttributeError",
+        "ExpressivityError",
+        "FileError",
+        "InputError",
+        "MissingDependencyError",
+        "NotOneHotError",
+        "StrategyError",
+        "UnsupportedModuleError",
+    ),
+    "plots": (
+        "plot_attention_maps",
+        "plot_error_vs_alpha",
+        "plot_head_curve",
+        "plot_overview",
+    ),
+    "sweep": ("ErrorSweep",),
+}
+_REPLACED = {
+    "conversion_error": ("worst_case_error(attention, conv)", worst_case_error),
+    "explain": ("attention.explain(x)", explain),
+    "head_curve": ("head_count(conv).curve()", head_curve),
+    "measure_difference": ("compare(first, second, inputs)", compare),
+    "minimal_heads": ("head_count(conv).minimal()", minimal_heads),
+}
+DEPRECATED = {
+    **{
+        name: (f"expressivity.{module}.{name}", module)
+        for module, names in _MOVED.items()
+        for name in names
+    },
+    **_REPLACED,
+}
+
+
+def deprecated(name: str) -> object:
+    """Return what a name of version 0.1 stood for, with a warning.
+
+    Args:
+        name: One of ``DEPRECATED``.
+
+    Returns:
+        The same object, under its new name.
+    """
+    instead, place = DEPRECATED[name]
+    warnings.warn(
+        f"expressivity.{name} will go in the next version: write {instead}",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    if isinstance(place, str):
+        return getattr(import_module(f"expressivity.{place}"), name)
+    return place

@@ -12,29 +12,33 @@ cannot go:
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from expressivity.accuracy import (
-    first_order_error,
-    worst_case_error,
-)
-from expressivity.checks import check_callable, check_numbers, check_positive, shown
-from expressivity.conversion import attention_from_conv
-from expressivity.convolutions import batched_input, plain_convolution
+from expressivity.accuracy.first_order import first_order
+from expressivity.accuracy.worst_case import converted
+from expressivity.checks import check_callable, check_positive, shown
+from expressivity.conversion.options import Options
+from expressivity.conversion.to_attention import build_attention
+from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.leak import saturation_alpha
+from expressivity.listing import Listing
+from expressivity.results import Result, as_text, plotted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Progress = Callable[[Iterable[float]], Iterable[float]]
 
 SOFTEST, POINTS = 0.5, 30
 
 
-@dataclass(frozen=True)
-class ErrorSweep:
+@dataclass(frozen=True, repr=False)
+class ErrorSweep(Result):
     """The error of a conversion at several locality strengths, on one input.
 
     All errors are absolute, the largest over every output.
@@ -57,6 +61,25 @@ class ErrorSweep:
     worst_case: tuple[float, ...]
     rounding_floor: float
     dtype: str
+
+    def __repr__(self) -> str:
+        first, last = self.alphas[0], self.alphas[-1]
+        return (
+            f"ErrorSweep({len(self.alphas)} values of α from {first:.4g} to "
+            f"{last:.4g}, {self.dtype})"
+        )
+
+    def __str__(self) -> str:
+        table = Listing("α [1/px²]", "measured", "first order", "worst case")
+        columns = (self.alphas, self.measured, self.predicted, self.worst_case)
+        for row in zip(*columns, strict=True):
+            table.add_row(f"{row[0]:.4g}", *(f"{error:.3e}" for error in row[1:]))
+        level = f"one rounding in {self.dtype}: {self.rounding_floor:.1e}"
+        return as_text(table) + level
+
+    def plot(self, figure: "Figure | None" = None) -> "Figure":
+        """Draw the errors against α: :func:`expressivity.plots.plot_error_vs_alpha`."""
+        return plotted("plot_error_vs_alpha", self, figure=figure)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the sweep as JSON takes it.
@@ -102,7 +125,7 @@ def error_sweep(
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
     Reference:
-        DESIGN 2.4 and 2.5.
+        Statements ``first_order`` and ``worst_case`` in ``proofs/``.
 
     Example:
         >>> conv = torch.nn.Conv1d(1, 1, 3).double()
@@ -110,36 +133,35 @@ def error_sweep(
         >>> [m <= w for m, w in zip(sweep.measured, sweep.worst_case)]
         [True, True]
     """
-    conv = plain_convolution(conv)
-    strengths = _checked_alphas(conv, alphas)
-    x = _checked_input(conv, x)
+    kernel = Kernel.of(conv)
+    strengths = _checked_alphas(kernel.conv, alphas)
+    x = _checked_input(kernel, x)
     if progress is not None:
         check_callable("progress", progress)
-    exact = copy.deepcopy(conv).requires_grad_(False).double()
-    wide = x.detach().double()
-    wanted, size, largest = exact(wide), wide.shape[2:], float(wide.abs().max())
+    exact, wide = kernel.in_float64(), x.detach().double()
+    reference, size, largest = exact.conv(wide), wide.shape[2:], float(wide.abs().max())
     points = []
     for strength in strengths if progress is None else progress(strengths):
-        attention = attention_from_conv(conv, alpha=strength)
+        attention = build_attention(kernel, Options(alpha=strength))
         with torch.no_grad():
-            found = attention(x).double()
+            computed = attention(x).double()
         alpha = attention.alpha[0].item()
-        predicted = first_order_error(exact, wide, alpha=alpha)
-        worst = worst_case_error(exact, alpha=alpha, size=size)
+        worst = converted(exact, alpha).largest(size).above
         points.append((
             alpha,
-            float((found - wanted).abs().max()),
-            float(predicted.abs().max()),
+            float((computed - reference).abs().max()),
+            float(first_order(exact, wide, alpha).abs().max()),
             float(worst.max()) * largest,
         ))
-    held, measured, first_order, worst_case = zip(*points, strict=True)
+    dtype = kernel.conv.weight.dtype
+    stored, measured, predicted, worst_case = zip(*points, strict=True)
     return ErrorSweep(
-        alphas=held,
+        alphas=stored,
         measured=measured,
-        predicted=first_order,
+        predicted=predicted,
         worst_case=worst_case,
-        rounding_floor=rounding_floor(exact, wide, conv.weight.dtype),
-        dtype=str(conv.weight.dtype).removeprefix("torch."),
+        rounding_floor=rounding_floor(exact.conv, wide, dtype),
+        dtype=str(dtype).removeprefix("torch."),
     )
 
 
@@ -175,34 +197,14 @@ def rounding_floor(conv: Convolution, x: Tensor, dtype: torch.dtype) -> float:
 
 
 def spread_alphas(smallest: float, largest: float, points: int) -> list[float]:
-    """Return evenly spread locality strengths.
-
-    Args:
-        smallest: The first, 1/pixel².
-        largest: The last, 1/pixel².
-        points: How many.
-
-    Returns:
-        The strengths, ascending.
-
-    Example:
-        >>> spread_alphas(2, 4, points=3)
-        [2.0, 3.0, 4.0]
-    """
+    """Return so many evenly spread locality strengths, ascending."""
     return torch.linspace(
         smallest, largest, points, dtype=torch.float64, device="cpu"
     ).tolist()
 
 
 def past_saturation(conv: Convolution) -> float:
-    """Return an α at which the error has long been down at the rounding level.
-
-    Args:
-        conv: The convolution.
-
-    Returns:
-        1.35 times the α at which attention in its dtype is one-hot, 1/pixel².
-    """
+    """Return 1.35 times the α at which attention in this dtype is one-hot."""
     return 1.35 * saturation_alpha(conv.weight.dtype, len(conv.kernel_size))
 
 
@@ -219,15 +221,9 @@ def _checked_alphas(conv: Convolution, alphas: Iterable[float] | None) -> list[f
     return strengths
 
 
-def _checked_input(conv: Convolution, x: Tensor) -> Tensor:
+def _checked_input(kernel: Kernel, x: Tensor) -> Tensor:
     """Return the input with a batch axis if it suits the convolution."""
-    batch = batched_input(conv, check_numbers("x", x))
-    weight = conv.weight
-    if x.dtype != weight.dtype or x.device != weight.device:
-        raise InputError(
-            f"x needs the dtype and device of the convolution, {weight.dtype} on "
-            f"{weight.device}, got {x.dtype} on {x.device}: use x.to(conv.weight)"
-        )
+    batch = kernel.batched(x)
     if not batch.numel() or not bool(batch.isfinite().all()):
         raise InputError(
             "x needs at least one image of finite numbers, got "

@@ -88,7 +88,9 @@ assert difference < 1e-4
 
 # %%
 attention = conversion.model.features[0]
-ex.plot_attention_maps(attention, (8, 8), query=(3, 4), image=digits.test_images[0])
+ex.plots.plot_attention_maps(
+    attention, (8, 8), query=(3, 4), image=digits.test_images[0]
+)
 
 # %%
 probabilities = attention.attention_probabilities(size=(8, 8))
@@ -104,7 +106,7 @@ assert torch.allclose(probabilities.amax(-1), torch.ones(9, 64))
 # %%
 convolution = cnn.features[0]
 soft = ex.attention_from_conv(convolution, alpha=1.0)
-ex.plot_attention_maps(soft, (8, 8), query=(3, 4))
+ex.plots.plot_attention_maps(soft, (8, 8), query=(3, 4))
 
 # %% [markdown]
 # ## How the error depends on $\alpha$
@@ -117,7 +119,7 @@ ex.plot_attention_maps(soft, (8, 8), query=(3, 4))
 
 # %%
 sweep = ex.error_sweep(convolution, digits.test_images)
-ex.plot_error_vs_alpha(sweep)
+ex.plots.plot_error_vs_alpha(sweep)
 
 # %%
 for measured, worst in zip(sweep.measured, sweep.worst_case, strict=True):

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import expressivity as ex
+from expressivity.attention import explain
 from tests.cases import Case, RandomChooser, choose_case
 from tests.settings import USUAL, Settings
 
@@ -156,7 +157,7 @@ def attack(target: Target, count: int, seed: int) -> dict[str, float]:
         x = inputs(target, count, seed)
         worst = certificate.worst_input
         more = [ascended(target, certificate, seed), flipped(target, x, allowed, seed)]
-        if ex.explain(target.attention, worst).chosen:  # else too large for dense
+        if explain(target.attention, worst).chosen:  # else too large for dense
             more.append(worst)
         errors = [target.errors(t) for t in (x, *more)]
         errors.append(target.errors(more[0], trained=True))
@@ -206,7 +207,7 @@ def search(
                 try:
                     found: dict[str, float] | str = attack(target, INPUTS, index)
                     attacked += INPUTS
-                except ex.CertificateError as error:
+                except ex.errors.CertificateError as error:
                     found = str(error)
             yield f"{name} ({settings})", strategy, kind, found
 

@@ -106,7 +106,7 @@ def first_order_is_visible(conv: nn.Module, x: Tensor) -> bool:
     It vanishes on a constant input or a canvas of one pixel, and where every target
     lies outside the canvas.
     """
-    error = ex.first_order_error(conv, x, alpha=1.0).detach().abs().max()
+    error = ex.accuracy.first_order_error(conv, x, alpha=1.0).detach().abs().max()
     return bool(error > 1e-2 * exp(-1.0) * output_bound(conv, x))
 
 
@@ -130,7 +130,7 @@ def assert_first_order(
     x: Tensor,
     *,
     alpha: float,
-    predict: Callable[..., Tensor] = ex.first_order_error,
+    predict: Callable[..., Tensor] = ex.accuracy.first_order_error,
 ) -> None:
     """The remainder of the first-order prediction is at most 8 (d ε)² Σ|W|, ε = e^−α.
 
@@ -235,11 +235,11 @@ def assert_head_dim_within_bound(
     attention = build(conv, head_dim=head_dim)
     error = measured_error(attention, conv, x)
     largest = float(x.abs().max())
-    stated = ex.conversion_error(attention, conv, size=x.shape[2:]).max() * largest
+    stated = ex.worst_case_error(attention, conv, size=x.shape[2:]).max() * largest
     rounding = float(rounding_allowance(conv, x).max())
     assert error <= float(stated) + rounding, f"{error} above {float(stated)}"
     # Cauchy–Schwarz: a row of one tap's block sees the channels of its group.
-    tail = float(ex.truncation_error(conv, head_dim).sum())
+    tail = float(ex.accuracy.truncation_error(conv, head_dim).sum())
     channels = conv.in_channels // conv.groups
     tail *= channels**0.5 * largest
     assert error <= tail + rounding, f"{error} above the tail {tail}"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expressivity.comparison import measure_difference
+from expressivity.comparison import compare
 from expressivity.errors import InputError
 
 X = torch.tensor([[1.0, -4.0]])
@@ -25,22 +25,22 @@ class Returns(nn.Module):
         return self.function(x)
 
 
-def compare(
+def apart(
     first: Callable[[Tensor], Any], second: Callable[[Tensor], Any], *inputs: Tensor
 ) -> tuple[float, float]:
-    difference = measure_difference(Returns(first), Returns(second), inputs or [X])
+    difference = compare(Returns(first), Returns(second), inputs or [X])
     return difference.largest, difference.scale
 
 
 def test_largest_difference_and_scale_of_the_first() -> None:
-    assert compare(lambda x: x, lambda x: 3 * x) == (8.0, 4.0)
-    assert compare(lambda x: 3 * x, lambda x: x) == (8.0, 12.0)
-    assert compare(lambda x: x, lambda x: -x, X, 2 * X, 0.5 * X) == (16.0, 8.0)
+    assert apart(lambda x: x, lambda x: 3 * x) == (8.0, 4.0)
+    assert apart(lambda x: 3 * x, lambda x: x) == (8.0, 12.0)
+    assert apart(lambda x: x, lambda x: -x, X, 2 * X, 0.5 * X) == (16.0, 8.0)
 
 
 def test_relative_difference() -> None:
     def relative(first: float, second: float) -> float:
-        return measure_difference(
+        return compare(
             Returns(lambda x: first * x), Returns(lambda x: second * x), [X]
         ).relative
 
@@ -53,20 +53,20 @@ def test_all_tensors_of_a_nested_output_are_compared() -> None:
     def nested(gain: float) -> Callable[[Tensor], Any]:
         return lambda x: {"a": (x, [x, gain * x]), "b": "text", "c": None}
 
-    assert compare(nested(1), nested(1)) == (0.0, 4.0)
-    assert compare(nested(1), nested(2)) == (4.0, 4.0)
+    assert apart(nested(1), nested(1)) == (0.0, 4.0)
+    assert apart(nested(1), nested(2)) == (4.0, 4.0)
 
 
 def test_runs_without_gradients() -> None:
     modes = []
     watching = Returns(lambda x: modes.append(torch.is_grad_enabled()) or x)
-    measure_difference(watching, watching, [X.clone().requires_grad_()])
+    compare(watching, watching, [X.clone().requires_grad_()])
     assert modes == [False, False]
 
 
 def test_modules_that_change_their_input_see_the_same_one() -> None:
-    assert compare(lambda x: x.mul_(2), lambda x: x.mul_(2)) == (0.0, 8.0)
-    assert compare(lambda x: x, lambda x: x.mul_(2)) == (4.0, 4.0)
+    assert apart(lambda x: x.mul_(2), lambda x: x.mul_(2)) == (0.0, 8.0)
+    assert apart(lambda x: x, lambda x: x.mul_(2)) == (4.0, 4.0)
 
 
 @pytest.mark.parametrize("strange", [math.nan, math.inf, -math.inf])
@@ -74,23 +74,23 @@ def test_what_is_not_finite_counts_only_where_it_differs(strange: float) -> None
     def mixed(x: Tensor) -> Tensor:
         return torch.cat([x, torch.full_like(x, strange)])
 
-    assert compare(mixed, mixed) == (0.0, 4.0)
-    assert compare(lambda x: torch.cat([x, x]), mixed)[0] == math.inf
-    assert compare(mixed, lambda x: torch.cat([x, x])) == (math.inf, 4.0)
+    assert apart(mixed, mixed) == (0.0, 4.0)
+    assert apart(lambda x: torch.cat([x, x]), mixed)[0] == math.inf
+    assert apart(mixed, lambda x: torch.cat([x, x])) == (math.inf, 4.0)
 
 
 def test_opposite_infinities_differ() -> None:
-    assert compare(lambda x: x + math.inf, lambda x: x - math.inf) == (math.inf, 0.0)
+    assert apart(lambda x: x + math.inf, lambda x: x - math.inf) == (math.inf, 0.0)
 
 
 def test_differences_of_half_precision_are_not_rounded() -> None:
     big = torch.tensor([1000.0])
-    found, _ = compare(lambda x: big.half(), lambda x: big.double() + 1e-6)
+    found, _ = apart(lambda x: big.half(), lambda x: big.double() + 1e-6)
     assert found == pytest.approx(1e-6, rel=1e-6)
 
 
 def test_empty_batches_are_equal() -> None:
-    assert compare(lambda x: x, lambda x: x, X[:0]) == (0.0, 0.0)
+    assert apart(lambda x: x, lambda x: x, X[:0]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_empty_batches_are_equal() -> None:
 )
 def test_refuses_outputs_of_other_shapes(other: Callable[[Tensor], Any]) -> None:
     with pytest.raises(InputError, match="outputs of different shapes"):
-        compare(lambda x: x, other)
+        apart(lambda x: x, other)
 
 
 def test_refuses_to_compare_nothing() -> None:
     with pytest.raises(InputError, match="nothing was compared"):
-        compare(lambda x: "text", lambda x: "text")
+        apart(lambda x: "text", lambda x: "text")
     with pytest.raises(InputError, match="nothing was compared"):
-        measure_difference(nn.Identity(), nn.Identity(), [])
+        compare(nn.Identity(), nn.Identity(), [])

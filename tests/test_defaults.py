@@ -12,6 +12,8 @@ from torch import Tensor, nn
 import expressivity as ex
 from expressivity.atlas.evidence import gather
 from expressivity.atlas.family import default_sample
+from expressivity.attention import explain
+from expressivity.convolutions import plain_convolution
 from tests.cases import BASE, Case
 
 # "meta" is the one other device that every machine has.
@@ -69,7 +71,7 @@ class Overridden(nn.Conv2d):
 
 def _probed(conv: Any, attention: nn.Module, x: Tensor) -> list[Tensor]:
     module = Overridden(2, 2, 3, device="cpu", dtype=torch.float32)
-    assert type(ex.plain_convolution(module)) is nn.Conv2d
+    assert type(plain_convolution(module)) is nn.Conv2d
     return []
 
 
@@ -99,25 +101,29 @@ RESULTS: dict[str, Callable[[Any, Any, Tensor], Any]] = {
         ex.worst_case_error(c, alpha=2.0, size=x.shape[2:]),
     ],
     "conversion_error": lambda c, a, x: [
-        ex.conversion_error(a, c),
-        ex.conversion_error(a, c, size=x.shape[2:]),
+        ex.worst_case_error(a, c),
+        ex.worst_case_error(a, c, size=x.shape[2:]),
     ],
     "alpha_for": lambda c, a, x: [
         ex.alpha_for(c, tolerance=1e-3),
         ex.alpha_for(c, tolerance=1e-3, size=x.shape[2:]),
     ],
-    "saturation_alpha": lambda c, a, x: [ex.saturation_alpha(torch.float32, 2)],
-    "first_order_error": lambda c, a, x: [ex.first_order_error(c, x, alpha=2.0)],
+    "saturation_alpha": lambda c, a, x: [
+        ex.accuracy.saturation_alpha(torch.float32, 2)
+    ],
+    "first_order_error": lambda c, a, x: [
+        ex.accuracy.first_order_error(c, x, alpha=2.0)
+    ],
     "error_sweep": lambda c, a, x: [asdict(ex.error_sweep(c, x))],
     "conv_from_attention": lambda c, a, x: _parameters(
         ex.conv_from_attention(ex.attention_from_conv(c))
     ),
     "head_count": lambda c, a, x: [vars(ex.head_count(c))],
-    "head_curve": lambda c, a, x: [vars(ex.head_curve(c))],
-    "minimal_heads": lambda c, a, x: [vars(ex.minimal_heads(c))],
-    "truncation_error": lambda c, a, x: [ex.truncation_error(c, 1)],
-    "measure_difference": lambda c, a, x: [vars(ex.measure_difference(c, a, [x]))],
-    "explain": lambda c, a, x: [str(ex.explain(a, x))],
+    "head_curve": lambda c, a, x: [vars(ex.head_count(c)).curve()],
+    "minimal_heads": lambda c, a, x: [vars(ex.head_count(c).minimal())],
+    "truncation_error": lambda c, a, x: [ex.accuracy.truncation_error(c, 1)],
+    "compare": lambda c, a, x: [vars(ex.compare(c, a, [x]))],
+    "explain": lambda c, a, x: [str(explain(a, x))],
     "dense": _forward("dense"),
     "separable": _forward("separable"),
     "fused": _forward("fused"),

@@ -28,7 +28,7 @@ README = (FOLDER / "README.md").read_text(encoding="utf-8")
 PROJECT = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
 CONTROLS = sorted((FOLDER / "controls").glob("*.v"))
 NO_MATHEMATICS = {
-    "measure_difference",
+    "compare",
     "plain_convolution",
     "plot_attention_maps",
     "plot_error_vs_alpha",

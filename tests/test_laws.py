@@ -88,7 +88,7 @@ def test_first_order_remainder_falls_like_exp_minus_two_alpha(
     remainders = []
     for alpha in (7.0, 8.0):
         with torch.no_grad():
-            predicted = ex.first_order_error(conv, x, alpha=alpha)
+            predicted = ex.accuracy.first_order_error(conv, x, alpha=alpha)
             error = ex.attention_from_conv(conv, alpha=alpha)(x) - conv(x)
         remainders.append(float((error - predicted).abs().max()))
     assert math.log(remainders[0] / remainders[1]) == pytest.approx(2, rel=0.02)
@@ -205,7 +205,7 @@ def test_larger_head_dim_is_exact(case: Case, extra: int) -> None:
     conv, x = case.conv(), case.input()
     plain = ex.attention_from_conv(conv, alpha=1.0)
     padded = ex.attention_from_conv(conv, alpha=1.0, head_dim=enough + extra)
-    assert ex.truncation_error(conv, enough + extra).max() <= laws.ROUNDING
+    assert ex.accuracy.truncation_error(conv, enough + extra).max() <= laws.ROUNDING
     atol = laws.ROUNDING * laws.output_bound(conv, x)
     assert laws.measured_error(padded, plain, x) <= atol
     assert torch.equal(

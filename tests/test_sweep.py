@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from expressivity import saturation_alpha
+from expressivity.accuracy import saturation_alpha
 from expressivity.conversion import attention_from_conv
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 from expressivity.sweep import ErrorSweep, error_sweep

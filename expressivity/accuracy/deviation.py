@@ -25,17 +25,14 @@ from expressivity.accuracy.rows.axis import (
     AxisHeads,
     AxisRows,
     axis_rows,
-    seen_by,
     stacked,
     together,
+    view_of,
 )
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
 from expressivity.geometry import ConvGeometry
-from expressivity.heads.leak import (
-    band_radius,
-    head_leaks,
-)
+from expressivity.heads.leak import band_radius, head_leaks
 
 _ROWS = 2**18
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
@@ -80,8 +77,8 @@ class Deviation:
         matrices: W_h, what each head's value and output projections compose to.
         tap_matrices: The convolution to compare with, one matrix a tap.
         geometry: Geometry of both.
-        doubt: What composing W_h may have added to Σ|W_h| of a row; ``None`` for
-            nothing.
+        composition_error: What composing W_h may have added to Σ|W_h| of a row;
+            ``None`` for nothing.
     """
 
     alpha: Float[Tensor, " heads"]
@@ -89,7 +86,7 @@ class Deviation:
     matrices: Float[Tensor, "heads out_channels channels_of_group"]
     tap_matrices: Float[Tensor, "taps out_channels channels_of_group"]
     geometry: ConvGeometry
-    doubt: Float[Tensor, "heads out_channels"] | None = None
+    composition_error: Float[Tensor, "heads out_channels"] | None = None
 
     def any_size(self) -> Float[Tensor, " out_channels"]:
         """Return an upper bound of the row norms, for every input size.
@@ -111,8 +108,8 @@ class Deviation:
             leaked = 2 * leaks @ some.double().abs().sum(-1)
             norms.append(leaked + spare.abs().sum(dim=(0, 2)) + lost)
         norm = torch.cat(norms)
-        if self.doubt is not None:
-            norm = norm + (2 * leaks + 1) @ self.doubt
+        if self.composition_error is not None:
+            norm = norm + (2 * leaks + 1) @ self.composition_error
         terms = self.matrices.shape[0] * self.matrices.shape[2]
         return norm * (1 + 8 * (terms + len(self.alpha)) * _UNIT)
 
@@ -136,7 +133,7 @@ class Deviation:
             list(axis_rows(where, self.geometry, size, axis))
             for axis, where in enumerate(axes)
         ]
-        widest = [stacked([seen.rows for seen in axis]) for axis in along]
+        widest = [stacked([view.rows for view in axis]) for axis in along]
         placement = torch.cat([self.alpha[:, None], self.centers], 1)
         groups = _groups(placement[:, :-1]), _groups(spots[:, :-1])
         search = RowSearch(RowNorms(heads, spare, *groups), along)
@@ -153,7 +150,7 @@ class Deviation:
         # formed is below a bound that is rounded likewise, and may exceed by a slack.
         error = (2 if search.complete else 6) * slack() + lost
         places = [
-            torch.tensor([seen.query for seen in axis], device="cpu")[place]
+            torch.tensor([view.query for view in axis], device="cpu")[place]
             for axis, place in zip(along, search.places.mT, strict=True)
         ]
         return WorstRows(
@@ -161,25 +158,16 @@ class Deviation:
         )
 
     def row(self, size: Sequence[int], place: Sequence[int], channel: int) -> Row:
-        """Return one row.
-
-        Args:
-            size: Pixels per axis of the input.
-            place: Index of the query along each axis.
-            channel: The output channel.
-
-        Returns:
-            The row, outside of which attention is below the rounding of float64.
-        """
+        """Return one row, but for attention below the rounding of float64."""
         spots, heads, spare, _ = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
-        seen = [
-            seen_by(heads, self.geometry, size, axis, index)
+        views = [
+            view_of(heads, self.geometry, size, axis, index)
             for axis, (heads, index) in enumerate(zip(axes, place, strict=True))
         ]
-        rows = together([one.rows for one in seen], like=seen[0].rows)
+        rows = together([one.rows for one in views], like=views[0].rows)
         flat = heads[channel] @ rows.deviation + spare[channel] @ rows.exact
-        pixels = tuple(one.pixels for one in seen)
+        pixels = tuple(one.pixels for one in views)
         return Row(flat.reshape(-1, *map(len, pixels)), pixels)
 
     def characteristic_size(self) -> tuple[int, ...] | None:
@@ -193,14 +181,7 @@ class Deviation:
         return None if band > _WIDEST_BAND else self.sample_size(band)
 
     def sample_size(self, band: int = _WIDEST_BAND) -> tuple[int, ...]:
-        """Return an input size that leaves room for bands around the kernel.
-
-        Args:
-            band: Pixels on either side.
-
-        Returns:
-            Pixels per axis.
-        """
+        """Return an input size with bands of so many pixels around the kernel."""
         return tuple(
             extent + stride + 2 * (band + max(pair))
             for extent, stride, pair in zip(
@@ -258,8 +239,8 @@ class Deviation:
         each = entries * off + 2 * beyond
         slack = sizes @ each + entries * spare.abs().sum(dim=(1, 2))
         slack = slack + heads.shape[1] * pixels * _UNIT * norms
-        if self.doubt is not None:
-            slack = slack + (1 + off) @ self.doubt
+        if self.composition_error is not None:
+            slack = slack + (1 + off) @ self.composition_error
         return slack
 
 
@@ -279,13 +260,13 @@ def _weights_left(
     places, index = torch.cat([limits, taps]).unique(dim=0, return_inverse=True)
     spare = matrices.new_zeros(len(places), *matrices.shape[1:])
     spare.index_add_(0, index, torch.cat([matrices, -tap_matrices]))
-    kept = spare.flatten(1).any(dim=1)
+    nonzero = spare.flatten(1).any(dim=1)
     lost = matrices.new_zeros(matrices.shape[1])
     # A difference that is computed as zero is zero; a longer sum may not be.
-    if bool(kept.any()) or int(index.bincount().max()) > 2:
-        added = matrices.abs().sum(dim=(0, 2)) + tap_matrices.abs().sum(dim=(0, 2))
-        lost = 2 * len(index) * _UNIT * added
-    return places[kept], spare[kept], lost
+    if bool(nonzero.any()) or int(index.bincount().max()) > 2:
+        sizes = matrices.abs().sum(dim=(0, 2)) + tap_matrices.abs().sum(dim=(0, 2))
+        lost = 2 * len(index) * _UNIT * sizes
+    return places[nonzero], spare[nonzero], lost
 
 
 def _groups(rows: Tensor) -> Tensor:

@@ -7,10 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.checks import check_numbers, check_positive
-from expressivity.convolutions import batched_input, convolve, plain_convolution
-from expressivity.errors import InputError
-from expressivity.geometry import ConvGeometry
+from expressivity.checks import check_positive
+from expressivity.convolutions import Kernel, convolve
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.positions import positions
 from expressivity.heads.axis_product import AxisProduct
@@ -45,7 +43,7 @@ def first_order_error(
         UnsupportedModuleError: If ``conv`` is no plain convolution.
 
     Reference:
-        DESIGN 2.5.
+        Statement ``first_order`` in ``proofs/``.
 
     Example:
         A constant image, padded with itself, is left alone by every α.
@@ -54,16 +52,13 @@ def first_order_error(
         >>> first_order_error(conv, torch.ones(1, 1, 4, 4), alpha=1.0).abs().max()
         tensor(0.)
     """
-    alpha = check_positive("alpha", alpha)
-    conv = plain_convolution(conv)
-    geometry = ConvGeometry.from_conv(conv)
-    x = check_numbers("x", x).detach()
-    if x.dtype != conv.weight.dtype or x.device != conv.weight.device:
-        raise InputError(
-            f"x needs the dtype and device of the convolution, {conv.weight.dtype} on "
-            f"{conv.weight.device}, got {x.dtype} on {x.device}: use x.to(conv.weight)"
-        )
-    x = batched_input(conv, x)
+    return first_order(Kernel.of(conv), x, check_positive("alpha", alpha))
+
+
+def first_order(kernel: Kernel, x: Tensor, alpha: float) -> Tensor:
+    """Predict as :func:`first_order_error` does, for a kernel behind the gate."""
+    conv, geometry = kernel.conv, kernel.geometry
+    x = kernel.batched(x).detach()
     size = tuple(x.shape[2:])
     targets = [positions(points, x.device) for points in geometry.targets(size)]
     canvas = geometry.canvas(x)

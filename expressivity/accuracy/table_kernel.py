@@ -27,12 +27,13 @@ class TableKernel(NamedTuple):
     Attributes:
         displacements: Those that some head attends to, in pixels.
         matrices: Σ_h p_h(δ) W_h for each of them.
-        doubt: What rounding may have done to Σ|·| of the rows of each matrix.
+        composition_error: What rounding may have done to Σ|·| of the rows of each
+            matrix.
     """
 
     displacements: Int[Tensor, "entries axes"]
     matrices: Float[Tensor, "entries out_channels channels_of_group"]
-    doubt: Float[Tensor, "entries out_channels"]
+    composition_error: Float[Tensor, "entries out_channels"]
 
 
 def table_kernel(
@@ -40,7 +41,7 @@ def table_kernel(
     table: Table,
     geometry: ConvGeometry,
     matrices: Float[Tensor, "heads out_channels channels_of_group"],
-    doubt: Float[Tensor, "heads out_channels"] | None = None,
+    composition_error: Float[Tensor, "heads out_channels"] | None = None,
 ) -> TableKernel:
     """Compose the kernel of heads with tables, in float64 on the CPU.
 
@@ -49,7 +50,7 @@ def table_kernel(
         table: Their tables.
         geometry: Canvas and queries.
         matrices: W_h, what the projections of each head compose to.
-        doubt: What composing them may have added to Σ|W_h| of a row.
+        composition_error: What composing them may have added to Σ|W_h| of a row.
 
     Returns:
         The kernel.
@@ -59,8 +60,8 @@ def table_kernel(
     """
     places = table.window.displacements()
     scores = table.scores.detach().double().cpu().flatten(1)
-    seen = ~scores.isneginf().all(0)
-    places, scores = places[seen], scores[:, seen]
+    reachable = ~scores.isneginf().all(0)
+    places, scores = places[reachable], scores[:, reachable]
     _require_whole_windows(places, geometry)
     alpha, centers = (
         p.detach().double().cpu() for p in (heads.alpha, heads.centers[:, None])
@@ -80,8 +81,8 @@ def table_kernel(
     rows = wide.abs().sum(-1)
     lost = off.mT @ rows
     lost = lost + 4 * (len(wide) + 1) * _UNIT * (probabilities.mT @ rows)
-    if doubt is not None:
-        lost = lost + 2 * (probabilities.mT @ doubt.cpu())
+    if composition_error is not None:
+        lost = lost + 2 * (probabilities.mT @ composition_error.cpu())
     kernel = torch.einsum("hw,hoc->woc", probabilities, wide)
     return TableKernel(places, kernel, 2 * lost)
 

@@ -1,67 +1,103 @@
-"""Worst-case error of a conversion, and the α that a tolerance asks for."""
+"""Worst-case error of a layer or of a conversion, and the α that a tolerance needs."""
 
 import sys
 from collections.abc import Sequence
+from typing import cast, overload
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from expressivity.accuracy.deviation import Deviation
+from expressivity.accuracy.snapshot import Snapshot
+from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_positive, check_size
-from expressivity.convolutions import plain_convolution, tap_matrices
+from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
-from expressivity.heads.leak import (
-    SMALLEST_ALPHA,
-    alpha_for_leak,
-)
+from expressivity.heads.leak import SMALLEST_ALPHA, alpha_for_leak
 
 
+@overload
 def worst_case_error(
-    conv: Convolution, *, alpha: float, size: Sequence[int] | None = None
+    attention: RelativeSelfAttention,
+    conv: Convolution,
+    *,
+    size: Sequence[int] | None = None,
+) -> Float[Tensor, " out_channels"]: ...
+@overload
+def worst_case_error(
+    conv: Convolution, /, *, alpha: float, size: Sequence[int] | None = None
+) -> Float[Tensor, " out_channels"]: ...
+@overload
+def worst_case_error(
+    *, conv: Convolution, alpha: float, size: Sequence[int] | None = None
+) -> Float[Tensor, " out_channels"]: ...
+def worst_case_error(
+    attention: nn.Module | None = None,
+    conv: Convolution | None = None,
+    *,
+    alpha: float | None = None,
+    size: Sequence[int] | None = None,
 ) -> Float[Tensor, " out_channels"]:
-    """Return the largest error of the converted layer over ‖x‖_∞ ≤ 1.
+    """Return the largest difference of attention and convolution over ‖x‖_∞ ≤ 1.
 
-    The error is absolute, in exact arithmetic; it scales with ‖x‖_∞.
+    ``worst_case_error(attention, conv)`` compares a layer as it is, whatever its
+    parameters: truncated heads, unequal α, centers off the grid, tables, biases.
+    ``worst_case_error(conv, alpha=...)`` is about the layer that the conversion with
+    this α would build.
 
     Args:
-        conv: The convolution.
-        alpha: Locality strength of all heads, 1/pixel².
+        attention: A layer without content terms.
+        conv: A convolution; of the same geometry and channels if a layer is given.
+        alpha: Locality strength of all heads, 1/pixel², instead of a layer.
         size: Pixels per axis of the input. With it the worst case is exact: the ℓ₁
             norm of the worst row of the operator, which some input attains.
-            Without it: 2 λ(α) Σ|W|, an upper bound for every input size, attained
-            by 1×1 kernels on large inputs.
+            Without it: an upper bound for every size, 2 λ(α) Σ|W| for a conversion;
+            1×1 kernels attain it on large inputs.
 
     Returns:
-        One number per output channel, float64, rounded upward: never below the true
-        worst case, and above it by rounding in float64 only.
+        One number per output channel, absolute, for exact arithmetic; float64, rounded
+        upward. It scales with ‖x‖_∞, but for a difference of biases.
 
     Raises:
-        ArgumentError: If ``alpha`` is not positive and finite.
+        ArgumentError: If neither or both of a layer and ``alpha`` are given, ``alpha``
+            is not positive and finite, or the two do not have the same geometry and
+            channels.
         InputError: If the size does not suit the convolution.
-        UnsupportedModuleError: If ``conv`` is no plain convolution.
+        NotOneHotError: If the scores of the layer depend on the tokens, or some query
+            sees only a part of a table.
+        UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
+            not compute what its parameters say: hooks, a ``forward`` of its own.
 
     Reference:
-        DESIGN 2.4 and 2.5.
+        Statements ``leak`` and ``worst_case`` in ``proofs/``.
 
     Example:
-        >>> conv = torch.nn.Conv1d(1, 1, 1, bias=False)
-        >>> _ = torch.nn.init.ones_(conv.weight)
-        >>> bound = worst_case_error(conv, alpha=2.0)
-        >>> bound.allclose(worst_case_error(conv, alpha=2.0, size=(100,)))
+        >>> from expressivity import attention_from_conv
+        >>> conv = torch.nn.Conv1d(2, 2, 3)
+        >>> attention = attention_from_conv(conv, tolerance=1e-3)
+        >>> bool(worst_case_error(attention, conv).max() <= 1e-3)
+        True
+        >>> tight = worst_case_error(conv, alpha=2.0, size=(9,))
+        >>> bool((tight <= worst_case_error(conv, alpha=2.0)).all())
         True
     """
+    if alpha is None:
+        if attention is None or conv is None:
+            raise ArgumentError(
+                "alpha needs a positive finite number where a convolution stands "
+                "alone, got None: pass (conv, alpha=...), or (attention, conv)"
+            )
+        return worst_case(Snapshot.of(attention), Kernel.of(conv), size)
+    if attention is not None and conv is not None:
+        raise ArgumentError(
+            "alpha= stands for the layer that it would build: leave it out, or pass "
+            f"the convolution alone, got a layer and {alpha=}"
+        )
     alpha = check_positive("alpha", alpha)
-    conv = plain_convolution(conv)
-    size = None if size is None else check_size("size", size, least=0)
-    matrices = tap_matrices(conv.weight.detach()).double().cpu()
-    geometry = ConvGeometry.from_conv(conv)
-    centers = geometry.centers().double()
-    strengths = torch.full((len(centers),), alpha, dtype=torch.float64, device="cpu")
-    deviation = Deviation(strengths, centers, matrices, matrices, geometry)
-    return deviation.any_size() if size is None else deviation.largest(size).above
+    kernel = Kernel.of(cast("nn.Module", conv if attention is None else attention))
+    return _largest(converted(kernel, alpha), size)
 
 
 def alpha_for(
@@ -95,10 +131,30 @@ def alpha_for(
         True
     """
     tolerance = check_positive("tolerance", tolerance)
-    conv = plain_convolution(conv)
+    return strength_for(Kernel.of(conv), tolerance, size)
+
+
+def worst_case(
+    layer: Snapshot, kernel: Kernel, size: Sequence[int] | None
+) -> Float[Tensor, " out_channels"]:
+    """Return what :func:`worst_case_error` does, for a pair behind the gates."""
+    error = _largest(layer.minus(kernel), size)
+    return (error + layer.bias_minus(kernel).abs()) * (1 + 2.0**-50)
+
+
+def converted(kernel: Kernel, alpha: float) -> Deviation:
+    """Return attention − convolution for the conversion with one α."""
+    centers, taps = kernel.geometry.centers().double(), kernel.wide_taps
+    strengths = torch.full_like(centers[:, 0], alpha)
+    return Deviation(strengths, centers, taps, taps, kernel.geometry)
+
+
+def strength_for(
+    kernel: Kernel, tolerance: float, size: Sequence[int] | None = None
+) -> float:
+    """Return what :func:`alpha_for` does, for a kernel behind the gate."""
     size = None if size is None else check_size("size", size, least=0)
-    axes = len(conv.kernel_size)
-    norm = float(conv.weight.detach().double().flatten(1).abs().sum(1).max())
+    norm = float(kernel.wide_taps.abs().sum(dim=(0, 2)).max())
     # A hair below, so that rounding in the product cannot break the promise.
     allowed = tolerance * (1 - 1e-9) / (2 * norm) if norm else 1.0
     if allowed < sys.float_info.min:
@@ -106,12 +162,19 @@ def alpha_for(
             f"{tolerance=} over weights that add up to {norm:.3g} is less than float64 "
             "can express: choose a larger one"
         )
-    high = alpha_for_leak(allowed, axes)
+    high = alpha_for_leak(allowed, kernel.geometry.axes)
     if size is None:
         return high
     low = SMALLEST_ALPHA
     while high - low > 1e-6 * high:
         middle = (low + high) / 2
-        worst = worst_case_error(conv, alpha=middle, size=size).max()
+        worst = converted(kernel, middle).largest(size).above.max()
         low, high = (low, middle) if worst <= tolerance else (middle, high)
     return high
+
+
+def _largest(difference: Deviation, size: Sequence[int] | None) -> Tensor:
+    """Return the worst case on one size, or a bound for every size."""
+    if size is None:
+        return difference.any_size()
+    return difference.largest(check_size("size", size, least=0)).above

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from expressivity import comparison
 from expressivity.cli.console import track
 from expressivity.cli.process import may_be_handled
 from expressivity.cli.weights import read_inputs
-from expressivity.comparison import Difference, measure_difference
+from expressivity.comparison import Difference
 from expressivity.conversion.network import Conversion
 from expressivity.errors import ExpressivityError, InputError, UnsupportedModuleError
 from expressivity.listing import Listing
@@ -156,7 +157,7 @@ def compare(
     for inputs in sets:
         batches = track(inputs.batches, f"comparing both models: {inputs.label}")
         try:
-            difference = measure_difference(model, converted, batches)
+            difference = comparison.compare(model, converted, batches)
         except ExpressivityError:
             raise
         except BaseException as error:

@@ -5,10 +5,8 @@ from expressivity.conversion.head_count import (
     HeadCurve,
     TableHeads,
     head_count,
-    head_curve,
-    minimal_heads,
 )
-from expressivity.conversion.to_attention import attention_from_conv, truncation_error
+from expressivity.conversion.to_attention import attention_from_conv
 from expressivity.conversion.to_convolution import (
     NearestConvolution,
     conv_from_attention,
@@ -22,7 +20,4 @@ __all__ = [
     "attention_from_conv",
     "conv_from_attention",
     "head_count",
-    "head_curve",
-    "minimal_heads",
-    "truncation_error",
 ]

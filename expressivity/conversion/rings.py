@@ -66,9 +66,9 @@ def deconvolution(alpha: float, rings: int) -> Float[Tensor, " offsets"]:
     offsets = torch.arange(-rings, rings + 1, dtype=torch.float64, device="cpu")
     gaps = offsets - offsets[:, None]
     smoothing = (-alpha * gaps.square()).exp() / total
-    wanted = (offsets == 0).double()
-    weights, _ = torch.linalg.solve_ex(smoothing, wanted)
-    if not bool(((smoothing @ weights - wanted).abs() < _SOLVED).all()):
+    identity = (offsets == 0).double()
+    weights, _ = torch.linalg.solve_ex(smoothing, identity)
+    if not bool(((smoothing @ weights - identity).abs() < _SOLVED).all()):
         raise ArgumentError(_TOO_SOFT.format(rings=rings, alpha=alpha))
     solved: Tensor = weights
     return solved

@@ -5,37 +5,25 @@ tap's matrix W_Δ. On request rings of heads around the taps, which make up for 
 α, or as few heads as tables of probabilities allow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.accuracy import alpha_for
-from expressivity.accuracy.layer import placement
+from expressivity.accuracy.worst_case import strength_for
 from expressivity.attention import RelativeSelfAttention
-from expressivity.checks import check_choice, check_integer, check_positive
-from expressivity.conversion.head_count import minimal_heads
+from expressivity.conversion.head_count import Spectrum
+from expressivity.conversion.options import HeadKind, Options
 from expressivity.conversion.rings import ringed_heads
-from expressivity.convolutions import plain_convolution, tap_matrices
+from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.window import Window
-from expressivity.heads.leak import (
-    head_leaks,
-    round_up,
-    saturation_alpha,
-)
+from expressivity.heads.leak import head_leaks, round_up, saturation_alpha
 from expressivity.heads.tables import Table
-from expressivity.numbers.precision import (
-    compute_dtype,
-    rounding_level,
-)
-from expressivity.strategies import check_name
-
-Placement = Literal["taps", "minimal"]
+from expressivity.numbers.precision import compute_dtype, rounding_level
 
 
 def attention_from_conv(
@@ -43,9 +31,10 @@ def attention_from_conv(
     *,
     alpha: float | None = None,
     tolerance: float | None = None,
+    size: Sequence[int] | None = None,
     head_dim: int | None = None,
     strategy: str = "auto",
-    heads: Placement = "taps",
+    heads: HeadKind = "taps",
     max_heads: int | None = None,
     rings: int = 0,
 ) -> RelativeSelfAttention:
@@ -59,6 +48,8 @@ def attention_from_conv(
         tolerance: Instead of ``alpha``: the largest absolute error allowed for any
             input with ‖x‖_∞ ≤ 1, in exact arithmetic; the smallest α that keeps it
             for every input size is taken.
+        size: With ``tolerance``: pixels per axis of the input, for the smaller α that
+            suffices there.
         head_dim: Dimension D_h of a head's values, per group. By default
             min(in_channels, out_channels) / groups, which is exact. A larger one is
             padded with zeros; a smaller one keeps the largest singular values of
@@ -110,35 +101,40 @@ def attention_from_conv(
         >>> attention.num_heads, attention.table.shape
         (2, torch.Size([2, 3, 3]))
     """
-    check_options(alpha, tolerance, head_dim, strategy)
-    conv = plain_convolution(conv)
-    _check_heads(heads, max_heads, rings, alpha, tolerance)
-    if heads == "minimal" or rings:
+    options = Options(
+        alpha, tolerance, size, head_dim, strategy, heads, max_heads, rings
+    )
+    return build_attention(Kernel.of(conv), options)
+
+
+def build_attention(kernel: Kernel, options: Options) -> RelativeSelfAttention:
+    """Build as :func:`attention_from_conv` does, for a kernel behind the gate."""
+    conv, head_dim = kernel.conv, options.head_dim
+    if options.heads == "minimal" or options.rings:
         _check_holds_everything(conv, head_dim)
-    weight, geometry = conv.weight.detach(), ConvGeometry.from_conv(conv)
     plan = (
-        _minimal(conv, geometry, max_heads)
-        if heads == "minimal"
-        else _on_taps(conv, geometry, alpha, tolerance, rings)
+        _minimal(kernel, options.max_heads)
+        if options.heads == "minimal"
+        else _on_taps(kernel, options)
     )
     attention = RelativeSelfAttention(
         conv.in_channels,
         conv.out_channels,
-        geometry,
+        kernel.geometry,
         num_heads=len(plan.matrices),
         head_dim=head_dim,
         groups=conv.groups,
         bias=conv.bias is not None,
-        strategy=strategy,
+        strategy=options.strategy,
         device="meta",  # nothing is drawn at random only to be overwritten
-        dtype=weight.dtype,
+        dtype=conv.weight.dtype,
     )
     if plan.table is not None:
         window = plan.table.window
         attention.add_table(window.low, window.size, step=window.step)
     # As to_empty() does, but empty_like() of a meta tensor imports sympy.
     attention = attention._apply(
-        lambda p: torch.empty(p.shape, dtype=p.dtype, device=weight.device)
+        lambda p: torch.empty(p.shape, dtype=p.dtype, device=conv.weight.device)
     )
     blocks = plan.matrices.unflatten(1, (conv.groups, -1))
     value, output = _projections(blocks, attention.head_dim)
@@ -167,7 +163,7 @@ def attention_from_conv(
 
 def _are_saturated(attention: RelativeSelfAttention) -> bool:
     """Whether all heads leak less than the rounding level of their dtype."""
-    leaks = head_leaks(*placement(attention))
+    leaks = head_leaks(attention.alpha.detach(), attention.centers.detach())
     return bool((leaks <= rounding_level(attention.dtype)).all())
 
 
@@ -181,30 +177,24 @@ class _Plan:
     table: Table | None = None
 
 
-def _on_taps(
-    conv: Convolution,
-    geometry: ConvGeometry,
-    alpha: float | None,
-    tolerance: float | None,
-    rings: int,
-) -> _Plan:
+def _on_taps(kernel: Kernel, options: Options) -> _Plan:
     """Return one head a tap, and rings around them."""
-    dtype = conv.weight.dtype
-    if alpha is not None:
-        strength = float(alpha)
-    elif tolerance is not None:
-        strength = alpha_for(conv, tolerance=tolerance)
+    dtype, geometry = kernel.conv.weight.dtype, kernel.geometry
+    if options.alpha is not None:
+        strength = float(options.alpha)
+    elif options.tolerance is not None:
+        strength = strength_for(kernel, options.tolerance, options.size)
     else:
         strength = saturation_alpha(dtype, geometry.axes)
     stored = round_up(strength, compute_dtype(dtype))
-    taps = tap_matrices(conv.weight.detach())
-    if not rings:
-        return _Plan(stored, geometry.centers(), taps)
-    return _Plan(stored, *ringed_heads(taps, geometry, stored, rings))
+    if not options.rings:
+        return _Plan(stored, geometry.centers(), kernel.taps)
+    return _Plan(stored, *ringed_heads(kernel.taps, geometry, stored, options.rings))
 
 
-def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -> _Plan:
+def _minimal(kernel: Kernel, max_heads: int | None) -> _Plan:
     """Return the heads of ``minimal_heads``: tables over the taps."""
+    conv, geometry = kernel.conv, kernel.geometry
     if geometry.padding_mode == "replicate" and any(map(any, geometry.padding)):
         raise ArgumentError(
             "heads='minimal' needs tokens wherever a tap can be, got "
@@ -212,7 +202,7 @@ def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -
             "the canvas: quadratic heads attend to the nearest pixel there, tables to "
             "nothing. Use heads='taps'"
         )
-    shared = minimal_heads(conv, max_heads=max_heads)
+    shared = Spectrum.of(kernel).heads(max_heads)
     largest = float(shared.matrices.abs().max())
     if largest > torch.finfo(conv.weight.dtype).max:
         raise ArgumentError(
@@ -227,32 +217,6 @@ def _minimal(conv: Convolution, geometry: ConvGeometry, max_heads: int | None) -
     return _Plan(0.0, centers, shared.matrices, Table(scores, window))
 
 
-def _check_heads(
-    heads: str,
-    max_heads: int | None,
-    rings: int,
-    alpha: float | None,
-    tolerance: float | None,
-) -> None:
-    """Refuse ways to place heads that do not exist, or make no sense together."""
-    check_choice("heads", heads, get_args(Placement))
-    check_integer("rings", rings, least=0)
-    if heads == "minimal":
-        if alpha is not None or tolerance is not None or rings:
-            raise ArgumentError(
-                "heads='minimal' attends by tables, with alpha = 0 and no error but "
-                "that of max_heads: leave alpha, tolerance and rings out, got "
-                f"{alpha=}, {tolerance=} and {rings=}"
-            )
-    elif max_heads is not None:
-        raise ArgumentError(f"max_heads goes with heads='minimal', got {heads=}")
-    if rings and alpha is None:
-        raise ArgumentError(
-            f"rings undo the smoothing of a given alpha: pass alpha=, got {rings=} "
-            f"with {alpha=} and {tolerance=}"
-        )
-
-
 def _check_holds_everything(conv: Convolution, head_dim: int | None) -> None:
     """Refuse to truncate heads that are no taps: no error is stated for them."""
     least = min(conv.in_channels, conv.out_channels) // conv.groups
@@ -261,74 +225,6 @@ def _check_holds_everything(conv: Convolution, head_dim: int | None) -> None:
             f"head_dim below {least} truncates taps: with heads='minimal' or rings "
             f"heads carry mixtures of them, got {head_dim=}. Leave it out"
         )
-
-
-def check_options(
-    alpha: float | None, tolerance: float | None, head_dim: int | None, strategy: str
-) -> None:
-    """Refuse options that no convolution could be converted with.
-
-    Args:
-        alpha: As for :func:`attention_from_conv`.
-        tolerance: As for :func:`attention_from_conv`.
-        head_dim: As for :func:`attention_from_conv`.
-        strategy: As for :func:`attention_from_conv`.
-
-    Raises:
-        ArgumentError: If a number is out of range, or both ``alpha`` and
-            ``tolerance`` are given.
-        StrategyError: If there is no such strategy.
-    """
-    if alpha is not None and tolerance is not None:
-        raise ArgumentError(
-            f"give alpha or tolerance, not both, got {alpha=} and {tolerance=}"
-        )
-    if alpha is not None:
-        check_positive("alpha", alpha)
-    if tolerance is not None:
-        check_positive("tolerance", tolerance)
-    check_head_dim(head_dim)
-    check_name(strategy)
-
-
-def check_head_dim(head_dim: int | None) -> None:
-    """Refuse a head dimension below 1.
-
-    Args:
-        head_dim: Dimension D_h of a head's values, ``None`` for the default.
-
-    Raises:
-        ArgumentError: If it is no integer or below 1.
-    """
-    if head_dim is not None:
-        check_integer("head_dim", head_dim)
-
-
-def truncation_error(conv: Convolution, head_dim: int) -> Float[Tensor, " taps"]:
-    """Return what a head dimension cuts off each tap: the Eckart–Young tail.
-
-    Args:
-        conv: The convolution.
-        head_dim: Dimension D_h of a head's values, per group.
-
-    Returns:
-        ‖W_Δ − its best approximation of rank ``head_dim`` per group‖_F for every
-        tap, float64.
-
-    Raises:
-        ArgumentError: If ``head_dim`` is below 1.
-        UnsupportedModuleError: If ``conv`` is no plain convolution.
-
-    Example:
-        >>> conv = torch.nn.Conv2d(8, 4, 3)
-        >>> truncation_error(conv, head_dim=4).max().item()
-        0.0
-    """
-    check_head_dim(head_dim)
-    conv = plain_convolution(conv)
-    blocks = tap_matrices(conv.weight.detach().double()).unflatten(1, (conv.groups, -1))
-    tail: Tensor = torch.linalg.svdvals(blocks)[..., head_dim:]
-    return tail.square().sum(dim=(1, 2)).sqrt()
 
 
 def _projections(

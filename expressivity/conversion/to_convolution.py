@@ -6,29 +6,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from expressivity.accuracy.layer import (
-    conversion_error,
-    deviation,
-    head_matrices,
-    layer_table_kernel,
-    placement,
-    require_position_only,
-)
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.accuracy.table_kernel import TableKernel
+from expressivity.accuracy.worst_case import worst_case
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.convolution_attributes import torch_padding
-from expressivity.attention.gate import plain_attention
 from expressivity.checks import check_positive
-from expressivity.convolutions import build_convolution
+from expressivity.convolutions import Kernel, build_convolution
 from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.positions import positions
 from expressivity.heads.encoding import axis_scores
-from expressivity.heads.leak import (
-    WIDEST_ALPHA,
-    band_radius,
-    head_leaks,
-)
+from expressivity.heads.leak import WIDEST_ALPHA, band_radius, head_leaks
 
 
 class NearestConvolution(NamedTuple):
@@ -86,20 +75,21 @@ def conv_from_attention(
         >>> torch.equal(back.weight, conv.weight)
         True
     """
-    attention = plain_attention(attention)
-    require_position_only(attention)
-    table = layer_table_kernel(attention)
+    layer = Snapshot.of(attention)
+    layer.require_position_only()
     if tolerance is None:
-        if table is not None:
-            _require_taps(attention, table)
-            return _convolution(attention, _on_taps(attention, table))
-        _require_one_hot(attention)
-        return _convolution(attention, _one_hot_kernel(attention))
+        if layer.table_kernel is not None:
+            _require_taps(layer, layer.table_kernel)
+            return _convolution(layer, _on_taps(layer, layer.table_kernel))
+        _require_one_hot(layer)
+        return _convolution(layer, _one_hot_kernel(layer))
     tolerance = check_positive("tolerance", tolerance)
-    soft = _soft_kernel(attention) if table is None else _on_taps(attention, table)
-    conv = _convolution(attention, soft)
-    size = deviation(attention, conv).characteristic_size()
-    error = float(conversion_error(attention, conv, size=size).max())
+    table = layer.table_kernel
+    kernel = _soft_kernel(layer) if table is None else _on_taps(layer, table)
+    conv = _convolution(layer, kernel)
+    nearest = Kernel.of(conv)
+    size = layer.minus(nearest).characteristic_size()
+    error = float(worst_case(layer, nearest, size).max())
     if error > tolerance:
         raise NotOneHotError(
             f"the nearest convolution differs by up to {error:.3g} for inputs within "
@@ -108,11 +98,11 @@ def conv_from_attention(
     return NearestConvolution(conv, error)
 
 
-def _require_one_hot(attention: RelativeSelfAttention) -> None:
+def _require_one_hot(layer: Snapshot) -> None:
     """Refuse heads that are softer than rounding, or aimed outside the kernel."""
-    alpha, centers = placement(attention)
+    alpha, centers, geometry = layer.alpha, layer.centers, layer.layer.geometry
     leaks = head_leaks(alpha, centers)
-    rounding = torch.finfo(attention.dtype).eps
+    rounding = torch.finfo(layer.heads.dtype).eps
     if bool((leaks > rounding).any()):
         head = int(leaks.argmax())
         raise NotOneHotError(
@@ -121,83 +111,83 @@ def _require_one_hot(attention: RelativeSelfAttention) -> None:
             f"attention to pixels off its target, where rounding is {rounding:.2g}. "
             "Raise alpha, or pass tolerance= for the nearest convolution"
         )
-    taps = attention.geometry.centers()
+    taps = geometry.centers()
     outside = ~(centers.round().long()[:, None] == taps).all(-1).any(1)
     if bool(outside.any()):
         head = int(outside.int().argmax())
         raise NotOneHotError(
             f"head {head} attends to the displacement {centers[head].tolist()}, which "
-            f"is no tap of a kernel of size {attention.geometry.kernel_size} with "
-            f"dilation {attention.geometry.dilation}"
+            f"is no tap of a kernel of size {geometry.kernel_size} with "
+            f"dilation {geometry.dilation}"
         )
 
 
 def _one_hot_kernel(
-    attention: RelativeSelfAttention,
+    layer: Snapshot,
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
     """Return the sum of the matrices of all heads on each tap."""
-    centers, matrices = attention.centers.detach(), head_matrices(attention)
-    taps = attention.geometry.centers(device=centers.device)
-    if torch.equal(centers.round().long(), taps):
-        return matrices
-    hits = (centers.round().long()[:, None] == taps).all(-1)
-    return torch.einsum("ht,hoc->toc", hits.to(matrices.dtype), matrices)
+    limits, taps = layer.centers.round().long(), layer.layer.geometry.centers()
+    if torch.equal(limits, taps):
+        return layer.matrices
+    hits = (limits[:, None] == taps).all(-1).to(layer.matrices.dtype)
+    return torch.einsum("ht,hoc->toc", hits, layer.matrices)
 
 
-def _require_taps(attention: RelativeSelfAttention, table: TableKernel) -> None:
+def _require_taps(layer: Snapshot, table: TableKernel) -> None:
     """Refuse tables that lead to more than rounding off the taps."""
-    taps = attention.geometry.centers()
+    geometry = layer.layer.geometry
+    taps = geometry.centers()
     outside = ~(table.displacements[:, None] == taps).all(-1).any(1)
     sizes = table.matrices.abs().sum(-1)
     # Of each output channel: a small one beside large ones is no rounding.
-    rounding = torch.finfo(attention.dtype).eps * sizes.sum(0)
+    rounding = torch.finfo(layer.heads.dtype).eps * sizes.sum(0)
     spare = outside & (sizes > rounding).any(1)
     if bool(spare.any()):
         entry = int(spare.int().argmax())
         raise NotOneHotError(
             f"the tables attend to the displacement "
             f"{table.displacements[entry].tolist()}, which is no tap of a kernel of "
-            f"size {attention.geometry.kernel_size} with dilation "
-            f"{attention.geometry.dilation}: pass tolerance= for the nearest "
+            f"size {geometry.kernel_size} with dilation "
+            f"{geometry.dilation}: pass tolerance= for the nearest "
             "convolution"
         )
 
 
 def _on_taps(
-    attention: RelativeSelfAttention, table: TableKernel
+    layer: Snapshot, table: TableKernel
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
     """Return the matrices of the displacements that are taps."""
-    taps = attention.geometry.centers()
+    taps = layer.layer.geometry.centers()
     hits = (table.displacements[:, None] == taps).all(-1).double()
-    kernel = torch.einsum("wt,woc->toc", hits, table.matrices)
-    return kernel.to(attention.alpha.device)
+    return torch.einsum("wt,woc->toc", hits, table.matrices)
 
 
 def _soft_kernel(
-    attention: RelativeSelfAttention,
+    layer: Snapshot,
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
     """Return Σ_h p_h(Δ) W_h for every tap Δ, p_h the attention far from borders."""
-    alpha, centers = (p.detach().double() for p in (attention.alpha, attention.centers))
+    alpha, centers, geometry = layer.alpha, layer.centers, layer.layer.geometry
     if not bool((alpha > WIDEST_ALPHA).all()):
         raise NotOneHotError(
             f"head {int(alpha.argmin())} has alpha={float(alpha.min()):.4g}: it "
             "attends to a whole canvas, whatever its size; no convolution does that"
         )
-    taps = attention.geometry.centers(device=centers.device)
+    taps = geometry.centers()
     reach = band_radius(float(alpha.min()))
     low = int(min(centers.min().floor(), taps.min())) - reach
     high = int(max(centers.max().ceil(), taps.max())) + reach
-    weights = torch.ones(len(alpha), len(taps), dtype=alpha.dtype, device=alpha.device)
-    for axis in range(attention.geometry.axes):
-        keys = positions(range(high - low + 1), alpha.device, alpha.dtype)
+    weights = torch.ones(len(alpha), len(taps), dtype=alpha.dtype, device="cpu")
+    for axis in range(geometry.axes):
+        keys = positions(range(high - low + 1))
         scores = axis_scores(centers[:, axis] - low, keys, alpha)
         weights *= scores.softmax(-1)[:, taps[:, axis] - low]
-    return torch.einsum("ht,hoc->toc", weights, head_matrices(attention).double())
+    return torch.einsum("ht,hoc->toc", weights, layer.matrices.double())
 
 
-def _convolution(attention: RelativeSelfAttention, kernel: Tensor) -> Convolution:
+def _convolution(layer: Snapshot, kernel: Tensor) -> Convolution:
     """Return the torch convolution with the layer's options and this kernel."""
-    geometry, like = attention.geometry, attention.heads().projections[0]
+    attention, like = layer.layer, layer.heads.projections[0]
+    geometry = attention.geometry
     padding = torch_padding(geometry)
     if padding is None:
         raise ArgumentError(
@@ -207,7 +197,7 @@ def _convolution(attention: RelativeSelfAttention, kernel: Tensor) -> Convolutio
     weight = kernel.movedim(0, -1).unflatten(-1, geometry.kernel_size).contiguous()
     bias = attention.bias
     return build_convolution(
-        nn.Parameter(weight.to(like.dtype), like.requires_grad),
+        nn.Parameter(weight.to(like), like.requires_grad),
         None
         if bias is None
         else nn.Parameter(bias.detach().clone(), bias.requires_grad),

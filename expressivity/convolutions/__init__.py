@@ -1,4 +1,4 @@
-"""What counts as a convolution here, and what its weight says."""
+"""What counts as a convolution?"""
 
 from expressivity.convolutions.gate import DTYPES, plain_convolution
 from expressivity.convolutions.inheritance import (
@@ -6,10 +6,10 @@ from expressivity.convolutions.inheritance import (
     inherits_forward,
     require_no_additions,
 )
+from expressivity.convolutions.kernel import Kernel
 from expressivity.convolutions.plain import (
     CONVOLUTIONS,
     TRANSPOSED,
-    batched_input,
     build_convolution,
     convolve,
     tap_matrices,
@@ -19,7 +19,7 @@ __all__ = [
     "CONVOLUTIONS",
     "DTYPES",
     "TRANSPOSED",
-    "batched_input",
+    "Kernel",
     "build_convolution",
     "changed_names",
     "convolve",

@@ -15,11 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from expressivity.convolutions.inheritance import inherits_forward, require_no_additions
-from expressivity.convolutions.plain import (
-    CONVOLUTIONS,
-    TRANSPOSED,
-    build_convolution,
-)
+from expressivity.convolutions.plain import CONVOLUTIONS, TRANSPOSED, build_convolution
 from expressivity.convolutions.probing import require_plain
 from expressivity.errors import ArgumentError, UnsupportedModuleError
 from expressivity.geometry import ConvGeometry
@@ -84,12 +80,12 @@ def _check_options(conv: Convolution) -> None:
     except ArgumentError as error:
         raise UnsupportedModuleError(f"its options do not suit: {error}") from error
     # What torch pads by was computed once, before anybody changed the options.
-    said = [width for pair in reversed(geometry.padding) for width in pair]
-    done = list(conv._reversed_padding_repeated_twice)
-    if conv.padding_mode != "zeros" and said != done:
+    stated = [width for pair in reversed(geometry.padding) for width in pair]
+    actual = list(conv._reversed_padding_repeated_twice)
+    if conv.padding_mode != "zeros" and stated != actual:
         raise UnsupportedModuleError(
-            f"its padding={conv.padding} says {said} from the last axis to the first, "
-            f"but torch pads by {done}: set the padding when it is created"
+            f"its padding={conv.padding} says {stated} from the last axis to the "
+            f"first, but torch pads by {actual}: set the padding when it is created"
         )
 
 

@@ -64,15 +64,7 @@ def inherits_forward(module: nn.Module) -> bool:
 
 
 def changed_names(module: nn.Module, plain: nn.Module) -> tuple[str, ...]:
-    """Return what a call of a module might run instead of the code of a known class.
-
-    Args:
-        module: An instance of that class or of a subclass.
-        plain: A newly made instance of the class.
-
-    Returns:
-        The names that mean something else to the module or to its class.
-    """
+    """Return the names that mean something else to a module than to a plain one."""
     kind, base = type(module), type(plain)
     hidden = vars(module).keys() & set(dir(base)) - {_COMPILED}
     names = set(dir(plain)) - _WITHOUT_EFFECT
@@ -83,16 +75,7 @@ def changed_names(module: nn.Module, plain: nn.Module) -> tuple[str, ...]:
 def require_no_additions(
     module: nn.Module, known: Collection[str], *, plain: str
 ) -> None:
-    """Refuse hooks and state that a plain module does not have.
-
-    Args:
-        module: Any module.
-        known: Names of the parameters, buffers and children that are understood.
-        plain: What the module should be, for the message.
-
-    Raises:
-        UnsupportedModuleError: If it has others.
-    """
+    """Refuse hooks and state that a plain module does not have."""
     hooks = [
         name.strip("_")
         for name, registry in vars(module).items()

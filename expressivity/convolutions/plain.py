@@ -7,8 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from expressivity.errors import InputError
-from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -25,20 +23,7 @@ def build_convolution(
     groups: int,
     padding_mode: str,
 ) -> Convolution:
-    """Return a plain torch convolution with the given parameters.
-
-    Args:
-        weight: (out_channels, in_channels / groups, *taps); used as it is.
-        bias: (out_channels,) or ``None``; used as it is.
-        stride: As in ``torch.nn.Conv2d``, one number per axis.
-        padding: As in ``torch.nn.Conv2d``, one number per axis or a word.
-        dilation: As in ``torch.nn.Conv2d``, one number per axis.
-        groups: Number of channel groups.
-        padding_mode: As in ``torch.nn.Conv2d``.
-
-    Returns:
-        An ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d``.
-    """
+    """Return a plain torch convolution that holds the given parameters."""
     options: dict[str, Any] = {
         "stride": stride,
         "padding": padding,
@@ -87,39 +72,8 @@ def convolve(
     return result
 
 
-def batched_input(conv: Convolution, x: Tensor) -> Tensor:
-    """Return the input of a convolution with a batch axis.
-
-    Args:
-        conv: The convolution.
-        x: (batch, in_channels, *size), or without the batch axis.
-
-    Returns:
-        (batch, in_channels, *size).
-
-    Raises:
-        InputError: If axes, channels or size do not suit the convolution.
-    """
-    axes = len(conv.kernel_size)
-    batch = x.unsqueeze(0) if x.dim() == axes + 1 else x
-    if batch.dim() != axes + 2 or batch.shape[1] != conv.in_channels:
-        raise InputError(
-            f"x needs (batch, {conv.in_channels} channels, {axes} axes) or the same "
-            f"without batch, got {tuple(x.shape)}"
-        )
-    ConvGeometry.from_conv(conv).check_input(batch.shape[2:])
-    return batch
-
-
 def tap_matrices(
     weight: Float[Tensor, "out_channels channels_of_group *taps"],
 ) -> Float[Tensor, "taps out_channels channels_of_group"]:
-    """Return the matrices W_Δ, one a tap, in the order of the centers.
-
-    Args:
-        weight: A convolution's weight.
-
-    Returns:
-        A view of the weight.
-    """
+    """Return the matrices W_Δ, one a tap, in the order of the centers: a view."""
     return weight.flatten(2).movedim(-1, 0)

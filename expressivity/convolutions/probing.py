@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from expressivity.comparison import measure_difference
+from expressivity.comparison import compare
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
@@ -59,7 +59,7 @@ def require_plain(
 
 
 def _compare(module: Convolution, plain: Convolution, probe: Tensor) -> None:
-    difference = measure_difference(plain, module, [probe])
+    difference = compare(plain, module, [probe])
     if not difference.relative <= _TOLERANCE:
         raise UnsupportedModuleError(
             f"{type(module).__name__} does not compute what a plain convolution with "

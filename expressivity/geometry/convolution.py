@@ -64,6 +64,11 @@ class ConvGeometry(CachedHash):
     Raises:
         ArgumentError: If a field has another number of axes than the others, or
             a value outside its range.
+
+    Example:
+        >>> geometry = ConvGeometry.create((3, 3), stride=2, padding=1)
+        >>> geometry.output_size((7, 7)), geometry.centers()[0].tolist()
+        ((4, 4), [-1, -1])
     """
 
     kernel_size: tuple[int, ...]

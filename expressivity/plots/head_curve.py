@@ -32,11 +32,12 @@ def plot_head_curve(curve: HeadCurve, *, figure: "Figure | None" = None) -> "Fig
 
     Example:
         >>> import torch
-        >>> from expressivity import head_curve
-        >>> plot_head_curve(head_curve(torch.nn.Conv2d(1, 8, 3))).axes[0].get_xlabel()
+        >>> from expressivity import head_count
+        >>> curve = head_count(torch.nn.Conv2d(1, 8, 3)).curve()
+        >>> plot_head_curve(curve).axes[0].get_xlabel()
         'heads with free relative tables'
     """
-    check_instance("curve", curve, HeadCurve, "Make one with head_curve")
+    check_instance("curve", curve, HeadCurve, "Make one with head_count(conv).curve()")
     check_figure(figure)
     figure = figure or new_figure(4.0, 2.8)
     axes = figure.subplots()

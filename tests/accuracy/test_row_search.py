@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from expressivity.accuracy.layer import deviation
 from torch import Tensor, nn
 
 import expressivity as ex
@@ -12,7 +13,6 @@ from expressivity.accuracy import (
     Deviation,
     WorstRows,
 )
-from expressivity.accuracy.layer import deviation
 from expressivity.accuracy.rows import search as row_search
 from tests.cases import MODES, Case
 

@@ -48,7 +48,7 @@ class TestMinimalHeads:
             with torch.no_grad():
                 found = attention(x)
             torch.testing.assert_close(found, conv(x), rtol=0, atol=100 * atol)
-        assert ex.conversion_error(attention, conv).max() <= 1e3 * atol
+        assert ex.worst_case_error(attention, conv).max() <= 1e3 * atol
         back = ex.conv_from_attention(attention)
         assert ex.ConvGeometry.from_conv(back) == attention.geometry
         torch.testing.assert_close(back.weight, conv.weight, rtol=0, atol=atol)
@@ -83,9 +83,9 @@ class TestMinimalHeads:
         conv = case.conv()
         attention = ex.attention_from_conv(conv, heads="minimal", max_heads=most)
         assert attention.num_heads <= most
-        stated = ex.minimal_heads(conv, max_heads=most).error
+        stated = ex.head_count(conv).minimal(max_heads=most).error
         for size in (None, case.size):
-            error = ex.conversion_error(attention, conv, size=size)
+            error = ex.worst_case_error(attention, conv, size=size)
             torch.testing.assert_close(error, stated, rtol=1e-9, atol=1e-9)
         truth = oracles.brute_force_worst_case(attention, conv, 4, case.size)
         torch.testing.assert_close(truth, stated, rtol=1e-9, atol=1e-9)
@@ -162,10 +162,10 @@ class TestError:
     ) -> None:
         layer, conv = inside(case, head_dim=head_dim)
         truth = oracles.brute_force_worst_case(layer, conv, 4, case.size)
-        found = ex.conversion_error(layer, conv, size=case.size)
+        found = ex.worst_case_error(layer, conv, size=case.size)
         torch.testing.assert_close(found, truth, rtol=1e-9, atol=1e-12)
         assert (truth <= found).all()
-        assert (found <= ex.conversion_error(layer, conv) * (1 + 1e-9)).all()
+        assert (found <= ex.worst_case_error(layer, conv) * (1 + 1e-9)).all()
 
     @given(st.integers(0, 30))
     def test_covers_large_scores(self, seed: int) -> None:
@@ -175,7 +175,7 @@ class TestError:
             layer.table.mul_(10.0 ** (seed % 6))
             layer.alpha.mul_(10.0 ** (seed % 4))
         truth = oracles.brute_force_worst_case(layer, conv, 4, BASE_1D.size)
-        found = ex.conversion_error(layer, conv, size=BASE_1D.size)
+        found = ex.worst_case_error(layer, conv, size=BASE_1D.size)
         assert (truth <= found * (1 + 1e-12)).all()
         torch.testing.assert_close(found, truth, rtol=1e-6, atol=1e-9)
 
@@ -185,7 +185,7 @@ class TestError:
     def test_is_refused_where_borders_cut_a_table_off(self, case: Case) -> None:
         layer = table_layer(case, ([-2, -1], [4, 3]), closed=0.0)
         for call in (
-            lambda: ex.conversion_error(layer, case.conv()),
+            lambda: ex.worst_case_error(layer, case.conv()),
             lambda: ex.conv_from_attention(layer),
             lambda: ex.conv_from_attention(layer, tolerance=10.0),
         ):
@@ -196,7 +196,7 @@ class TestError:
         layer = table_layer(BASE, ([-2, -1], [4, 4]), closed=0.0)
         with torch.no_grad():
             layer.table[:, 0] = layer.table[:, :, 0] = layer.table[:, :, 3] = -inf
-        assert ex.conversion_error(layer, ex.conv_from_attention(layer)).max() < 1e-11
+        assert ex.worst_case_error(layer, ex.conv_from_attention(layer)).max() < 1e-11
 
     def test_certificates_are_refused(self) -> None:
         layer, conv = inside(BASE)
@@ -210,7 +210,7 @@ class TestWayBack:
         layer, _ = inside(case)
         back, x = ex.conv_from_attention(layer), case.input()
         torch.testing.assert_close(back(x), layer(x), rtol=0, atol=1e-12)
-        assert ex.conversion_error(layer, back).max() < 1e-11
+        assert ex.worst_case_error(layer, back).max() < 1e-11
         assert ex.conv_from_attention(layer, tolerance=1e-9).error < 1e-11
         again = ex.attention_from_conv(back, heads="minimal")
         assert again.num_heads <= layer.num_heads + 1

@@ -68,13 +68,13 @@ def test_conversion_error_is_the_brute_force_operators(case: Case, seed: int) ->
     conv = case.conv()
     attention = ex.attention_from_conv(conv, head_dim=1)
     scatter(attention, seed)
-    error = ex.conversion_error(attention, conv, size=case.size)
+    error = ex.worst_case_error(attention, conv, size=case.size)
     truth = oracles.brute_force_worst_case(attention, conv, case.in_channels, case.size)
     if conv.bias is not None:
         truth += (attention.bias - conv.bias).abs().detach()
     atol = 1e-13 * (1 + laws.weight_norms(conv).max().item())
     torch.testing.assert_close(error, truth, rtol=1e-12, atol=atol)
-    bound = ex.conversion_error(attention, conv)
+    bound = ex.worst_case_error(attention, conv)
     assert (error <= bound * (1 + 1e-12)).all()
 
 
@@ -99,7 +99,7 @@ def test_conversion_error_of_an_untouched_layer_is_the_worst_case() -> None:
     attention = ex.attention_from_conv(conv, alpha=2.0)
     for size in (None, BASE.size):
         torch.testing.assert_close(
-            ex.conversion_error(attention, conv, size=size),
+            ex.worst_case_error(attention, conv, size=size),
             ex.worst_case_error(conv, alpha=2.0, size=size),
             rtol=1e-13,
             atol=0,
@@ -111,7 +111,7 @@ def test_conversion_error_needs_the_same_convolution(change: str) -> None:
     other = {"stride": 2, "padding": 2, "padding_mode": "circular", "groups": 2}
     conv = replace(BASE, **{change: other[change]}).conv()
     with pytest.raises(ArgumentError, match="same geometry and channels"):
-        ex.conversion_error(ex.attention_from_conv(BASE.conv()), conv)
+        ex.worst_case_error(ex.attention_from_conv(BASE.conv()), conv)
 
 
 def test_what_a_sum_of_heads_loses_is_part_of_the_bound() -> None:
@@ -128,7 +128,7 @@ def test_what_a_sum_of_heads_loses_is_part_of_the_bound() -> None:
             torch.tensor([1.0, 1e-17]).expand_as(layer.output_weight)
         )
     for size in (None, (3,)):
-        assert float(ex.conversion_error(layer, conv, size=size)) >= 1e-17
+        assert float(ex.worst_case_error(layer, conv, size=size)) >= 1e-17
 
 
 def test_any_size_bound_is_attained_by_one_tap() -> None:
@@ -190,7 +190,7 @@ def test_first_order_error_is_linear_in_the_input(case: Case, mode: str) -> None
 
     def predict(z: Tensor) -> Tensor:
         with torch.no_grad():
-            return ex.first_order_error(conv, z, alpha=4.0)
+            return ex.accuracy.first_order_error(conv, z, alpha=4.0)
 
     torch.testing.assert_close(predict(2 * x - 3 * y), 2 * predict(x) - 3 * predict(y))
     if mode != "zeros":
@@ -204,11 +204,11 @@ def test_judgements_record_no_gradients(case: Case) -> None:
     attention = ex.attention_from_conv(conv, alpha=2.0)
     certificate = ex.certify(attention, conv, size=case.size)
     judgements = {
-        "first order": ex.first_order_error(conv, x, alpha=2.0),
+        "first order": ex.accuracy.first_order_error(conv, x, alpha=2.0),
         "worst case": ex.worst_case_error(conv, alpha=2.0),
         "worst case of a size": ex.worst_case_error(conv, alpha=2.0, size=case.size),
-        "conversion": ex.conversion_error(attention, conv),
-        "truncation": ex.truncation_error(conv, 1),
+        "conversion": ex.worst_case_error(attention, conv),
+        "truncation": ex.accuracy.truncation_error(conv, 1),
         "bound": certificate.bound,
         "worst input": certificate.worst_input,
     }
@@ -224,7 +224,7 @@ def test_refuses_alpha_and_tolerance_out_of_range(value: object) -> None:
     with pytest.raises(ArgumentError, match="alpha needs a"):
         ex.worst_case_error(conv, alpha=value)
     with pytest.raises(ArgumentError, match="alpha needs a"):
-        ex.first_order_error(conv, BASE.input(), alpha=value)
+        ex.accuracy.first_order_error(conv, BASE.input(), alpha=value)
     with pytest.raises(ArgumentError, match="tolerance needs a"):
         ex.alpha_for(conv, tolerance=value)
 
@@ -241,7 +241,7 @@ def test_refuses_what_is_no_convolution() -> None:
     for refused in (
         lambda: ex.worst_case_error(nn.Linear(2, 2), alpha=1.0),
         lambda: ex.alpha_for(nn.ConvTranspose2d(2, 2, 3), tolerance=1.0),
-        lambda: ex.first_order_error(nn.Identity(), BASE.input(), alpha=1.0),
+        lambda: ex.accuracy.first_order_error(nn.Identity(), BASE.input(), alpha=1.0),
     ):
         with pytest.raises(UnsupportedModuleError, match=r"Conv1d|transposed"):
             refused()

@@ -183,7 +183,9 @@ class TestLayersThatAreNoConvolution:
         assert torch.equal(layer.weight, conv.weight)
         with torch.no_grad():
             layer.content_bias.fill_(1)
-        with pytest.raises(ex.ConvolutionAttributeError, match="depend on the tokens"):
+        with pytest.raises(
+            ex.errors.ConvolutionAttributeError, match="depend on the tokens"
+        ):
             _ = layer.weight
 
     def test_a_head_off_the_kernel(self):
@@ -218,7 +220,9 @@ class TestWriting:
     def test_is_refused(self, name: str, value: object, soft: bool):
         layer = soft_layer() if soft else ex.attention_from_conv(depthwise())
         before = layer.state_dict().keys()
-        with pytest.raises(ex.ConvolutionAttributeError, match=f"{name} of an attent"):
+        with pytest.raises(
+            ex.errors.ConvolutionAttributeError, match=f"{name} of an attent"
+        ):
             setattr(layer, name, value)
         assert layer.state_dict().keys() == before
 

@@ -104,7 +104,7 @@ CHANGES: dict[str, Callable[[Layer], object]] = {
 }
 JUDGES: dict[str, Callable[[Any], object]] = {
     "certify": lambda layer: ex.certify(layer, CONV, size=BASE.size),
-    "conversion_error": lambda layer: ex.conversion_error(layer, CONV),
+    "conversion_error": lambda layer: ex.worst_case_error(layer, CONV),
     "conv_from_attention": ex.conv_from_attention,
     "nearest convolution": lambda layer: ex.conv_from_attention(layer, tolerance=10),
 }

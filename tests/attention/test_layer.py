@@ -6,6 +6,7 @@ from torch import nn
 
 import expressivity as ex
 from expressivity import RelativeSelfAttention
+from expressivity.attention import explain
 from tests.cases import BASE, BASE_1D, BASE_3D, MODES, Case
 
 GEOMETRY = ex.ConvGeometry.create((3, 2), padding=1)
@@ -90,7 +91,7 @@ class TestConstruction:
     )
     def test_refuses_numbers_out_of_range(self, options: dict[str, int], message: str):
         defaults = {"in_channels": 4, "out_channels": 8, "geometry": GEOMETRY}
-        with pytest.raises(ex.ArgumentError, match=message):
+        with pytest.raises(ex.errors.ArgumentError, match=message):
             RelativeSelfAttention(**(defaults | options))
 
     def test_repr_names_what_differs_from_the_default(self):
@@ -119,16 +120,18 @@ class TestStrategy:
 
     def test_unknown_names_are_refused(self):
         layer = converted()
-        with pytest.raises(ex.StrategyError, match=r"one of \['auto', .*got 'fast'"):
+        with pytest.raises(
+            ex.errors.StrategyError, match=r"one of \['auto', .*got 'fast'"
+        ):
             layer.strategy = "fast"
         assert layer.strategy == "auto"
-        with pytest.raises(ex.StrategyError, match="got 'fast'"):
+        with pytest.raises(ex.errors.StrategyError, match="got 'fast'"):
             RelativeSelfAttention(4, 8, GEOMETRY, strategy="fast")
 
 
 class TestAttentionProbabilities:
     def test_refuse_what_would_not_fit(self):
-        with pytest.raises(ex.StrategyError, match=r"need \S+ GiB at once"):
+        with pytest.raises(ex.errors.StrategyError, match=r"need \S+ GiB at once"):
             converted().attention_probabilities(size=(3000, 3000))
 
     @pytest.mark.parametrize("alpha", [1e-3, 1.0, 40.0, 1e4])
@@ -193,14 +196,14 @@ class TestAttentionProbabilities:
     def test_refuse_wrong_calls(self, name: str):
         layer = converted()
         look = getattr(layer, name)
-        with pytest.raises(ex.ArgumentError, match="got neither"):
+        with pytest.raises(ex.errors.ArgumentError, match="got neither"):
             look()
-        with pytest.raises(ex.ArgumentError, match="got both"):
+        with pytest.raises(ex.errors.ArgumentError, match="got both"):
             look(size=(6, 5), x=X)
-        with pytest.raises(ex.InputError, match="at least 3 pixels"):
+        with pytest.raises(ex.errors.InputError, match="at least 3 pixels"):
             look(size=(0, 5))
         layer.add_content_terms(2)
-        with pytest.raises(ex.ArgumentError, match="pass it as x="):
+        with pytest.raises(ex.errors.ArgumentError, match="pass it as x="):
             look(size=(6, 5))
 
     @pytest.mark.parametrize("name", ["scores", "attention_probabilities"])
@@ -210,22 +213,22 @@ class TestAttentionProbabilities:
         with pytest.warns(DeprecationWarning, match=r"pass size=\(6, 5\)"):
             former = look(6, 5)
         assert torch.equal(former, look(size=(6, 5)))
-        with pytest.raises(ex.ArgumentError, match="the size once"):
+        with pytest.raises(ex.errors.ArgumentError, match="the size once"):
             look(6, 5, size=(6, 5))
 
     def test_refuse_another_number_of_axes(self):
         # One channel, so that a missing axis could pass for a missing batch.
         layer = ex.attention_from_conv(nn.Conv2d(1, 1, (1, 3)))
         for size in [(6,), (6, 5, 4)]:
-            with pytest.raises(ex.InputError, match=f"2 axes.*{len(size)}"):
+            with pytest.raises(ex.errors.InputError, match=f"2 axes.*{len(size)}"):
                 layer.attention_probabilities(size=size)
 
 
 def test_the_layer_explains_what_it_does():
     layer = converted()
-    assert layer.explain(X) == ex.explain(layer, X)
+    assert layer.explain(X) == explain(layer, X)
     assert layer.explain(X).chosen == "separable"
-    with pytest.raises(ex.InputError, match="takes 4 channels"):
+    with pytest.raises(ex.errors.InputError, match="takes 4 channels"):
         layer.explain(X[:, :2])
 
 
@@ -243,9 +246,11 @@ class TestContentTerms:
 
     def test_rule_out_the_separable_strategy(self):
         layer = converted().add_content_terms(2)
-        assert ex.explain(layer, X).chosen == "fused"
+        assert explain(layer, X).chosen == "fused"
         layer.strategy = "separable"
-        with pytest.raises(ex.StrategyError, match="content scores do not factorise"):
+        with pytest.raises(
+            ex.errors.StrategyError, match="content scores do not factorise"
+        ):
             layer(X)
 
 
@@ -299,25 +304,27 @@ class TestInputs:
     )
     def test_that_do_not_suit_are_refused(self, x: torch.Tensor, message: str):
         layer = ex.attention_from_conv(BASE.conv(torch.float32))
-        with pytest.raises(ex.InputError, match=message):
+        with pytest.raises(ex.errors.InputError, match=message):
             layer(x)
 
     def test_integers_are_refused_under_autocast_too(self):
         layer = ex.attention_from_conv(BASE.conv(torch.float32))
         with (
             torch.autocast("cpu", torch.bfloat16),
-            pytest.raises(ex.InputError, match=r"got torch\.int64"),
+            pytest.raises(ex.errors.InputError, match=r"got torch\.int64"),
         ):
             layer(torch.zeros(2, 4, 6, 5).long())
 
     def test_smaller_than_the_kernel_is_refused(self):
         layer = ex.attention_from_conv(nn.Conv2d(1, 1, 5, padding=1))
-        with pytest.raises(ex.InputError, match="at least 5 pixels"):
+        with pytest.raises(ex.errors.InputError, match="at least 5 pixels"):
             layer(torch.zeros(1, 1, 2, 9))
 
     @pytest.mark.parametrize(("mode", "widest"), [("reflect", 2), ("circular", 3)])
     def test_narrower_than_their_padding_are_refused(self, mode: str, widest: int):
         conv = nn.Conv2d(1, 1, 3, padding=widest + 1, padding_mode=mode)
         layer = ex.attention_from_conv(conv)
-        with pytest.raises(ex.InputError, match=f"{mode} .* at most {widest} wide"):
+        with pytest.raises(
+            ex.errors.InputError, match=f"{mode} .* at most {widest} wide"
+        ):
             layer(torch.zeros(1, 1, 3, 9))

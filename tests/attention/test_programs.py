@@ -169,7 +169,7 @@ class TestFx:
 
     def test_a_layer_alone_is_refused_with_the_way_out(self) -> None:
         layer = ex.attention_from_conv(BASE.conv())
-        with pytest.raises(ex.InputError, match=r"nn\.Sequential\(layer\)"):
+        with pytest.raises(ex.errors.InputError, match=r"nn\.Sequential\(layer\)"):
             fx.symbolic_trace(layer)
 
 

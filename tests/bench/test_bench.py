@@ -182,7 +182,9 @@ class TestReport:
 
     def test_no_growth_no_picture(self) -> None:
         pytest.importorskip("matplotlib")
-        with pytest.raises(ex.InputError, match="needs a growth curve, got none"):
+        with pytest.raises(
+            ex.errors.InputError, match="needs a growth curve, got none"
+        ):
             plot_growth(replace(MADE_UP, measurements=()))
 
     def test_what_was_not_measured_is_neither_met_nor_missed(self) -> None:
@@ -215,11 +217,11 @@ class TestDocument:
     def test_refuses_other_files(self, text: str, message: str, tmp_path: Path) -> None:
         path = tmp_path / "run.json"
         path.write_text(text)
-        with pytest.raises(ex.FileError, match=message):
+        with pytest.raises(ex.errors.FileError, match=message):
             read_document(path)
 
     def test_refuses_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(ex.FileError, match="cannot be read"):
+        with pytest.raises(ex.errors.FileError, match="cannot be read"):
             read_document(tmp_path / "none.json")
 
 
@@ -234,7 +236,7 @@ class TestSuites:
     def test_refuses_what_there_is_not(
         self, options: dict[str, str], message: str
     ) -> None:
-        with pytest.raises(ex.ArgumentError, match=message):
+        with pytest.raises(ex.errors.ArgumentError, match=message):
             run_suites(**({"setting": "quick"} | options))
 
 

@@ -24,7 +24,7 @@ def check(formulas: Mapping[str, Formula]) -> None:
     conv = torch.nn.Conv1d(5, 4, 3, padding=1).double()
     for dim in (1, 2, 3):
         kept = ex.attention_from_conv(conv, head_dim=dim).heads().matrices()[:, 0]
-        errors = ex.truncation_error(conv, dim)
+        errors = ex.accuracy.truncation_error(conv, dim)
         for tap, (matrix, error) in enumerate(zip(kept, errors, strict=True)):
             weight = conv.weight[..., tap]
             expected = sqrt(tail(_values(weight), dim, 4))
@@ -46,7 +46,7 @@ def _check_low_rank(conv: torch.nn.Conv1d) -> None:
         factors = torch.randn(2, 3, 4, 2).double(), torch.randn(2, 3, 2, 5).double()
         conv.weight.copy_((factors[0][0] @ factors[1][0]).movedim(0, -1))
         assert torch.linalg.matrix_rank(conv.weight.flatten(1)) == 4
-        assert ex.truncation_error(conv, 2).max() < 1e-13
+        assert ex.accuracy.truncation_error(conv, 2).max() < 1e-13
         x = torch.randn(2, 5, 7).double()
         attention = ex.attention_from_conv(conv, head_dim=2)
         torch.testing.assert_close(attention(x), conv(x), rtol=0, atol=1e-12)

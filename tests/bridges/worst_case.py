@@ -46,7 +46,7 @@ def check_rows(worst, generator: torch.Generator) -> None:
     constants = (layer.bias - conv.bias).tolist()
     size, bound = (6,), 2.5
     rows = oracles.operator(layer, 2, size) - oracles.operator(conv, 2, size)
-    found = ex.conversion_error(layer, conv, size=size).tolist()
+    found = ex.worst_case_error(layer, conv, size=size).tolist()
     for channel, norms in enumerate(rows.abs().sum(0)):
         norm, place = norms.max(0)
         constant = constants[channel]
@@ -70,7 +70,7 @@ def check_bound(bound, generator: torch.Generator) -> None:
     )
     spare = torch.randn(projection.shape, generator=generator, dtype=torch.float64)
     projection.data += spare
-    found = ex.conversion_error(layer, conv).item()
+    found = ex.worst_case_error(layer, conv).item()
     sizes = [matrix.abs().sum(dim=(0, 1, 2)).tolist() for matrix in (projection, spare)]
     leaks = [leak(strength, 1) for strength in layer.alpha.tolist()]
     expected = sum(map(bound, leaks, *sizes))

@@ -15,7 +15,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.comparison import measure_difference
+from expressivity.comparison import compare
 from tests.user_project import MODULE, SHAPE, UserProject
 
 BOTH = {"out.safetensors", "out.json"}
@@ -61,7 +61,7 @@ def test_the_printed_lines_load_a_model_with_the_same_outputs(
     loaded = load_back(lines[-3:])
     assert isinstance(loaded.get_submodule("stem"), RelativeSelfAttention)
     assert loaded.get_submodule("deep") is loaded.get_submodule("again")
-    difference = measure_difference(original, loaded, [torch.randn(SHAPE)])
+    difference = compare(original, loaded, [torch.randn(SHAPE)])
     assert difference.scale > 0
     assert difference.relative < 1e-5
 

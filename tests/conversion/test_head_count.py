@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import expressivity as ex
+from expressivity.conversion import HeadCount, TableHeads
+from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.convolutions import tap_matrices
 from expressivity.digits import DigitsCNN
 from expressivity.errors import ArgumentError, UnsupportedModuleError
@@ -33,6 +35,10 @@ def taps_of(conv: nn.Module) -> Tensor:
     return tap_matrices(conv.weight.detach()).double()
 
 
+def numbers(count: HeadCount) -> tuple[int, int, int]:
+    return count.rank, count.needed, count.taps
+
+
 @pytest.mark.parametrize(
     ("kernels", "rank", "needed", "taps"),
     [
@@ -46,7 +52,7 @@ def taps_of(conv: nn.Module) -> Tensor:
     ids=["Laplacian", "Sobel", "box", "Sobel pair", "box and Laplacian", "nothing"],
 )
 def test_known_kernels(kernels: list, rank: int, needed: int, taps: int) -> None:
-    assert ex.head_count(conv_of(*kernels)) == ex.HeadCount(rank, needed, taps)
+    assert numbers(ex.head_count(conv_of(*kernels))) == (rank, needed, taps)
 
 
 def test_the_rank_of_a_random_kernel() -> None:
@@ -88,13 +94,13 @@ def opposite_taps() -> nn.Conv1d:
 
 def test_a_limit_may_need_fewer_heads_than_any_layer() -> None:
     conv = opposite_taps()
-    assert ex.head_count(conv) == ex.HeadCount(2, 2, 3)
-    assert len(ex.minimal_heads(conv).tables) == 3
+    assert numbers(ex.head_count(conv)) == (2, 2, 3)
+    assert len(ex.head_count(conv).minimal().tables) == 3
     for small in (1e-1, 1e-3, 1e-5):
         tables = torch.tensor([[2 * small, 0, 1.0], [0, 2 * small, 1]]).double()
         sums = tables.sum(1)
         carried = torch.tensor([[1.0, small], [-1, small]]).double()
-        heads = ex.TableHeads(
+        heads = TableHeads(
             tables / sums[:, None],
             (sums[:, None] * carried / (2 * small))[..., None],
             torch.zeros(2).double(),
@@ -116,7 +122,7 @@ def test_one_head_cannot_carry_two_signs() -> None:
 @given(cases())
 def test_heads_compute_any_convolution(case: Case) -> None:
     conv = case.conv()
-    heads, count = ex.minimal_heads(conv), ex.head_count(conv)
+    heads, count = ex.head_count(conv).minimal(), ex.head_count(conv)
     assert len(heads.tables) <= count.rank + 1
     assert (heads.tables >= 0).all()
     torch.testing.assert_close(
@@ -130,7 +136,7 @@ def test_heads_compute_any_convolution(case: Case) -> None:
 def test_weights_are_taken_as_they_are_stored(dtype: torch.dtype) -> None:
     conv = BASE.conv(dtype)
     assert ex.head_count(conv).rank == 6
-    assert ex.minimal_heads(conv).error.max() < 1e-12
+    assert ex.head_count(conv).minimal().error.max() < 1e-12
 
 
 @st.composite
@@ -161,7 +167,7 @@ def plane_of(weight: Tensor) -> nn.Conv2d:
 @given(scaled_weights())
 def test_every_spatial_kernel_keeps_its_digits(weight: Tensor) -> None:
     conv = plane_of(weight)
-    heads, wanted = ex.minimal_heads(conv), taps_of(conv)
+    heads, wanted = ex.head_count(conv).minimal(), taps_of(conv)
     root = ex.head_count(conv).rank ** 0.5
     norms = wanted.abs().amax(0) * (wanted / wanted.abs().amax(0)).nan_to_num().norm(
         dim=0
@@ -176,7 +182,7 @@ def test_every_spatial_kernel_keeps_its_digits(weight: Tensor) -> None:
 @given(scaled_weights())
 def test_the_layer_computes_every_spatial_kernel(weight: Tensor) -> None:
     conv, dtype = plane_of(weight), weight.dtype
-    heads = ex.minimal_heads(conv)
+    heads = ex.head_count(conv).minimal()
     attention = ex.attention_from_conv(conv, heads="minimal")
     # An impulse in each channel shows its kernels.
     x = torch.zeros(conv.in_channels, conv.in_channels, 7, 7, dtype=dtype)
@@ -225,16 +231,16 @@ def test_wide_layers_keep_all_their_taps(conv: nn.Conv2d, beside: float) -> None
     with torch.no_grad():
         scaled.weight.copy_(conv.weight * scales)
     scaled = scaled.to(conv.weight.dtype)
-    assert ex.head_count(scaled) == ex.HeadCount(9, 9, 9)
-    assert ex.minimal_heads(scaled).error.max() < 1e-12 * 9 * conv.in_channels
+    assert numbers(ex.head_count(scaled)) == (9, 9, 9)
+    assert ex.head_count(scaled).minimal().error.max() < 1e-12 * 9 * conv.in_channels
 
 
 def test_small_kernels_have_a_curve() -> None:
     conv = replace(BASE, bias=False).conv()
-    wanted = ex.head_curve(conv)
+    wanted = ex.head_count(conv).curve()
     with torch.no_grad():
         conv.weight.mul_(2.0**-600)
-    curve = ex.head_curve(conv)
+    curve = ex.head_count(conv).curve()
     assert curve.heads == wanted.heads
     assert curve.errors == pytest.approx(wanted.errors, abs=1e-14)
     assert curve.bounds == pytest.approx(wanted.bounds, abs=1e-14)
@@ -250,7 +256,7 @@ def test_heads_that_overflow_are_refused() -> None:
 @given(st.integers(2, 7), st.integers(0, 20))
 def test_fewer_heads_have_the_error_of_eckart_and_young(most: int, seed: int) -> None:
     conv = replace(BASE, seed=seed).conv()
-    heads = ex.minimal_heads(conv, max_heads=most)
+    heads = ex.head_count(conv).minimal(max_heads=most)
     assert len(heads.tables) <= most
     unfolding = taps_of(conv).flatten(1)
     sizes = torch.linalg.svdvals(unfolding)
@@ -264,7 +270,7 @@ def test_fewer_heads_have_the_error_of_eckart_and_young(most: int, seed: int) ->
 def test_heads_with_one_sign_need_no_last_head() -> None:
     for sign in (1, -1):
         conv = conv_of([[sign * w for w in row] for row in BOX])
-        heads = ex.minimal_heads(conv)
+        heads = ex.head_count(conv).minimal()
         assert len(heads.tables) == 1
         torch.testing.assert_close(
             heads.matrices.flatten(), torch.tensor([9.0 * sign]).double()
@@ -272,7 +278,7 @@ def test_heads_with_one_sign_need_no_last_head() -> None:
 
 
 def test_a_kernel_of_zeros_has_one_head_that_carries_nothing() -> None:
-    heads = ex.minimal_heads(conv_of([[0.0] * 3] * 3))
+    heads = minimal_heads(conv_of([[0.0] * 3] * 3))
     assert heads.tables.shape == (1, 9)
     assert heads.tables.sum() == pytest.approx(1)
     assert not heads.matrices.any()
@@ -282,12 +288,12 @@ def test_refuses_what_it_cannot_count() -> None:
     with pytest.raises(UnsupportedModuleError, match="Conv1d"):
         ex.head_count(nn.Linear(2, 2))
     with pytest.raises(ArgumentError, match="integer of at least 2, got 1"):
-        ex.minimal_heads(BASE_1D.conv(), max_heads=1)
+        minimal_heads(BASE_1D.conv(), max_heads=1)
 
 
 def test_the_curve_is_between_the_bound_and_its_neighbour() -> None:
     torch.manual_seed(0)
-    curve = ex.head_curve(nn.Conv2d(3, 8, 7))
+    curve = head_curve(nn.Conv2d(3, 8, 7))
     assert curve.heads == tuple(range(2, 26))  # 3 · 8 channels are fewer than 49 taps
     assert curve.errors[-1] < 1e-6
     for error, bound in zip(curve.errors, curve.bounds, strict=True):
@@ -296,4 +302,4 @@ def test_the_curve_is_between_the_bound_and_its_neighbour() -> None:
     for error, before in zip(curve.errors[1:], curve.bounds, strict=False):
         assert error == pytest.approx(before, abs=1e-9)
     with pytest.raises(ArgumentError, match="not zero"):
-        ex.head_curve(conv_of([[0.0] * 3] * 3))
+        head_curve(conv_of([[0.0] * 3] * 3))

@@ -130,7 +130,7 @@ def test_strategies_agree_and_the_error_is_stated() -> None:
     conv, x = BASE.conv(), BASE.input()
     attention = ex.attention_from_conv(conv, alpha=3.0, rings=1)
     laws.assert_strategies_agree(attention, x)
-    stated = ex.conversion_error(attention, conv, size=BASE.size)
+    stated = ex.worst_case_error(attention, conv, size=BASE.size)
     plain = ex.worst_case_error(conv, alpha=3.0, size=BASE.size)
     assert stated.max() < plain.max() / 5
     error = laws.measured_error(attention, conv, x.clamp(-1, 1))

@@ -82,7 +82,7 @@ class TestHeads:
         s[..., head_dim:] = 0
         torch.testing.assert_close(kept, u * s[..., None, :] @ vh, rtol=0, atol=1e-13)
         missing = (kept - blocks).square().sum(dim=(1, 2, 3)).sqrt().detach()
-        stated = ex.truncation_error(conv, head_dim)
+        stated = ex.accuracy.truncation_error(conv, head_dim)
         torch.testing.assert_close(stated, missing, rtol=1e-9, atol=1e-13)
 
     @pytest.mark.parametrize("head_dim", [0, -1, 1.5, "4"])
@@ -90,7 +90,7 @@ class TestHeads:
         with pytest.raises(ArgumentError, match="head_dim needs"):
             ex.attention_from_conv(BASE.conv(), head_dim=head_dim)
         with pytest.raises(ArgumentError, match="head_dim needs"):
-            ex.truncation_error(BASE.conv(), head_dim)
+            ex.accuracy.truncation_error(BASE.conv(), head_dim)
 
 
 class TestAlpha:
@@ -101,7 +101,7 @@ class TestAlpha:
     ) -> None:
         attention = ex.attention_from_conv(case.conv(dtype))
         alpha = attention.alpha.double()
-        saturation = ex.saturation_alpha(dtype, len(case.kernel_size))
+        saturation = ex.accuracy.saturation_alpha(dtype, len(case.kernel_size))
         assert (alpha == alpha[0]).all()
         assert saturation <= alpha[0] <= saturation * (1 + 2 * torch.finfo(dtype).eps)
         off_target = 1 - attention.double().attention_probabilities(
@@ -116,7 +116,7 @@ class TestAlpha:
     ) -> None:
         conv = BASE.conv(dtype)
         attention = ex.attention_from_conv(conv, tolerance=tolerance)
-        worst = ex.conversion_error(attention, conv).max()
+        worst = ex.worst_case_error(attention, conv).max()
         assert worst <= tolerance
         rounding = float(attention.alpha[0].detach()) * torch.finfo(dtype).eps
         assert worst >= tolerance * (1 - 4 * rounding) * 0.999
@@ -212,7 +212,7 @@ class TestWayBack:
             with pytest.raises(NotOneHotError, match="depend on the tokens"):
                 ex.conv_from_attention(attention, **options)
         with pytest.raises(NotOneHotError, match="depend on the tokens"):
-            ex.conversion_error(attention, BASE.conv())
+            ex.worst_case_error(attention, BASE.conv())
 
     @given(cases(), st.randoms(use_true_random=False))
     def test_heads_in_any_order_and_several_on_a_tap(
@@ -243,7 +243,7 @@ class TestWayBack:
         attention = ex.attention_from_conv(BASE.conv())
         with torch.no_grad():
             attention.alpha[4] = 8.0
-        leak = f"{ex.leak(8.0, axes=2):.3g}"
+        leak = f"{ex.accuracy.leak(8.0, axes=2):.3g}"
         message = f"1 of 6 heads are not one-hot: head 4 .alpha=8.* gives {leak} "
         with pytest.raises(NotOneHotError, match=message):
             ex.conv_from_attention(attention)
@@ -294,7 +294,7 @@ class TestWayBack:
     def test_nearest_convolution_states_its_error(self, case: Case) -> None:
         attention = ex.attention_from_conv(case.conv(), alpha=2.0)
         nearest = ex.conv_from_attention(attention, tolerance=1e3)
-        worst = ex.conversion_error(attention, nearest.conv, size=case.size).max()
+        worst = ex.worst_case_error(attention, nearest.conv, size=case.size).max()
         rounding = laws.ROUNDING * float(laws.weight_norms(case.conv()).max())
         assert 0 < worst <= nearest.error + rounding
         x = case.input()
@@ -342,7 +342,7 @@ def test_the_error_of_the_nearest_convolution_holds_on_large_inputs(
     conv = nn.Conv1d(1, 1, 3, padding=1).double()
     attention = ex.attention_from_conv(conv, alpha=alpha)
     nearest = ex.conv_from_attention(attention, tolerance=100.0)
-    on_large = ex.conversion_error(attention, nearest.conv, size=(400,)).max()
+    on_large = ex.worst_case_error(attention, nearest.conv, size=(400,)).max()
     assert float(on_large) <= nearest.error * (1 + 1e-9)
 
 
@@ -360,12 +360,14 @@ def test_a_frozen_layer_stays_frozen_when_its_projections_are_materialized() -> 
 
 @pytest.mark.parametrize("alpha", [10**400, torch.tensor([1.0, 2.0]), "8", None])
 def test_alpha_needs_to_be_one_number(alpha: Any) -> None:
-    with pytest.raises(ex.ArgumentError, match="alpha needs a positive finite number"):
+    with pytest.raises(
+        ex.errors.ArgumentError, match="alpha needs a positive finite number"
+    ):
         ex.worst_case_error(BASE.conv(), alpha=alpha)
 
 
 def test_a_tolerance_beyond_float64_is_refused() -> None:
-    with pytest.raises(ex.ArgumentError, match="less than float64 can express"):
+    with pytest.raises(ex.errors.ArgumentError, match="less than float64 can express"):
         ex.alpha_for(BASE.conv(), tolerance=5e-324)
 
 
@@ -381,7 +383,7 @@ def test_a_head_without_a_place_says_nan_with_and_without_gradients() -> None:
 def test_the_first_order_checks_its_input(shape: tuple[int, ...]) -> None:
     conv, x = nn.Conv2d(3, 2, 3), torch.randn(shape)
     if shape[0] == 3:
-        assert ex.first_order_error(conv, x, alpha=1.0).shape == (1, 2, 5, 4)
+        assert ex.accuracy.first_order_error(conv, x, alpha=1.0).shape == (1, 2, 5, 4)
     else:
-        with pytest.raises(ex.InputError, match=r"x needs \(batch, 3 channels"):
-            ex.first_order_error(conv, x, alpha=1.0)
+        with pytest.raises(ex.errors.InputError, match=r"x needs \(batch, 3 channels"):
+            ex.accuracy.first_order_error(conv, x, alpha=1.0)

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
 
-import expressivity as ex
-from expressivity.convolutions import build_convolution, convolve, tap_matrices
+from expressivity.convolutions import (
+    build_convolution,
+    convolve,
+    plain_convolution,
+    tap_matrices,
+)
 from expressivity.errors import UnsupportedModuleError
 from tests.cases import BASE, BASE_1D, BASE_3D, CASES, DTYPES, Case
 
@@ -25,7 +29,7 @@ one_of_each = pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
 
 def refused(module: Any, match: str) -> None:
     with pytest.raises(UnsupportedModuleError, match=match):
-        ex.plain_convolution(module)
+        plain_convolution(module)
 
 
 def trace(module: nn.Module) -> nn.Module:
@@ -99,7 +103,7 @@ class TestPlain:
         self, case: Case, dtype: torch.dtype
     ) -> None:
         conv = case.conv(dtype)
-        assert ex.plain_convolution(conv) is conv
+        assert plain_convolution(conv) is conv
 
     @pytest.mark.parametrize(
         ("module", "match"),
@@ -133,7 +137,7 @@ class TestPlain:
     def test_a_lazy_convolution_passes_once_it_has_run(self) -> None:
         conv = nn.LazyConv2d(2, 3)
         conv(torch.ones(1, 5, 4, 4))
-        assert ex.plain_convolution(conv) is conv
+        assert plain_convolution(conv) is conv
 
     # TorchScript is deprecated, and still in use.
     @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -190,7 +194,7 @@ class TestSubclasses:
     ) -> None:
         module = kind(4, 6, (3, 2), stride=2, padding=1, groups=2).train(training)
         module.bias.requires_grad_(False)
-        twin = ex.plain_convolution(module)
+        twin = plain_convolution(module)
         assert type(twin) is nn.Conv2d
         assert twin.weight is module.weight
         assert twin.bias is module.bias
@@ -219,7 +223,7 @@ class TestSubclasses:
         refused(TensorflowSame(1, 1, 3, stride=stride, padding=1), "differ|different")
 
     def test_a_size_dependent_class_passes_where_it_does_not_depend(self) -> None:
-        assert ex.plain_convolution(TensorflowSame(1, 1, 1))
+        assert plain_convolution(TensorflowSame(1, 1, 1))
 
     @pytest.mark.parametrize("name", ["forward", "_conv_forward"])
     def test_refuses_a_method_patched_on_the_instance(self, name: str) -> None:
@@ -233,7 +237,7 @@ class TestSubclasses:
         conv.forward = lambda x: functional.conv2d(
             x, weight.to(x.dtype), bias.to(x.dtype)
         )
-        assert ex.plain_convolution(conv).weight is weight
+        assert plain_convolution(conv).weight is weight
 
     def test_a_broken_subclass_is_refused_with_its_error(self) -> None:
         class Broken(nn.Conv2d):
@@ -258,7 +262,7 @@ class TestParametrised:
         self, register: Register, training: bool, dtype: torch.dtype
     ) -> None:
         module = register(BASE.conv(dtype)).train(training)
-        twin = ex.plain_convolution(module)
+        twin = plain_convolution(module)
         assert type(twin) is nn.Conv2d
         assert twin.training is training
         assert not parametrize.is_parametrized(twin)
@@ -274,14 +278,14 @@ class TestParametrised:
         module = parametrizations.spectral_norm(BASE.conv()).train(training)
         before = copy.deepcopy(module.state_dict())
         with contextlib.suppress(UnsupportedModuleError):
-            ex.plain_convolution(module)
+            plain_convolution(module)
         after = module.state_dict()
         assert all(torch.equal(before[name], after[name]) for name in before)
 
     @pytest.mark.parametrize("trainable", [True, False])
     def test_gradients_are_asked_for_as_before(self, trainable: bool) -> None:
         module = parametrizations.weight_norm(BASE.conv().requires_grad_(trainable))
-        assert ex.plain_convolution(module).weight.requires_grad is trainable
+        assert plain_convolution(module).weight.requires_grad is trainable
 
     def test_a_parametrised_subclass_is_still_probed(self) -> None:
         refused(parametrizations.weight_norm(Standardised(2, 3, 3)), "differ by")
@@ -313,13 +317,13 @@ class TestHooks:
         handle = getattr(conv, register)(lambda *_: None)
         refused(conv, f"hooks of its own .{name}")
         handle.remove()
-        assert ex.plain_convolution(conv) is conv
+        assert plain_convolution(conv) is conv
 
     def test_hooks_around_the_state_dict_do_not_matter(self) -> None:
         conv = nn.Conv2d(1, 1, 1)
         conv.register_state_dict_post_hook(lambda *_: None)
         conv.register_load_state_dict_pre_hook(lambda *_: None)
-        assert ex.plain_convolution(conv) is conv
+        assert plain_convolution(conv) is conv
 
 
 class TestParts:

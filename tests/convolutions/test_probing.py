@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import expressivity as ex
+from expressivity.convolutions import plain_convolution
 from expressivity.convolutions.inheritance import inherits_forward
 from expressivity.errors import UnsupportedModuleError
 
@@ -57,14 +57,14 @@ RARE: dict[str, Condition] = {
 def test_a_rare_difference_is_noticed(name: str) -> None:
     module = differing(RARE[name])(2, 3, 3, padding=1)
     with pytest.raises(UnsupportedModuleError, match="they differ by"):
-        ex.plain_convolution(module)
+        plain_convolution(module)
 
 
 @pytest.mark.parametrize("remainder", range(7))
 def test_every_remainder_of_the_stride_is_met(remainder: int) -> None:
     kind = differing(lambda conv, x: x.shape[4] % 7 == remainder)
     with pytest.raises(UnsupportedModuleError, match="they differ by"):
-        ex.plain_convolution(kind(1, 1, 2, stride=(1, 1, 7)))
+        plain_convolution(kind(1, 1, 2, stride=(1, 1, 7)))
 
 
 @pytest.mark.parametrize("channel", range(CHANNELS))
@@ -80,7 +80,7 @@ def test_one_channel_is_enough(where: str, channel: int) -> None:
             return super().forward(x) * scale
 
     with pytest.raises(UnsupportedModuleError, match="they differ by"):
-        ex.plain_convolution(OneChannel(CHANNELS, CHANNELS, 2))
+        plain_convolution(OneChannel(CHANNELS, CHANNELS, 2))
 
 
 def test_one_tap_is_enough() -> None:
@@ -91,7 +91,7 @@ def test_one_tap_is_enough() -> None:
             return self._conv_forward(x, weight, self.bias)
 
     with pytest.raises(UnsupportedModuleError, match="they differ by"):
-        ex.plain_convolution(OtherCorner(2, 2, 3, padding=1))
+        plain_convolution(OtherCorner(2, 2, 3, padding=1))
 
 
 def test_a_difference_on_small_inputs_is_noticed_before_large_ones_run() -> None:
@@ -104,7 +104,7 @@ def test_a_difference_on_small_inputs_is_noticed_before_large_ones_run() -> None
             return 2 * super().forward(x)
 
     with pytest.raises(UnsupportedModuleError, match="they differ by"):
-        ex.plain_convolution(Doubled(1, 1, 3, padding=1))
+        plain_convolution(Doubled(1, 1, 3, padding=1))
     assert most == 2
 
 
@@ -120,14 +120,14 @@ class Guarded(nn.Conv3d):
 @pytest.mark.parametrize("stride", [1, 3])
 def test_the_smallest_probes_are_taken(mode: str, padding: int, stride: int) -> None:
     module = Guarded(1, 1, (3, 1, 2), stride, padding, padding_mode=mode)
-    assert type(ex.plain_convolution(module)) is nn.Conv3d
+    assert type(plain_convolution(module)) is nn.Conv3d
 
 
 def test_accepting_a_wide_subclass_is_cheap() -> None:
     module = Guarded(64, 64, 3, padding=1)
     start = time.process_time()
     tracemalloc.start()
-    assert ex.plain_convolution(module).weight is module.weight
+    assert plain_convolution(module).weight is module.weight
     tracemalloc.stop()
     assert time.process_time() - start < 2.0  # 0.05 s on one core
 
@@ -142,7 +142,7 @@ def test_products_of_a_probe_are_bounded() -> None:
 
     for channels, most in ((2, 41 * 42 * 43), (64, 41)):
         pixels.clear()
-        ex.plain_convolution(Counted(channels, channels, 3, padding=1))
+        plain_convolution(Counted(channels, channels, 3, padding=1))
         assert max(pixels) == most
 
 
@@ -187,7 +187,7 @@ class TestInheritance:
         module = Unrunnable(2, 3, 3, note="mine")
         handle = nn.modules.module.register_module_forward_pre_hook(_refuse)
         try:
-            twin = ex.plain_convolution(module)
+            twin = plain_convolution(module)
         finally:
             handle.remove()
         assert type(twin) is kind
@@ -215,7 +215,7 @@ class TestInheritance:
     def test_an_override_that_differs_is_refused(self, name: str) -> None:
         kind = type("Overriding", (nn.Conv2d,), {name: OVERRIDES[name]})
         with pytest.raises(UnsupportedModuleError, match="they differ by"):
-            ex.plain_convolution(kind(2, 2, 3))
+            plain_convolution(kind(2, 2, 3))
 
     @pytest.mark.parametrize("first", [True, False])
     @pytest.mark.parametrize("name", ["__getattr__", "__getattribute__"])
@@ -232,7 +232,7 @@ class TestInheritance:
         # Behind nn.Module its own __getattr__ comes first.
         assert inherits_forward(module) is (not first and name == "__getattr__")
         x = torch.randn(1, 1, 2, 2)
-        torch.testing.assert_close(ex.plain_convolution(module)(x), module(x))
+        torch.testing.assert_close(plain_convolution(module)(x), module(x))
 
     @pytest.mark.parametrize("name", ["forward", "_call_impl", "_conv_forward"])
     def test_a_method_of_the_instance_is_part_of_it(self, name: str) -> None:
@@ -240,14 +240,14 @@ class TestInheritance:
         setattr(module, name, lambda x, *_: x)
         assert not inherits_forward(module)
         with pytest.raises(UnsupportedModuleError, match=r"differ by|could not be"):
-            ex.plain_convolution(module)
+            plain_convolution(module)
 
     # The compiler loads TorchScript, which is deprecated.
     @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
     def test_a_module_that_torch_compiled_in_place_is_taken_as_it_is(self) -> None:
         module = nn.Conv2d(1, 1, 1)
         module.compile()
-        assert ex.plain_convolution(module) is module
+        assert plain_convolution(module) is module
 
     def test_a_tensor_that_took_the_place_of_a_parameter_is_what_counts(self) -> None:
         class Mine(nn.Conv2d):
@@ -258,7 +258,7 @@ class TestInheritance:
         del module.weight
         module.weight = weight
         x = torch.randn(1, 2, 5, 5)
-        assert torch.equal(ex.plain_convolution(module)(x), module(x))
+        assert torch.equal(plain_convolution(module)(x), module(x))
 
 
 def _refuse(module: nn.Module, args: object) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expressivity import leak, saturation_alpha
+from expressivity.accuracy import leak, saturation_alpha
 from expressivity.errors import ArgumentError
 from expressivity.heads.encoding import positional_scores
 from expressivity.heads.leak import (

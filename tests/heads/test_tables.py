@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, func, nn
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.errors import ArgumentError, InputError, StrategyError
 from expressivity.geometry.window import Window
 from expressivity.heads.parameters import Heads
@@ -128,7 +129,7 @@ class TestScores:
 
     def test_content_terms_go_with_a_table_in_dense(self) -> None:
         layer, x = table_layer(BASE, key_dim=2), BASE.input()
-        assert ex.explain(layer, x).chosen == "dense"
+        assert explain(layer, x).chosen == "dense"
         before = laws.with_strategy(layer, "dense")(x)
         layer.query_weight = layer.key_weight = None
         torch.testing.assert_close(layer(x), before, rtol=0, atol=1e-12)
@@ -269,24 +270,26 @@ class TestModule:
 
     def test_is_drawn(self) -> None:
         pytest.importorskip("matplotlib")
-        figure = ex.plot_attention_maps(table_layer(BASE), size=(6, 5), query=(2, 2))
+        figure = ex.plots.plot_attention_maps(
+            table_layer(BASE), size=(6, 5), query=(2, 2)
+        )
         assert figure.axes
 
     def test_explained(self) -> None:
         layer, x = table_layer(BASE, ([-1, 0], [3, 2])), BASE.input()
-        explanation = ex.explain(layer, x)
+        explanation = explain(layer, x)
         assert explanation.chosen == "normalised"
         assert "a table need not factorise" in str(explanation.reasons["separable"])
         assert "is no inner product" in str(explanation.reasons["fused"])
         assert explanation.reasons["dense"] is None
         assert explanation.details == ("3 heads in a kernel of size 3×2",)
-        cut = ex.explain(table_layer(BASE), x)
+        cut = explain(table_layer(BASE), x)
         assert "in 8 parts where borders cut it off" in cut.details[0]
 
     def test_dense_says_what_memory_it_takes(self) -> None:
         case = replace(BASE, size=(16, 14))
         layer, x = table_layer(case, strategy="dense"), case.input()
-        stated = float(ex.explain(layer, x).details[0].split()[5]) * 2**30 / 2
+        stated = float(explain(layer, x).details[0].split()[5]) * 2**30 / 2
         with torch.no_grad():
             taken = oracles.peak_bytes(lambda: layer(x))
         assert 0.95 * taken < stated < 2 * taken, stated / taken
@@ -306,7 +309,7 @@ class TestRefusals:
         with pytest.raises(InputError, match=message):
             layer.attention_probabilities(size=(7,))
         with pytest.raises(InputError, match=message):
-            ex.explain(layer, BASE_1D.input())
+            explain(layer, BASE_1D.input())
         with torch.no_grad():
             layer.table[1, 1] = 0
         assert layer(BASE_1D.input()).isfinite().all()

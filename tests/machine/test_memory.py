@@ -121,9 +121,9 @@ def _in_a_small_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_dense_refuses_what_the_container_would_be_killed_for() -> None:
     assert memory.free_bytes(torch.device("cpu")) == 4096
     layer = ex.attention_from_conv(BASE.conv(), strategy="dense")
-    with pytest.raises(ex.StrategyError, match="GiB are free"):
+    with pytest.raises(ex.errors.StrategyError, match="GiB are free"):
         layer(BASE.input())
-    with pytest.raises(ex.StrategyError, match="GiB are free"):
+    with pytest.raises(ex.errors.StrategyError, match="GiB are free"):
         layer.attention_probabilities(size=BASE.size)
 
 

@@ -142,7 +142,7 @@ class TestDecay:
     @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.99, 1.01, 2.0])
     def test_fails_another_first_order_term(self, factor: float) -> None:
         def wrong(*arguments: Any, **options: Any) -> Tensor:
-            return factor * ex.first_order_error(*arguments, **options)
+            return factor * ex.accuracy.first_order_error(*arguments, **options)
 
         with pytest.raises(AssertionError, match="remainder is"):
             laws.assert_first_order(BASE.conv(), BASE.input(), alpha=9.0, predict=wrong)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import expressivity as ex
+from expressivity.conversion.network import Conversion
 from tests.model_zoo.network import tensors
 
 CONVOLUTIONS = nn.modules.conv._ConvNd  # transposed ones too
@@ -40,7 +41,7 @@ class Comparison:
             the converted network alone, bit for bit.
     """
 
-    conversion: ex.Conversion
+    conversion: Conversion
     deviation: float
     rounding: float
     effect: float

@@ -11,6 +11,7 @@ from torch import Tensor, func, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.strategies import fused
 from tests import laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
@@ -91,7 +92,7 @@ class TestChunks:
             found = layer(case.input())
         rows = 8 * case.in_channels * 2  # as many keys as queries
         assert chunked == [rows] * 9
-        assert f"{rows} queries at a time" in str(ex.explain(layer, case.input()))
+        assert f"{rows} queries at a time" in str(explain(layer, case.input()))
         expected = laws.with_strategy(layer, "dense")(case.input())
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
 
@@ -175,7 +176,7 @@ class TestForwardDerivatives:
     def test_are_left_to_dense(self) -> None:
         layer, x = fused_layer(BASE, True), BASE.input()
         layer.strategy = "auto"
-        assert ex.explain(layer, x).chosen == "fused"
+        assert explain(layer, x).chosen == "fused"
         found = self.along("x", layer, x)
         layer.strategy = "dense"
         assert torch.equal(found, self.along("x", layer, x))
@@ -188,7 +189,7 @@ class TestForwardDerivatives:
         layer.strategy = "auto"
         with torch.autograd.forward_ad.dual_level():
             dual = torch.autograd.forward_ad.make_dual(x, torch.ones_like(x))
-            explanation = ex.explain(layer, dual)
+            explanation = explain(layer, dual)
         assert explanation.chosen == "dense"
         assert explanation.reasons["fused"] == REASON
 

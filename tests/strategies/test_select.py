@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.errors import ArgumentError, StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
@@ -151,13 +152,13 @@ class TestDense:
         needed = dense.bytes_needed(attention.heads(), grid, x)
         for free, allowed in ((needed, True), (needed - 1, False)):
             monkeypatch.setattr(dense, "free_bytes", lambda _, free=free: free)
-            assert (ex.explain(attention, x).chosen == "dense") is allowed
+            assert (explain(attention, x).chosen == "dense") is allowed
 
 
 class TestChoice:
     def test_separable_is_preferred(self) -> None:
         attention = ex.attention_from_conv(BASE.conv())
-        explanation = ex.explain(attention, BASE.input())
+        explanation = explain(attention, BASE.input())
         assert explanation.requested == "auto"
         assert explanation.chosen == "separable"
         assert explanation.reasons == {
@@ -180,7 +181,7 @@ class TestChoice:
 
     def test_content_terms_take_fused(self) -> None:
         attention = with_content(BASE)
-        explanation = ex.explain(attention, BASE.input())
+        explanation = explain(attention, BASE.input())
         assert explanation.chosen == "fused"
         assert "- separable: cannot run: content scores" in str(explanation)
         assert "* fused: a fused attention kernel per head" in str(explanation)
@@ -192,7 +193,7 @@ class TestChoice:
 
     def test_a_named_strategy_is_taken_and_marked(self) -> None:
         attention = ex.attention_from_conv(BASE.conv(), strategy="dense")
-        explanation = ex.explain(attention, BASE.input())
+        explanation = explain(attention, BASE.input())
         assert (explanation.requested, explanation.chosen) == ("dense", "dense")
         assert "  * dense:" in str(explanation)
         assert "  - separable:" in str(explanation)
@@ -203,7 +204,7 @@ class TestChoice:
         monkeypatch.setattr(dense, "free_bytes", lambda _: 0)
         monkeypatch.setattr(fused.Fused, "why_not", lambda *_: "no kernel")
         attention = with_content(BASE)
-        explanation = ex.explain(attention, BASE.input())
+        explanation = explain(attention, BASE.input())
         assert explanation.chosen is None
         assert "runs nothing" in str(explanation)
         with pytest.raises(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.errors import StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
@@ -69,7 +70,7 @@ class TestGroups:
     def test_are_told(self, trainable: bool, lines: list[str]) -> None:
         attention = ex.attention_from_conv(BASE.conv(), alpha=1.0)
         attention.requires_grad_(trainable)
-        details = ex.explain(attention, BASE.input()).details
+        details = explain(attention, BASE.input()).details
         found = [text.split(" smoothed over the whole canvas, ")[0] for text in details]
         assert found == lines
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.geometry.grid import Grid
 from expressivity.heads.leak import (
     mass_beyond,
@@ -161,7 +162,7 @@ def test_attention_off_the_band_is_no_more_than_stated(
     x = torch.zeros(1, 2, *size, dtype=dtype)
     if step.neglected > 0:
         with torch.no_grad():
-            assert f"{step.neglected:.2g}" in str(ex.explain(layer, x))
+            assert f"{step.neglected:.2g}" in str(explain(layer, x))
     grid = Grid.of(layer.geometry, size)
     off = torch.zeros(1, 1, dtype=torch.bool)
     for axis, (queries, keys) in enumerate(
@@ -234,5 +235,5 @@ def test_derivatives_of_banded_layers_are_those_of_dense(
         layer.alpha.copy_(torch.tensor([1.3, 4.0]))
         layer.centers[1].add_(0.3)
     x = torch.randn(1, 2, *size, dtype=torch.float64)
-    assert "smoothed within" in str(ex.explain(layer, x))
+    assert "smoothed within" in str(explain(layer, x))
     laws.assert_strategies_agree(layer, x)

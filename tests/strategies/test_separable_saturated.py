@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, func, nn
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.strategies.separable import part
 from tests import laws
 from tests.cases import BASE, BASE_1D, BASE_3D, CASES, DTYPES, Case, cases
@@ -30,7 +31,7 @@ def leak_of(alpha: float, center: list[float]) -> float:
 
 
 def what_runs(layer: nn.Module, x: Tensor) -> list[str]:
-    return list(ex.explain(layer, x).details)
+    return list(explain(layer, x).details)
 
 
 @one_of_each
@@ -66,7 +67,7 @@ class TestDefaultAlpha:
     def test_just_below_the_heads_are_smoothed(
         self, case: Case, dtype: torch.dtype
     ) -> None:
-        limit = ex.saturation_alpha(dtype, axes=len(case.size))
+        limit = ex.accuracy.saturation_alpha(dtype, axes=len(case.size))
         layer = ex.attention_from_conv(case.conv(dtype))
         with torch.no_grad():
             layer.alpha.fill_(

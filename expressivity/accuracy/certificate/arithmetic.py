@@ -71,15 +71,7 @@ class Arithmetic:
         return cls(stored.eps / 2, wide.eps / 2, stored.tiny, wide.tiny)
 
     def growth(self, *, casts: int, terms: int) -> float:
-        """Return how much a quantity can change, relative to the sum of all sizes.
-
-        Args:
-            casts: How often it is written in the dtype, at most.
-            terms: How often it is rounded while sums are accumulated, at most.
-
-        Returns:
-            (1 + u)^casts (1 + u')^terms − 1.
-        """
+        """Return (1 + u)^casts (1 + u')^terms − 1: the change relative to all sizes."""
         return math.expm1(
             casts * math.log1p(self.stored) + terms * math.log1p(self.computed)
         )

@@ -7,10 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.accuracy.certificate.arithmetic import (
-    EXP_ULPS,
-    Arithmetic,
-)
+from expressivity.accuracy.certificate.arithmetic import EXP_ULPS, Arithmetic
 from expressivity.heads.leak import WIDEST_ALPHA
 
 # Softmax rows are nonnegative and sum to one: no two differ by more.
@@ -129,9 +126,9 @@ def attention_error(
     # Weights that underflow are lost.
     flushed = 2 * tokens * tiny
     summing = _summing(axes, [s.beyond for s in sums], unit, most)
-    found = (2 * further + 2 * summing + 4 * unit + flushed) * _MARGIN
+    error_bound = (2 * further + 2 * summing + 4 * unit + flushed) * _MARGIN
     capped = _capped(2.0, tokens, unit)
-    return min(found, capped) if math.isfinite(found) else capped
+    return min(error_bound, capped) if math.isfinite(error_bound) else capped
 
 
 @dataclass(frozen=True)

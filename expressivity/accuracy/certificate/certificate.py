@@ -1,67 +1,41 @@
 """What is certified about a layer, in words and as JSON, and how to check it."""
 
-import json
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from decimal import ROUND_CEILING, Decimal, localcontext
-from pathlib import Path
-from typing import Self
-
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from dataclasses import dataclass, field
 
 from expressivity.accuracy.certificate import spot_check
 from expressivity.accuracy.certificate.arithmetic import ASSUMPTIONS
-from expressivity.accuracy.certificate.document import (
-    FORMAT,
-    PARTS,
-    choose,
-    parse,
-    read,
-)
-from expressivity.accuracy.certificate.ranges import (
-    below_float64,
-    require_finite,
-)
+from expressivity.accuracy.certificate.document import PARTS
+from expressivity.accuracy.certificate.ranges import below_float64, require_finite
 from expressivity.accuracy.certificate.rounding import (
     convolution_rounding,
     layer_rounding,
 )
+from expressivity.accuracy.certificate.statement import ALIKE, UP, Statement, are_alike
 from expressivity.accuracy.certificate.subject import (
     fingerprint,
     in_words,
     require_rigour,
 )
 from expressivity.accuracy.certificate.worst_input import WorstInput
-from expressivity.accuracy.layer import (
-    bias_difference,
-    deviation,
-)
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
-from expressivity.attention.gate import plain_attention
 from expressivity.checks import check_positive, check_size
-from expressivity.convolutions import plain_convolution
-from expressivity.errors import ArgumentError, CertificateError, FileError
+from expressivity.convolutions import Kernel
+from expressivity.errors import ArgumentError, CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
-from expressivity.machine.files import written_together
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
 
 # A certificate for every size speaks of rounding on canvases of up to so many pixels.
 LARGEST_AXIS = 4096
-# Sums of a few float64 numbers are right to more digits than that.
-_UP = 1 + 2.0**-48
-# Two processors add up in other orders, and may find another of two equal rows.
-_ALIKE = 1e-6
 # What is compared as it stands; the numbers follow from the box, size and strategy.
 _STATEMENTS = ("layer", "convolution", "dtype", "made_by")
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Statement):
     """A bound of |attention(x) − conv(x)| that holds for every input in a box.
 
     It speaks of the parameters as they are stored, floats being exact numbers. The
@@ -96,153 +70,9 @@ class Certificate:
         True
     """
 
-    layer: str
-    convolution: str
-    input_bound: float
-    size: tuple[int, ...] | None
-    dtype: str
-    strategy: str
-    exact_part: Float[Tensor, " out_channels"]
-    layer_rounding: Float[Tensor, " out_channels"]
-    convolution_rounding: Float[Tensor, " out_channels"]
-    worst: WorstInput
-    assumptions: tuple[str, ...]
-    fingerprint: str
-    made_by: str
     _subject: tuple[RelativeSelfAttention, Convolution] | None = field(
         default=None, repr=False
     )
-
-    @property
-    def rounding_part(self) -> Float[Tensor, " out_channels"]:
-        """What rounding adds on both sides, per output channel."""
-        return (self.layer_rounding + self.convolution_rounding) * _UP
-
-    @property
-    def bound(self) -> Float[Tensor, " out_channels"]:
-        """The certified bound, per output channel, absolute."""
-        return (self.exact_part + self.rounding_part) * _UP
-
-    @property
-    def attained(self) -> float:
-        """What the worst input attains in exact arithmetic, rounded downward."""
-        return self.worst.attained
-
-    @property
-    def worst_input(self) -> Float[Tensor, "one in_channels ..."]:
-        """The worst input, in the dtype of the layer."""
-        dtype = getattr(torch, self.dtype)
-        value = torch.tensor(self.input_bound, dtype=dtype, device="cpu")
-        if value.double() > self.input_bound:
-            value = torch.nextafter(value, torch.zeros_like(value))
-        return self.worst.tensor(value.double().item(), dtype)
-
-    def __str__(self) -> str:
-        size, worst = self.size, self.worst
-        inputs = "any size" if size is None else f"{'×'.join(map(str, size))} pixels"
-        exact = float(self.exact_part[worst.channel])
-        part = f"{self.attained / exact:.4%} of it" if exact else "it"
-        return (
-            f"For every input x of {inputs} with ‖x‖_∞ ≤ {self.input_bound:g}, "
-            f"{self.layer} and {self.convolution}, in {self.dtype} and evaluated by "
-            f"{self.strategy!r}, differ by at most {_up(self.bound)} in any output. In "
-            f"exact arithmetic it is at most {_up(self.exact_part)} (the worst input "
-            f"that was found attains {part}, in channel {worst.channel} at output "
-            f"{worst.output}); rounding adds at most {_up(self.layer_rounding)} to the "
-            f"layer and {_up(self.convolution_rounding)} to the convolution, provided "
-            f"that {'; '.join(self.assumptions)}. Parameters: sha256 "
-            f"{self.fingerprint[:16]}…"
-        )
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the certificate as JSON has it.
-
-        Returns:
-            Numbers, strings, lists and dictionaries only.
-        """
-        fields = {
-            name: value
-            for name, value in vars(self).items()
-            if not name.startswith("_")
-        }
-        for name in PARTS:
-            fields[name] = fields[name].tolist()
-        fields["worst"] = asdict(self.worst)
-        summary = {"bound": self.bound.tolist(), "attained": self.attained}
-        return {"format": FORMAT, **fields, **summary}
-
-    @classmethod
-    def from_dict(cls, document: object) -> Self:
-        """Build a certificate from what :meth:`to_dict` returned.
-
-        Args:
-            document: The dictionary.
-
-        Returns:
-            The certificate, without the layer and the convolution.
-
-        Raises:
-            FileError: If it is no certificate.
-        """
-        parsed = parse(document)
-        fields = {
-            name: getattr(parsed, name)
-            for name in cls.__dataclass_fields__
-            if not name.startswith("_")
-        }
-        for name in PARTS:
-            fields[name] = torch.tensor(fields[name], dtype=torch.float64, device="cpu")
-        worst = {
-            name: getattr(parsed.worst, name) for name in parsed.worst.__struct_fields__
-        }
-        certificate = cls(**{**fields, "worst": WorstInput(**worst)})
-        stated = torch.tensor(parsed.bound, dtype=torch.float64, device="cpu")
-        if (
-            not _alike(stated, certificate.bound)
-            or parsed.attained != worst["attained"]
-        ):
-            raise FileError(
-                "the certificate is damaged: bound and attained need to follow from "
-                "its parts and its worst input"
-            )
-        return certificate
-
-    def save(self, path: str | Path) -> None:
-        """Write the certificate as JSON, whole or not at all.
-
-        Args:
-            path: The file; replaced if it exists.
-
-        Raises:
-            FileError: If it cannot be written.
-        """
-        with written_together([Path(path)], force=True) as [draft]:
-            text = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-            draft.write_text(text + "\n", encoding="utf-8")
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        layer: str | None = None,
-        size: Sequence[int] | None = None,
-    ) -> Self:
-        """Read a certificate.
-
-        Args:
-            path: A file that :meth:`save` or ``expressivity certify --output`` wrote.
-            layer: Which layer, by its name, where the file holds those of a model.
-            size: Which of its sizes, in pixels per axis, where it has several.
-
-        Returns:
-            The certificate; :meth:`check` then needs the layer and the convolution.
-
-        Raises:
-            FileError: If it cannot be read, is no certificate, or holds several that
-                fit.
-        """
-        return cls.from_dict(choose(read(Path(path)), layer, size))
 
     def check(
         self,
@@ -273,28 +103,28 @@ class Certificate:
                     "convolution to be checked: check(attention, conv)"
                 )
             attention, conv = self._subject
-        attention, conv = plain_attention(attention), plain_convolution(conv)
-        if fingerprint(attention, conv) != self.fingerprint:
+        layer, kernel = Snapshot.of(attention), Kernel.of(conv)
+        if fingerprint(layer.layer, kernel.conv) != self.fingerprint:
             raise CertificateError(
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
-        if attention.strategy not in (AUTO, self.strategy):
+        if layer.layer.strategy not in (AUTO, self.strategy):
             raise CertificateError(
                 f"strategy is stated as {self.strategy!r}, the layer is evaluated by "
-                f"{attention.strategy!r}: certify again"
+                f"{layer.layer.strategy!r}: certify again"
             )
-        again = _certified(attention, conv, self.input_bound, self.size, self.strategy)
+        again = _certified(layer, kernel, self.input_bound, self.size, self.strategy)
         self._compare(again)
-        self._check_worst(attention, conv, again.worst)
+        self._check_worst(layer, kernel, again.worst)
 
     def _compare(self, again: "Certificate") -> None:
         """Refuse words and bounds that come out otherwise."""
         for name in _STATEMENTS:
-            stated, found = getattr(self, name), getattr(again, name)
-            if stated != found:
+            stated, result = getattr(self, name), getattr(again, name)
+            if stated != result:
                 raise CertificateError(
-                    f"{name} is stated as {stated!r}, it is {found!r}: certify again"
+                    f"{name} is stated as {stated!r}, it is {result!r}: certify again"
                 )
         if not _same_assumptions(self.assumptions, again.assumptions):
             raise CertificateError(
@@ -302,27 +132,25 @@ class Certificate:
                 f"{again.assumptions!r}: certify again"
             )
         for name in PARTS:
-            stated, found = getattr(self, name), getattr(again, name)
-            smaller = stated.shape != found.shape or bool((found > stated * _UP).any())
-            if smaller or not _alike(stated, found):
+            stated, result = getattr(self, name), getattr(again, name)
+            smaller = stated.shape != result.shape or bool((result > stated * UP).any())
+            if smaller or not are_alike(stated, result):
                 raise CertificateError(
                     f"{name} is stated as up to {float(stated.max()):.6g}, computed "
-                    f"again it is {float(found.max()):.6g}"
+                    f"again it is {float(result.max()):.6g}"
                 )
 
-    def _check_worst(
-        self, attention: RelativeSelfAttention, conv: Convolution, again: WorstInput
-    ) -> None:
+    def _check_worst(self, layer: Snapshot, kernel: Kernel, again: WorstInput) -> None:
         """Evaluate the worst input that is stated, which may be one of several."""
         stated = self.worst.attained
         reached = self.worst.reached(
-            deviation(attention, conv),
-            offset=bias_difference(attention, conv).expand(attention.out_channels),
-            groups=attention.groups,
+            layer.minus(kernel),
+            offset=layer.bias_minus(kernel),
+            groups=kernel.conv.groups,
             bound=self.input_bound,
             like=again,
         )
-        if not again.attained * (1 - _ALIKE) <= stated <= reached * (1 + _ALIKE):
+        if not again.attained * (1 - ALIKE) <= stated <= reached * (1 + ALIKE):
             raise CertificateError(
                 f"the worst input is stated to attain {stated:.6g}, it attains "
                 f"{reached:.6g}, and another attains {again.attained:.6g}"
@@ -365,7 +193,8 @@ def certify(
             not compute what its parameters say: hooks, a ``forward`` of its own.
 
     Reference:
-        DESIGN 2.5; the assumptions on rounding are part of the certificate.
+        Statement ``worst_case`` in ``proofs/``; what rounding is assumed to do is part
+        of the certificate.
 
     Example:
         >>> from expressivity import attention_from_conv
@@ -377,36 +206,35 @@ def certify(
     """
     input_bound = check_positive("input_bound", input_bound)
     size = None if size is None else check_size("size", size, least=0)
-    attention, conv = plain_attention(attention), plain_convolution(conv)
-    return _certified(attention, conv, input_bound, size, attention.strategy)
+    layer, kernel = Snapshot.of(attention), Kernel.of(conv)
+    return _certified(layer, kernel, input_bound, size, attention.strategy)
 
 
 def _certified(
-    attention: RelativeSelfAttention,
-    conv: Convolution,
+    layer: Snapshot,
+    kernel: Kernel,
     bound: float,
     size: Sequence[int] | None,
     strategy: str,
 ) -> Certificate:
     """Certify two that have passed their gates."""
-    geometry = attention.geometry
-    require_rigour(attention, conv)
-    difference = deviation(attention, conv)
-    offset = bias_difference(attention, conv).expand(attention.out_channels)
+    geometry, heads, conv = kernel.geometry, layer.heads, kernel.conv
+    require_rigour(layer, conv)
+    difference, offset = layer.minus(kernel), layer.bias_minus(kernel)
     sample = size or difference.characteristic_size() or difference.sample_size()
     rows = difference.largest(sample)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
-        x = attention.alpha.new_zeros((), dtype=attention.dtype)
-        x = x.expand(1, attention.in_channels, *sample)
-        strategy = select(AUTO, attention.heads(), Grid.of(geometry, sample), x).name
+        x = heads.alpha.new_zeros((), dtype=heads.dtype)
+        x = x.expand(1, conv.in_channels, *sample)
+        strategy = select(AUTO, heads, Grid.of(geometry, sample), x).name
     canvas = Grid.of(geometry, size or (LARGEST_AXIS,) * geometry.axes)
-    below = below_float64(attention.heads(), conv.weight, canvas, bound)
-    exact = (norms * bound + offset.abs()) * _UP + below
+    below = below_float64(heads, conv.weight, canvas, bound)
+    exact = (norms * bound + offset.abs()) * UP + below
     require_finite("the exact part", exact)
-    evaluated = spot_check.fits(attention, tuple(sample), strategy)
+    evaluated = spot_check.fits(layer, tuple(sample), strategy)
     certificate = Certificate(
-        layer=in_words(attention),
+        layer=in_words(layer.layer),
         convolution=str(conv),
         input_bound=bound,
         size=None if size is None else tuple(size),
@@ -414,7 +242,7 @@ def _certified(
         strategy=strategy,
         exact_part=exact,
         layer_rounding=layer_rounding(
-            attention, canvas, strategy, bound, smaller_too=size is None
+            layer, canvas, strategy, bound, smaller_too=size is None
         ),
         convolution_rounding=convolution_rounding(conv, bound),
         worst=WorstInput.of(
@@ -422,47 +250,33 @@ def _certified(
             rows,
             sample,
             offset=offset,
-            groups=attention.groups,
+            groups=conv.groups,
             bound=bound,
             below=below,
         ),
         assumptions=(*ASSUMPTIONS, *(() if evaluated else (spot_check.NOT_EVALUATED,))),
-        fingerprint=fingerprint(attention, conv),
+        fingerprint=fingerprint(layer.layer, conv),
         made_by=f"expressivity {__version__}",
-        _subject=(attention, conv),
+        _subject=(layer.layer, conv),
     )
     if evaluated:
         spot_check.require_bounds(
-            attention,
+            layer,
             conv,
             certificate.worst_input,
             strategy,
             every_size=size is None,
-            layer=certificate.layer_rounding,
-            convolution=certificate.convolution_rounding,
-            both=certificate.bound,
+            layer_bound=certificate.layer_rounding,
+            conv_bound=certificate.convolution_rounding,
+            difference_bound=certificate.bound,
         )
     return certificate
 
 
-def _same_assumptions(stated: Sequence[str], found: Sequence[str]) -> bool:
+def _same_assumptions(stated: Sequence[str], result: Sequence[str]) -> bool:
     """Compare assumptions, but for what depends on the memory of a machine."""
     mine, others = (
         [each for each in assumptions if each != spot_check.NOT_EVALUATED]
-        for assumptions in (stated, found)
+        for assumptions in (stated, result)
     )
     return mine == others
-
-
-def _alike(stated: Tensor, found: Tensor) -> bool:
-    """Return whether two bounds differ by no more than orders of summation."""
-    return stated.shape == found.shape and all(
-        math.isclose(one, other, rel_tol=_ALIKE)
-        for one, other in zip(stated.tolist(), found.tolist(), strict=True)
-    )
-
-
-def _up(numbers: Tensor) -> str:
-    """Write the largest of some bounds in three digits, rounded upward."""
-    with localcontext(prec=3, rounding=ROUND_CEILING):
-        return f"{+Decimal(float(numbers.max())):.3g}"

@@ -60,17 +60,7 @@ class CertificateDocument(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def parse(content: object) -> CertificateDocument:
-    """Read a document.
-
-    Args:
-        content: What JSON gave.
-
-    Returns:
-        Its fields, of the right types and sizes.
-
-    Raises:
-        FileError: If it is no certificate; the message says where.
-    """
+    """Return the fields of a document; a ``FileError`` says what does not fit."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileError(f"a certificate needs the format {FORMAT!r}")
     try:
@@ -117,17 +107,7 @@ def _faults(document: CertificateDocument) -> list[str]:
 
 
 def read(path: Path) -> object:
-    """Read JSON from a file.
-
-    Args:
-        path: A regular file.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        FileError: If it is no regular file or no JSON.
-    """
+    """Read JSON from a regular file."""
     if path.exists() and not path.is_file():
         raise FileError(f"{path} is no regular file: pass a file that holds JSON")
     try:
@@ -170,14 +150,14 @@ def choose(content: object, layer: str | None, size: Sequence[int] | None) -> ob
     ]
     if len(matching) == 1:
         return matching[0].certificate
-    known = ", ".join(
+    choices = ", ".join(
         f"{row.name!r} of size {row.certificate.get('size')}"
         for row in every
         if row.certificate is not None
     )
     raise FileError(
         f"the file needs to hold one certificate of {layer=} and {size=}, it holds "
-        f"{len(matching)}: choose by layer= and size= among {known or 'none'}"
+        f"{len(matching)}: choose by layer= and size= among {choices or 'none'}"
     )
 
 

@@ -21,10 +21,7 @@ from expressivity.accuracy.certificate.attention_error import (
     ScoreError,
     attention_error,
 )
-from expressivity.accuracy.certificate.ranges import (
-    require_products,
-    require_scores,
-)
+from expressivity.accuracy.certificate.ranges import require_products, require_scores
 from expressivity.errors import CertificateError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import JOINT_ENTRIES
@@ -62,14 +59,7 @@ class Setting:
         return Arithmetic.of(self.dtype)
 
     def axes(self, head: int) -> list[Axis]:
-        """Return the canvas as one head sees it.
-
-        Args:
-            head: Index of the head.
-
-        Returns:
-            One axis after the other.
-        """
+        """Return the axes of the canvas as one head sees them."""
         return [
             Axis.seen(tokens, query, center, smaller_too=self.smaller_too)
             for tokens, query, center in zip(
@@ -101,17 +91,7 @@ class Counts:
 
 
 def of_dense(setting: Setting) -> Counts:
-    """Return the roundings of ``dense``: all in at least float32, one cast at the end.
-
-    Args:
-        setting: Layer and canvas.
-
-    Returns:
-        The counts.
-
-    Raises:
-        CertificateError: If scores may leave the range.
-    """
+    """Count for ``dense``: all in at least float32, one cast at the end."""
     heads, arithmetic = setting.heads, setting.arithmetic
     terms = _inner(heads) + heads.value_width * len(heads.alpha) + 2
     lost = []
@@ -123,17 +103,7 @@ def of_dense(setting: Setting) -> Counts:
 
 
 def of_separable(setting: Setting) -> Counts:
-    """Return the roundings of ``separable``, whichever way it takes.
-
-    Args:
-        setting: Layer and canvas.
-
-    Returns:
-        The counts.
-
-    Raises:
-        CertificateError: If scores or composed projections may leave the range.
-    """
+    """Count for ``separable``, whichever way it takes."""
     heads = setting.heads
     every = [step for plan in plans(heads, setting.grid) for step in plan]
     soft = [step for step in every if not step.group.saturated]
@@ -162,18 +132,7 @@ def of_separable(setting: Setting) -> Counts:
 
 
 def of_fused(setting: Setting) -> Counts:
-    """Return the roundings of ``fused``: scores are sums of digits, in any order.
-
-    Args:
-        setting: Layer and canvas.
-
-    Returns:
-        The counts.
-
-    Raises:
-        CertificateError: If the scores leave the range of the dtype, or the dtype is
-            float16, whose range they may leave on the way.
-    """
+    """Count for ``fused``: scores are sums of digits, in any order."""
     if setting.dtype == torch.float16:
         raise CertificateError(
             "the digits of positions may leave the range of float16, where nothing is "

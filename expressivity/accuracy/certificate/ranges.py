@@ -22,16 +22,7 @@ _MARGIN = 4
 
 
 def require_in_range(what: str, largest: float, dtype: torch.dtype) -> None:
-    """Refuse numbers that may overflow.
-
-    Args:
-        what: What they are, for the message.
-        largest: Their largest size in exact arithmetic, or more.
-        dtype: What they are written in.
-
-    Raises:
-        CertificateError: If they may leave the range of the dtype.
-    """
+    """Refuse numbers of this size, at most, that may leave the range of a dtype."""
     if not largest < torch.finfo(dtype).max / _MARGIN:
         raise CertificateError(
             f"{what} up to {largest:.3g} may leave the range of {dtype}: certify a "
@@ -55,21 +46,12 @@ def require_scores(alpha: float, axes: Sequence[Axis], dtype: torch.dtype) -> No
     farthest = [axis.tokens + axis.farthest for axis in axes]
     require_in_range("squared distances", sum(f * f for f in farthest), dtype)
     nearest = [axis.outside + axis.fraction for axis in axes]
-    kept = nearest if alpha > 0 else farthest
-    require_in_range("scores", abs(alpha) * sum(k * k for k in kept), dtype)
+    extents = nearest if alpha > 0 else farthest
+    require_in_range("scores", abs(alpha) * sum(k * k for k in extents), dtype)
 
 
 def require_products(heads: Heads, crowd: int, dtype: torch.dtype) -> None:
-    """Refuse matrices of heads that overflow when they are composed beforehand.
-
-    Args:
-        heads: Parameters of the heads.
-        crowd: How many of those matrices are added up, at most.
-        dtype: What they are written in.
-
-    Raises:
-        CertificateError: If they may leave the range.
-    """
+    """Refuse composed matrices, added up ``crowd`` at a time, that may overflow."""
     outer, *inner = (w.detach().double().cpu().abs() for w in heads.projections)
     if inner:
         outer = torch.einsum("godh,gdh->goh", outer, inner[0].amax(2))
@@ -79,17 +61,7 @@ def require_products(heads: Heads, crowd: int, dtype: torch.dtype) -> None:
 def require_values(
     heads: Heads, bound: float, lost: Sequence[float], dtype: torch.dtype
 ) -> None:
-    """Refuse tokens, values and averages of values that may overflow.
-
-    Args:
-        heads: Parameters of the heads.
-        bound: Largest ‖x‖_∞.
-        lost: Per head: what its attention is off by, as Σ_k |p̂_k − p_k|.
-        dtype: What they are written in.
-
-    Raises:
-        CertificateError: If they may leave the range.
-    """
+    """Refuse tokens, values and averages of values that may overflow."""
     value = heads.value_weight
     largest = 1.0
     if value is not None:  # with the identity on the other side, or narrow
@@ -98,28 +70,13 @@ def require_values(
 
 
 def subnormal(weight: Tensor, tiny: float) -> Tensor:
-    """Return the sizes of those numbers that a processor may take for zeros.
-
-    Args:
-        weight: Any numbers, in float64.
-        tiny: The smallest normal number.
-
-    Returns:
-        |w| where that is smaller, else 0.
-    """
+    """Return |w| where it is below the smallest normal number, else 0."""
     size = weight.abs()
     return torch.where(size < tiny, size, torch.zeros_like(size))
 
 
 def require_readable(parameters: Iterable[Tensor]) -> None:
-    """Refuse numbers that this process takes for zeros when it reads them.
-
-    Args:
-        parameters: Any tensors.
-
-    Raises:
-        CertificateError: If some are subnormal while such numbers are flushed to zero.
-    """
+    """Refuse subnormal numbers if this process takes them for zeros."""
     tiny = torch.finfo(torch.float64).smallest_normal
     if float(torch.tensor(tiny, dtype=torch.float64, device="cpu") / 2) > 0:
         return
@@ -144,14 +101,7 @@ def _holds_subnormals(parameter: Tensor) -> bool:
 
 
 def products(absolute: Sequence[Tensor]) -> Float[Tensor, "out_channels heads"]:
-    """Return what inputs within ±1 are multiplied by at most, by every head.
-
-    Args:
-        absolute: Sizes of the projections that are stored, the outermost first.
-
-    Returns:
-        Σ |W_out| |W_val|.
-    """
+    """Return Σ|W_out||W_val|: what every head multiplies inputs within ±1 by."""
     inner = absolute[-1].sum(2)  # (groups, rows, heads)
     if len(absolute) == 1:
         return inner.flatten(0, 1)
@@ -161,18 +111,7 @@ def products(absolute: Sequence[Tensor]) -> Float[Tensor, "out_channels heads"]:
 def below_float64(
     heads: Heads, weight: Tensor, grid: Grid, bound: float
 ) -> Float[Tensor, " out_channels"]:
-    """Return what an exact part loses below the range of float64, at most.
-
-    Args:
-        heads: Parameters of the layer.
-        weight: The convolution's.
-        grid: The largest canvas.
-        bound: Largest ‖x‖_∞.
-
-    Returns:
-        Per output channel: a smallest normal number for each product that is summed, in
-        case those below it are flushed to zero.
-    """
+    """Return what an exact part loses below the range of float64, at most."""
     taps = weight.detach().double().cpu().abs().flatten(1)
     layer = products([w.detach().double().cpu().abs() for w in heads.projections])
     sizes = layer.sum(1) + taps.sum(1)
@@ -182,15 +121,7 @@ def below_float64(
 
 
 def require_finite(what: str, numbers: Tensor) -> None:
-    """Refuse bounds that are none.
-
-    Args:
-        what: What they are, for the message.
-        numbers: The bounds.
-
-    Raises:
-        CertificateError: If one is infinite or NaN.
-    """
+    """Refuse bounds that are infinite or NaN."""
     largest = float(numbers.max()) if numbers.numel() else 0.0
     if not math.isfinite(largest) or not bool(numbers.isfinite().all()):
         raise CertificateError(

@@ -19,19 +19,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.accuracy.certificate.arithmetic import Arithmetic
-from expressivity.accuracy.certificate.models import (
-    MODELS,
-    Counts,
-    Setting,
-)
+from expressivity.accuracy.certificate.models import MODELS, Counts, Setting
 from expressivity.accuracy.certificate.ranges import (
     products,
     require_in_range,
     require_values,
     subnormal,
 )
-from expressivity.accuracy.layer import placement
-from expressivity.attention import RelativeSelfAttention
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.errors import CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
@@ -57,16 +52,7 @@ class Sizes:
 
     @classmethod
     def of_heads(cls, heads: Heads, counts: Counts, tiny: float) -> "Sizes":
-        """Add the parameters of a layer up.
-
-        Args:
-            heads: The parameters.
-            counts: How its strategy rounds.
-            tiny: The smallest normal number.
-
-        Returns:
-            The sums.
-        """
+        """Add the parameters of a layer up; ``tiny`` is the smallest normal number."""
         absolute = [w.detach().double().cpu().abs() for w in heads.projections]
         small = [subnormal(w, tiny) for w in absolute]
         flushed = [
@@ -85,15 +71,7 @@ class Sizes:
 
     @classmethod
     def of_kernel(cls, weight: Tensor, tiny: float) -> "Sizes":
-        """Add the kernel of a convolution up.
-
-        Args:
-            weight: As torch stores it.
-            tiny: The smallest normal number.
-
-        Returns:
-            The sums, as of one head.
-        """
+        """Add the kernel of a convolution up, as if it were one head."""
         size = weight.detach().double().cpu().abs().flatten(1)
         total = size.sum(1)
         return cls(
@@ -102,7 +80,7 @@ class Sizes:
 
 
 def layer_rounding(
-    attention: RelativeSelfAttention,
+    layer: Snapshot,
     grid: Grid,
     strategy: str,
     bound: float,
@@ -112,7 +90,7 @@ def layer_rounding(
     """Return how far the computed output of a layer is from its exact one, at most.
 
     Args:
-        attention: A layer without content terms.
+        layer: A layer without content terms.
         grid: Canvas and queries, the largest of interest.
         strategy: Name of the strategy that evaluates it.
         bound: Largest ‖x‖_∞.
@@ -130,14 +108,13 @@ def layer_rounding(
             f"nothing is known of how strategy {strategy!r} rounds: use one of "
             f"{', '.join(MODELS)}"
         )
-    heads, dtype = attention.heads(), attention.dtype
-    strengths, centers = placement(attention)
+    heads, dtype = layer.heads, layer.heads.dtype
     setting = Setting(
         heads,
         grid,
         dtype,
-        tuple(strengths.tolist()),
-        tuple(map(tuple, centers.tolist())),
+        tuple(layer.alpha.tolist()),
+        tuple(map(tuple, layer.centers.tolist())),
         smaller_too,
     )
     counts = MODELS[strategy](setting)
@@ -145,24 +122,13 @@ def layer_rounding(
     require_values(heads, bound, counts.lost, carried)
     sizes = Sizes.of_heads(heads, counts, Arithmetic.of(dtype).stored_tiny)
     tokens = math.prod(grid.canvas_size)
-    return _rounded(sizes, bound, attention.bias, counts, dtype, tokens=tokens)
+    return _rounded(sizes, bound, heads.bias, counts, dtype, tokens=tokens)
 
 
 def convolution_rounding(
     conv: Convolution, bound: float
 ) -> Float[Tensor, " out_channels"]:
-    """Return how far torch's convolution is from the exact one, at most.
-
-    Args:
-        conv: A plain convolution.
-        bound: Largest ‖x‖_∞.
-
-    Returns:
-        One number per output channel, in float64, rounded upward.
-
-    Raises:
-        CertificateError: If numbers may leave the range of the dtype.
-    """
+    """Bound |computed − exact| of torch's convolution, per output channel."""
     dtype = conv.weight.dtype
     counts = Counts(3, conv.weight[0].numel() + 1, (0.0,))
     sizes = Sizes.of_kernel(conv.weight, Arithmetic.of(dtype).stored_tiny)
@@ -184,8 +150,8 @@ def _rounded(
     summed = sizes.of_inputs @ (1 + losses) * bound
     lost = sizes.of_inputs @ losses * bound
     if bias is not None:
-        added = bias.detach().double().cpu().abs()
-        summed, lost = summed + added, lost + counts.lost_of_bias * added
+        bias_sizes = bias.detach().double().cpu().abs()
+        summed, lost = summed + bias_sizes, lost + counts.lost_of_bias * bias_sizes
     require_in_range("outputs", float(summed.max()), dtype)
     growth = arithmetic.growth(casts=counts.casts, terms=counts.terms)
     # A result that underflows is off by a tiny number, and is then multiplied like the

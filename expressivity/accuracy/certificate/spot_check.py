@@ -16,8 +16,9 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
-from expressivity.attention import RelativeSelfAttention
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.errors import CertificateError, InputError, StrategyError
+from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
 from expressivity.heads.memo import Memo
@@ -38,34 +39,30 @@ _CHEAP = 2**26  # multiplications
 _MARGIN = 1 + 2.0**-20
 
 
-def fits(
-    attention: RelativeSelfAttention, size: tuple[int, ...], strategy: str
-) -> bool:
+def fits(layer: Snapshot, size: tuple[int, ...], strategy: str) -> bool:
     """Return whether evaluating an input takes little enough memory.
 
     It does not depend on the memory that is free, so that a certificate says the same
     on every machine.
 
     Args:
-        attention: The layer.
+        layer: The layer.
         size: Pixels per axis.
         strategy: The strategy that evaluates it.
 
     Returns:
         Whether it is evaluated.
     """
-    grid = Grid.of(attention.geometry, size)
-    heads = attention.heads()
-    x = attention.alpha.new_empty((), dtype=torch.float64)
-    x = x.expand(1, attention.in_channels, *size)
+    heads, grid = layer.heads, Grid.of(layer.layer.geometry, size)
+    x = heads.alpha.new_empty((), dtype=torch.float64)
+    x = x.expand(1, layer.layer.in_channels, *size)
     if strategy == "dense":
         return bytes_needed(heads, grid, x) <= LARGEST_BYTES
     return _numbers(heads, grid, x) * 8 <= LARGEST_BYTES
 
 
-def _corner(attention: RelativeSelfAttention, worst: Tensor) -> Tensor | None:
+def _corner(geometry: ConvGeometry, worst: Tensor) -> Tensor | None:
     """Return as much of an input as yields one output, if the layer takes that."""
-    geometry = attention.geometry
     fewest = [
         max(1, extent - before - after)
         for extent, (before, after) in zip(
@@ -81,83 +78,84 @@ def _corner(attention: RelativeSelfAttention, worst: Tensor) -> Tensor | None:
 
 
 def require_bounds(
-    attention: RelativeSelfAttention,
+    layer: Snapshot,
     conv: Convolution,
     worst: Tensor,
     strategy: str,
     *,
     every_size: bool,
-    layer: Tensor,
-    convolution: Tensor,
-    both: Tensor,
+    layer_bound: Tensor,
+    conv_bound: Tensor,
+    difference_bound: Tensor,
 ) -> None:
     """Refuse a certificate that its own worst input exceeds.
 
     Args:
-        attention: The layer.
+        layer: The layer.
         conv: A plain convolution.
         worst: The worst input, (1, in_channels, *size), in the dtype of the layer.
         strategy: The strategy that evaluates the layer.
         every_size: Whether other sizes are certified, too: then a corner of the input
             is evaluated as well, since libraries have code of their own for a single
             output pixel.
-        layer: What rounding adds to the layer, at most, per output channel.
-        convolution: What it adds to the convolution, at most.
-        both: How far one is from the other, at most.
+        layer_bound: What rounding adds to the layer, at most, per output channel.
+        conv_bound: What it adds to the convolution, at most.
+        difference_bound: How far one is from the other, at most.
 
     Raises:
         CertificateError: If one of the three is exceeded, or the strategy cannot
             evaluate the input here.
     """
-    corner = _corner(attention, worst) if every_size else None
-    heads = replace(attention.heads(), memo=Memo(), placement=None)
+    geometry = layer.layer.geometry
+    corner = _corner(geometry, worst) if every_size else None
+    heads = replace(layer.heads, memo=Memo(), placement=None)
     for some in (worst, corner):
         if some is None:
             continue
         x = some.to(heads.alpha.device)
-        images = _images(heads, Grid.of(attention.geometry, x.shape[2:]), strategy)
+        images = _images(heads, Grid.of(geometry, x.shape[2:]), strategy)
         many = x.expand(images, *x.shape[1:]).contiguous()
         with torch.no_grad():
             try:
-                attended, convolved = _computed(heads, attention, conv, many, strategy)
+                attended, convolved = _computed(heads, geometry, conv, many, strategy)
             except StrategyError as error:
                 raise CertificateError(
                     f"the worst input cannot be evaluated by {strategy!r} here: {error}"
                 ) from error
-            said = "the layer and the convolution differ"
-            _require(said, attended, convolved, both)
+            claim = "the layer and the convolution differ"
+            _require(claim, attended, convolved, difference_bound)
             if x.dtype == torch.float64:
                 continue
-            exact = _computed(_double(heads), attention, conv, x.double(), "separable")
-            said = "the layer and the layer in float64 differ"
-            _require(said, attended, exact[0], layer)
-            said = "the convolution and the convolution in float64 differ"
-            _require(said, convolved, exact[1], convolution)
+            exact = _computed(_double(heads), geometry, conv, x.double(), "separable")
+            claim = "the layer and the layer in float64 differ"
+            _require(claim, attended, exact[0], layer_bound)
+            claim = "the convolution and the convolution in float64 differ"
+            _require(claim, convolved, exact[1], conv_bound)
 
 
 def _computed(
     heads: Heads,
-    attention: RelativeSelfAttention,
+    geometry: ConvGeometry,
     conv: Convolution,
     x: Tensor,
     strategy: str,
 ) -> tuple[Tensor, Tensor]:
     """Return what both compute, in the dtype of the input, without any hooks."""
-    grid = Grid.of(attention.geometry, x.shape[2:])
-    chosen = select(strategy, heads, grid, x)
+    grid = Grid.of(geometry, x.shape[2:])
+    runner = select(strategy, heads, grid, x)
     bias = None if conv.bias is None else conv.bias.to(x.dtype)
     convolved = conv._conv_forward(x, conv.weight.to(x.dtype), bias)
-    return chosen.attend(heads, grid, x).to(x.dtype), convolved
+    return runner.attend(heads, grid, x).to(x.dtype), convolved
 
 
-def _require(said: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
+def _require(claim: str, one: Tensor, other: Tensor, bound: Tensor) -> None:
     gap = (one.double() - other.double()).abs().flatten(2).amax((0, 2)).cpu()
     within = gap <= bound * _MARGIN
     if not bool(within.all()):
         excess = (gap / bound).nan_to_num(nan=torch.inf)
         channel = int(excess.masked_fill(within, -1.0).argmax())
         raise CertificateError(
-            f"on the worst input {said} by {float(gap[channel]):.3g} in channel "
+            f"on the worst input {claim} by {float(gap[channel]):.3g} in channel "
             f"{channel}, at most {float(bound[channel]):.3g} can be certified: this "
             "processor, a library or a setting does not compute as certificates assume"
         )

@@ -8,22 +8,16 @@ from torch import nn
 
 from expressivity.accuracy.certificate.ranges import require_readable
 from expressivity.accuracy.certificate.settings import reduced_precision
+from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.gate import require_plain_tensors
 from expressivity.errors import CertificateError
 from expressivity.geometry.convolution import Convolution
 
 
-def require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None:
-    """Refuse what nothing rigorous can be said about.
-
-    Args:
-        attention: The layer.
-        conv: The convolution.
-
-    Raises:
-        CertificateError: If there is no certificate of the two, and why.
-    """
+def require_rigour(layer: Snapshot, conv: Convolution) -> None:
+    """Refuse what nothing rigorous can be said about."""
+    attention, heads = layer.layer, layer.heads
     for module, name in ((attention, "layer"), (conv, "convolution")):
         require_plain_tensors(module)
         if getattr(module, "_compiled_call_impl", None) is not None:
@@ -36,20 +30,20 @@ def require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None:
             "torch has hooks that run with every module, which may change outputs: "
             "remove them first"
         )
-    if attention.heads().content is not None:
+    if heads.content is not None:
         raise CertificateError(
             "the layer has content terms: its attention depends on the input, and no "
             "bound holds for all of them"
         )
-    if attention.heads().table is not None:
+    if heads.table is not None:
         raise CertificateError(
             "the layer has a table: how its attention rounds is not modelled. "
-            "conversion_error bounds it in exact arithmetic"
+            "worst_case_error bounds it in exact arithmetic"
         )
     parameters = [*attention.parameters(), *conv.parameters()]
     # Positions are kept in a dtype of their own.
     biases = [] if attention.bias is None else [attention.bias]
-    others = (*attention.heads().projections, *biases, *conv.parameters())
+    others = (*heads.projections, *biases, *conv.parameters())
     dtypes = {p.dtype for p in others}
     devices = {p.device.type for p in parameters}
     if len(dtypes) != 1 or len(devices) != 1:
@@ -68,15 +62,7 @@ def require_rigour(attention: RelativeSelfAttention, conv: Convolution) -> None:
 
 
 def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
-    """Return what tells parameters and options of a pair from all others.
-
-    Args:
-        attention: The layer.
-        conv: The convolution.
-
-    Returns:
-        SHA-256 in hexadecimal digits.
-    """
+    """Return a SHA-256 of the parameters and options of both, in hexadecimal digits."""
     digest = hashlib.sha256()
     digest.update(f"{_options(attention)}|{conv}".encode())
     for module in (attention, conv):
@@ -90,14 +76,7 @@ def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
 
 
 def in_words(attention: RelativeSelfAttention) -> str:
-    """Describe a layer in one line, whatever its class is called.
-
-    Args:
-        attention: The layer.
-
-    Returns:
-        Its options.
-    """
+    """Describe a layer in one line, whatever its class is called."""
     return f"RelativeSelfAttention({_options(attention)})"
 
 

@@ -7,10 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.accuracy import (
-    Deviation,
-    WorstRows,
-)
+from expressivity.accuracy.deviation import Deviation, WorstRows
 
 _SIGNS = "0+-"  # by sign, as an index
 
@@ -112,15 +109,7 @@ class WorstInput:
         return abs(total + float(offset[self.channel]))
 
     def tensor(self, value: float, dtype: torch.dtype) -> Tensor:
-        """Return the input.
-
-        Args:
-            value: The size of its entries.
-            dtype: Dtype of the result; it has to hold the value.
-
-        Returns:
-            (1, in_channels, *size).
-        """
+        """Return the input, (1, in_channels, *size), with entries of this size."""
         sign = {"0": 0.0, "+": 1.0, "-": -1.0}
         words = [[sign[letter] for letter in word] for word in self.signs]
         x = torch.zeros(len(words), *self.size, dtype=torch.float64, device="cpu")

@@ -14,10 +14,7 @@ from torch import Tensor, nn
 
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.smoothing import axis_limit
-from expressivity.numbers.balls import (
-    above,
-    in_balls,
-)
+from expressivity.numbers.balls import above, in_balls
 
 
 @dataclass(frozen=True)
@@ -39,14 +36,7 @@ class AxisHeads:
     band: int
 
     def window(self, query: int) -> tuple[int, int]:
-        """Return what the heads of a query reach, on the canvas or off it.
-
-        Args:
-            query: Position of the query, in pixels of the canvas.
-
-        Returns:
-            The first and the last pixel.
-        """
+        """Return the first and last pixel that the heads of a query reach."""
         reach = self.limits + self.spots
         return query + min(reach) - self.band, query + max(reach) + self.band
 
@@ -73,7 +63,7 @@ class AxisRows:
 
 
 @dataclass(frozen=True)
-class Seen:
+class QueryView:
     """One query position.
 
     Attributes:
@@ -99,59 +89,38 @@ class Seen:
 
 def axis_rows(
     heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int
-) -> Iterator[Seen]:
-    """Yield the rows of one axis: all those near a border, one of the interior.
-
-    Args:
-        heads: The heads.
-        geometry: Canvas and query grid.
-        size: Pixels per axis of the input.
-        axis: The axis.
-
-    Yields:
-        One query position; all others of the interior see the same.
-    """
+) -> Iterator[QueryView]:
+    """Yield the rows of one axis: all those near a border, one of the interior."""
     interior_seen = False
     for index, query in enumerate(geometry.queries(size)[axis]):
         interior = _is_interior(heads, geometry, size, axis, query)
         if interior and interior_seen:
             continue
         interior_seen |= interior
-        yield seen_by(heads, geometry, size, axis, index)
+        yield view_of(heads, geometry, size, axis, index)
 
 
-def seen_by(
+def view_of(
     heads: AxisHeads, geometry: ConvGeometry, size: Sequence[int], axis: int, index: int
-) -> Seen:
-    """Return what one query position sees.
-
-    Args:
-        heads: The heads.
-        geometry: Canvas and query grid.
-        size: Pixels per axis of the input.
-        axis: The axis.
-        index: Index of the query along it.
-
-    Returns:
-        Its rows, without the columns of tokens that hold zeros.
-    """
+) -> QueryView:
+    """Return what one query position sees, but for tokens that hold zeros."""
     query, keys = geometry.queries(size)[axis][index], geometry.canvas_size(size)[axis]
     low, high = heads.window(query)
     # A target off the canvas is within the band of the nearest pixel.
     first = max(0, min(low, keys - 1 - heads.band))
     last = min(keys - 1, max(high, heads.band))
     each = list(zip(heads.alpha, heads.centers, heads.limits, strict=True))
-    known = {
+    by_head = {
         head: _softmax(*head, query, range(first, last + 1), keys) for head in set(each)
     }
     attention, deviation = (
         torch.tensor(
-            [known[head][part] for head in each], dtype=torch.float64, device="cpu"
+            [by_head[head][part] for head in each], dtype=torch.float64, device="cpu"
         )
         for part in (0, 1)
     )
     beyond = torch.tensor(
-        [[known[head][2]] for head in each], dtype=torch.float64, device="cpu"
+        [[by_head[head][2]] for head in each], dtype=torch.float64, device="cpu"
     )
     limit, exact = (
         axis_limit(
@@ -172,7 +141,7 @@ def seen_by(
         deviation.abs().sum(1, keepdim=True),
     )
     reach = [query + spot for spot in heads.limits + heads.spots]
-    return Seen(
+    return QueryView(
         index,
         pixels,
         rows,
@@ -231,14 +200,7 @@ def _is_interior(
 
 
 def stacked(rows: Sequence[AxisRows]) -> AxisRows:
-    """Stack what several query positions see, filled up with zeros.
-
-    Args:
-        rows: One a position.
-
-    Returns:
-        The same, with the positions in front.
-    """
+    """Stack what several query positions see, filled up with zeros."""
 
     def stack(name: str) -> Tensor:
         parts = [getattr(row, name).mT for row in rows]

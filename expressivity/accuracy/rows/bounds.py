@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from expressivity.accuracy.rows.axis import Seen
+from expressivity.accuracy.rows.axis import QueryView
 from expressivity.accuracy.rows.norms import RowNorms
 
 
@@ -61,17 +61,10 @@ class AxisView:
     gains: Gains
 
     @classmethod
-    def of(cls, every: Sequence[Seen], far: Seen, limits: Sequence[int]) -> Self:
-        """Compare all queries of an axis with the far one.
-
-        Args:
-            every: What the queries see.
-            far: What the far one sees.
-            limits: The limits of the heads, in pixels from the query.
-
-        Returns:
-            The comparison.
-        """
+    def of(
+        cls, every: Sequence[QueryView], far: QueryView, limits: Sequence[int]
+    ) -> Self:
+        """Compare what all queries of an axis see with what the far one sees."""
         heads, pixels = far.deviation.shape
         places = torch.tensor(limits, device="cpu") - far.start
         index = torch.arange(heads, device="cpu")
@@ -83,12 +76,12 @@ class AxisView:
                 span = slice(first, first + len(one.holds))
                 within[row, span] = one.holds.to(within.dtype)
                 deviations[row, :, span] = one.deviation
-        gained = (deviations - far.deviation) * within[:, None]
-        limit = gained[:, index, places].clamp(min=0)
+        gain = (deviations - far.deviation) * within[:, None]
+        limit = gain[:, index, places].clamp(min=0)
         off = torch.stack([one.rows.off_target[:, 0] for one in every])
         gains = Gains(
             limit,
-            gained.abs().sum(2) - limit,
+            gain.abs().sum(2) - limit,
             1 + deviations[:, index, places],
             (1 + far.deviation[index, places]).expand(len(every), -1),
             torch.maximum(off, far.rows.off_target[:, 0]) / 2,
@@ -118,19 +111,19 @@ def row_bounds(
         (out_channels, queries of each axis), up to rounding; infinite where nothing
         is known.
     """
-    kept = far_norms
+    total = far_norms
     for axis, view in enumerate(along, start=1):
-        kept = (kept.movedim(axis, -1) @ view.within.mT).movedim(-1, axis)
+        total = (total.movedim(axis, -1) @ view.within.mT).movedim(-1, axis)
     gains = reduce(_together, (view.gains for view in along))
-    gained = gains.limit * gains.holds
-    most, weights = gained.amax(0), norms.heads.movedim(-1, 0)
-    grown = far_limits + most[:, None, None] * weights
-    chord = (grown.abs() - far_limits.abs()).sum(2) / most.clamp(min=1e-300)[:, None]
+    gain = gains.limit * gains.holds
+    most, weights = gain.amax(0), norms.heads.movedim(-1, 0)
+    larger = far_limits + most[:, None, None] * weights
+    chord = (larger.abs() - far_limits.abs()).sum(2) / most.clamp(min=1e-300)[:, None]
     sizes = weights.abs().sum(2)
     slope = torch.where((alone & (most > 0))[:, None], chord, sizes)
-    moved = gained @ slope + gains.others @ sizes
-    bounds = kept + moved.mT.reshape(kept.shape)
-    return torch.where(gains.known.reshape(kept.shape[1:]), bounds, torch.inf)
+    change = gain @ slope + gains.others @ sizes
+    bounds = total + change.mT.reshape(total.shape)
+    return torch.where(gains.known.reshape(total.shape[1:]), bounds, torch.inf)
 
 
 def _together(first: Gains, second: Gains) -> Gains:

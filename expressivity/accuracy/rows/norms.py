@@ -73,15 +73,7 @@ class RowNorms:
     def at_limits(
         self, outer: AxisRows, last: AxisRows
     ) -> Float[Tensor, "heads out_channels channels_of_group"]:
-        """Return the entries of one row at the limit of every head.
-
-        Args:
-            outer: What the query sees along all axes but the last, put together.
-            last: What it sees along the last, as a stack of one.
-
-        Returns:
-            The entries.
-        """
+        """Return the entries of one row at the limit of every head."""
         left, every = self._left(outer), torch.arange(len(self.heads), device="cpu")
         right = self._right(every, last, every[:1]).reshape(
             len(left), *self.heads.shape[:2], -1

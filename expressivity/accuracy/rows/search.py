@@ -8,16 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from expressivity.accuracy.rows.axis import (
-    AxisRows,
-    Seen,
-    stacked,
-    together,
-)
-from expressivity.accuracy.rows.bounds import (
-    AxisView,
-    row_bounds,
-)
+from expressivity.accuracy.rows.axis import AxisRows, QueryView, stacked, together
+from expressivity.accuracy.rows.bounds import AxisView, row_bounds
 from expressivity.accuracy.rows.norms import RowNorms
 
 
@@ -30,7 +22,7 @@ class RowSearch:
         complete: Whether all rows were formed.
     """
 
-    def __init__(self, norms: RowNorms, along: Sequence[Sequence[Seen]]) -> None:
+    def __init__(self, norms: RowNorms, along: Sequence[Sequence[QueryView]]) -> None:
         """Prepare a search.
 
         Args:
@@ -38,7 +30,7 @@ class RowSearch:
             along: What the queries of each axis see.
         """
         self._norms, self._along = norms, along
-        self._last = stacked([seen.rows for seen in along[-1]])
+        self._last = stacked([view.rows for view in along[-1]])
         outputs = len(norms.heads)
         self.largest = norms.heads.new_full((outputs,), -1.0)
         self.places = torch.zeros(outputs, len(along), dtype=torch.long, device="cpu")
@@ -60,14 +52,14 @@ class RowSearch:
         """
         shape = tuple(map(len, self._along))
         far = [
-            next((place for place, seen in enumerate(axis) if seen.interior), None)
+            next((place for place, view in enumerate(axis) if view.interior), None)
             for axis in self._along
         ]
-        found = [place for place in far if place is not None]
+        places = [place for place in far if place is not None]
         bounds = self.largest.new_full((len(self.largest), *shape), torch.inf)
-        if len(found) == len(far) and len(self._norms.head_groups):
-            bounds = self._bounds(found, limits, alone)
-            bounds.movedim(0, -1)[tuple(found)] = -torch.inf
+        if len(places) == len(far) and len(self._norms.head_groups):
+            bounds = self._bounds(places, limits, alone)
+            bounds.movedim(0, -1)[tuple(places)] = -torch.inf
         allowed = self.largest + slack()
         highest = bounds.amax(dim=(0, -1))
         for outer in sorted(
@@ -93,10 +85,10 @@ class RowSearch:
         sums = self._norms.at_pixels(outer, last, every)
         self._keep(sums, every, far[:-1], torch.tensor(far[-1:], device="cpu"))
         along = [
-            AxisView.of(axis, seen, reach)
-            for axis, seen, reach in zip(self._along, here, limits, strict=True)
+            AxisView.of(axis, view, reach)
+            for axis, view, reach in zip(self._along, here, limits, strict=True)
         ]
-        shape = (len(every), *(len(seen.pixels) for seen in here))
+        shape = (len(every), *(len(view.pixels) for view in here))
         at_limits = self._norms.at_limits(outer, last)
         return row_bounds(self._norms, sums.reshape(shape), at_limits, along, alone)
 
@@ -114,15 +106,15 @@ class RowSearch:
         """Remember the largest norms."""
         norms, index = sums.sum(dim=(2, 3)).max(1)
         better = norms > self.largest[outputs]
-        chosen = outputs[better]
-        self.largest[chosen] = norms[better]
+        winners = outputs[better]
+        self.largest[winners] = norms[better]
         start = torch.tensor(outer, dtype=torch.long, device="cpu")
         ends = queries[index[better], None]
-        self.places[chosen] = torch.cat([start.expand(len(ends), -1), ends], 1)
+        self.places[winners] = torch.cat([start.expand(len(ends), -1), ends], 1)
 
     def _outer(self, places: Sequence[int]) -> AxisRows:
         """Return what queries see along all axes but the last."""
-        seen = [
+        views = [
             axis[place] for axis, place in zip(self._along[:-1], places, strict=True)
         ]
-        return together([one.rows for one in seen], like=self._along[-1][0].rows)
+        return together([one.rows for one in views], like=self._along[-1][0].rows)

@@ -36,7 +36,7 @@ from expressivity.cli.options import (
 from expressivity.cli.verification import InputSet, check_model_runs, input_sets
 from expressivity.cli.weights import fill, load_weights, read_weights
 from expressivity.conversion.network import Conversion
-from expressivity.conversion.to_attention import check_options
+from expressivity.conversion.options import Options
 from expressivity.errors import CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.leak import check_positive
@@ -145,7 +145,7 @@ def certify_command(
 ) -> Conclusion:
     """Certify every layer of a model: a bound that holds for every input."""
     check_positive("--input-bound", input_bound)
-    check_options(alpha, tolerance, head_dim, strategy)
+    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
     shape = None if input_shape is None else parse_size("--input", input_shape)
     options = ConversionOptions(alpha, tolerance, head_dim, where or None, strategy)
     targets = [] if output is None else [output]

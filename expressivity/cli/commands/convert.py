@@ -39,7 +39,7 @@ from expressivity.cli.verification import (
     input_sets,
 )
 from expressivity.cli.weights import load_weights
-from expressivity.conversion.to_attention import check_options
+from expressivity.conversion.options import Options
 from expressivity.errors import ArgumentError, FileError
 from expressivity.heads.leak import check_positive
 from expressivity.machine.files import (
@@ -109,7 +109,7 @@ def convert_command(
     """Convert your own model, verify the result, and write it."""
     targets = _targets(output)
     check_positive("max_difference", max_difference)
-    check_options(alpha, tolerance, head_dim, strategy)
+    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
     shape = parse_size("--input", input_shape)
     options = ConversionOptions(alpha, tolerance, head_dim, where or None, strategy)
     with reserved(targets, force=force) as files:

@@ -13,13 +13,13 @@ from expressivity.cli.claims import Claim, Conclusion, describe
 from expressivity.cli.console import messages, to_json, track
 from expressivity.cli.options import LARGEST, Alpha, AsJson, Force, Seed, Tolerance
 from expressivity.cli.verification import layer_errors
-from expressivity.comparison import Difference, measure_difference
+from expressivity.comparison import Difference, compare
 from expressivity.conversion.network import (
     Conversion,
     LayerRecord,
     convert,
 )
-from expressivity.conversion.to_attention import check_options
+from expressivity.conversion.options import Options
 from expressivity.digits import (
     DigitImages,
     DigitsCNN,
@@ -90,7 +90,7 @@ def demo_command(
     as_json: AsJson = False,
 ) -> Conclusion:
     """Train a small CNN on digits, turn it into attention, compare and draw."""
-    check_options(alpha, tolerance, None, "auto")
+    Options(alpha, tolerance)
     targets = [output / name for name in FILES]
     with folder_for_files(output), reserved(targets, force=force) as files:
         # On images this small a second thread costs more time than it saves.
@@ -144,7 +144,7 @@ def _compare(model: DigitsCNN, conversion: Conversion, images: DigitImages) -> O
         len(labels),
         accuracy(model, test, labels),
         accuracy(conversion.model, test, labels),
-        measure_difference(model, conversion.model, [test]),
+        compare(model, conversion.model, [test]),
         conversion,
         layer_errors(model, conversion, test),
     )

@@ -9,19 +9,12 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion import attention_from_conv
 from expressivity.conversion.network.copying import independent_copy
-from expressivity.conversion.network.plan import (
-    keep_held,
-    keep_ties,
-    plan_conversion,
-)
+from expressivity.conversion.network.plan import keep_held, keep_ties, plan_conversion
 from expressivity.conversion.network.records import Conversion
-from expressivity.conversion.network.rehearsal import (
-    Inputs,
-    rehearse,
-)
+from expressivity.conversion.network.rehearsal import Inputs, rehearse
 from expressivity.conversion.network.selection import Where
 from expressivity.conversion.network.source import Source
-from expressivity.conversion.to_attention import check_options
+from expressivity.conversion.options import Options
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -77,7 +70,7 @@ def convert(
         >>> [(layer.name, layer.num_heads) for layer in conversion.layers]
         [('0', 9), ('2', 1)]
     """
-    check_options(alpha, tolerance, head_dim, strategy)
+    Options(alpha, tolerance, head_dim=head_dim, strategy=strategy)
     _check_inputs(inputs)
     build = partial(
         attention_from_conv,

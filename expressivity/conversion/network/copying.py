@@ -15,11 +15,7 @@ from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
 
-from expressivity.conversion.network.references import (
-    Leads,
-    is_filled,
-    references,
-)
+from expressivity.conversion.network.references import Leads, is_filled, references
 from expressivity.errors import UnsupportedModuleError
 
 Value = TypeVar("Value")

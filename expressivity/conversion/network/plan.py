@@ -7,18 +7,11 @@ from typing import cast
 
 from torch import nn
 
-from expressivity.accuracy.layer import conversion_error
+from expressivity.accuracy import worst_case_error
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion.network.records import LayerRecord
-from expressivity.conversion.network.references import (
-    MOST_OBJECTS,
-    references,
-)
-from expressivity.conversion.network.selection import (
-    Where,
-    convolution_like,
-    selector,
-)
+from expressivity.conversion.network.references import MOST_OBJECTS, references
+from expressivity.conversion.network.selection import Where, convolution_like, selector
 from expressivity.convolutions import inherits_forward, plain_convolution
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
@@ -60,7 +53,7 @@ class Plan:
             tuple(conv.kernel_size),
             attention.num_heads,
             float(attention.alpha.detach().max()),
-            float(conversion_error(attention, conv).max()),
+            float(worst_case_error(attention, conv).max()),
         )
 
     def kept(self) -> LayerRecord:

@@ -1,15 +1,15 @@
 """The result of a conversion: one record a convolution, and a table of them."""
 
-import io
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.text import Text
 from torch import nn
 
 from expressivity.checks import check_instance, check_integer
 from expressivity.listing import Listing
+from expressivity.results import Result, as_text
 
 # Characters in a line.
 _WIDEST = 100_000
@@ -51,8 +51,8 @@ class LayerRecord:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Conversion:
+@dataclass(frozen=True, repr=False)
+class Conversion(Result):
     """A converted network and what became of its convolutions.
 
     Attributes:
@@ -68,8 +68,22 @@ class Conversion:
     remarks: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"Conversion({len(self.converted)} of {len(self.layers)} convolutions of "
+            f"{type(self.model).__name__} converted)"
+        )
+
     def __str__(self) -> str:
         return self.table()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the model as JSON takes it."""
+        return {
+            "layers": [layer.to_dict() for layer in self.layers],
+            "remarks": list(self.remarks),
+            "ruled_out": list(self.ruled_out),
+        }
 
     @property
     def converted(self) -> tuple[LayerRecord, ...]:
@@ -87,12 +101,7 @@ class Conversion:
         A table has a row a convolution. Below it are their reasons and the remarks.
         """
         width = check_integer("width", width, most=_WIDEST)
-        buffer = io.StringIO()
-        console = Console(
-            file=buffer, width=width, color_system=None, force_jupyter=False
-        )
-        console.print(self.renderable())
-        return buffer.getvalue()
+        return as_text(self.renderable(), width)
 
     def renderable(self) -> Group:
         """Return what :meth:`table` prints, for a rich console."""

@@ -103,7 +103,7 @@ def test_a_refusal_is_reported(
 
     def attacked(*_: object) -> dict[str, float]:
         if next(layers) == "refuse":
-            raise ex.CertificateError("autocast is on: certify outside of it")
+            raise ex.errors.CertificateError("autocast is on: certify outside of it")
         return {"size": 0.5}
 
     monkeypatch.setattr(attack, "attack", attacked)

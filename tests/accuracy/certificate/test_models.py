@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from expressivity.accuracy.layer import placement
 from torch import nn
 
 import expressivity as ex
@@ -17,7 +18,6 @@ from expressivity.accuracy.certificate.models import (
     Counts,
     Setting,
 )
-from expressivity.accuracy.layer import placement
 from expressivity.geometry.grid import Grid
 from expressivity.heads.factors import left_out
 from expressivity.numbers.precision import compute_dtype

@@ -128,7 +128,7 @@ class TestEnvironment:
             "layer = ex.attention_from_conv(conv, alpha=2.0)\n"
             "try:\n"
             "    certificate = ex.certify(layer, conv)\n"
-            "except ex.CertificateError as error:\n"
+            "except ex.errors.CertificateError as error:\n"
             "    raise SystemExit('refused: ' + str(error))\n"
         )
         run = subprocess.run(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import expressivity as ex
+from expressivity.conversion.network import Conversion, LayerRecord
 from tests.architectures import ARCHITECTURES
 
 
@@ -23,7 +24,7 @@ def image(batch: int = 2) -> Tensor:
     return torch.randn(batch, 3, 7, 6, dtype=torch.float64)
 
 
-def statuses(conversion: ex.Conversion) -> dict[str, str]:
+def statuses(conversion: Conversion) -> dict[str, str]:
     return {layer.name: layer.status for layer in conversion.layers}
 
 
@@ -260,7 +261,9 @@ class TestWhere:
 
     @pytest.mark.parametrize("where", ["1", "3.*", ["0", "nowhere"]])
     def test_names_that_match_no_convolution_are_refused(self, where: object):
-        with pytest.raises(ex.ArgumentError, match=r"matches no convolution.*2\.0"):
+        with pytest.raises(
+            ex.errors.ArgumentError, match=r"matches no convolution.*2\.0"
+        ):
             ex.convert(small_network(), where=where)
 
 
@@ -293,13 +296,21 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "error", "message"),
         [
-            ({"alpha": 0.0}, ex.ArgumentError, "alpha needs a positive finite"),
-            ({"alpha": float("nan")}, ex.ArgumentError, "alpha needs a positive"),
-            ({"tolerance": -1.0}, ex.ArgumentError, "tolerance needs a positive"),
-            ({"tolerance": float("inf")}, ex.ArgumentError, "tolerance needs a"),
-            ({"alpha": 1.0, "tolerance": 1.0}, ex.ArgumentError, "not both"),
-            ({"head_dim": 0}, ex.ArgumentError, "head_dim needs an integer"),
-            ({"strategy": "fast"}, ex.StrategyError, "got 'fast'"),
+            ({"alpha": 0.0}, ex.errors.ArgumentError, "alpha needs a positive finite"),
+            (
+                {"alpha": float("nan")},
+                ex.errors.ArgumentError,
+                "alpha needs a positive",
+            ),
+            (
+                {"tolerance": -1.0},
+                ex.errors.ArgumentError,
+                "tolerance needs a positive",
+            ),
+            ({"tolerance": float("inf")}, ex.errors.ArgumentError, "tolerance needs a"),
+            ({"alpha": 1.0, "tolerance": 1.0}, ex.errors.ArgumentError, "not both"),
+            ({"head_dim": 0}, ex.errors.ArgumentError, "head_dim needs an integer"),
+            ({"strategy": "fast"}, ex.errors.StrategyError, "got 'fast'"),
         ],
     )
     def test_out_of_range_are_refused_whatever_the_network(
@@ -330,7 +341,7 @@ class TestReport:
     def test_records_are_plain_data(self):
         for layer in ex.convert(ARCHITECTURES["unet"].network()).layers:
             plain = json.loads(json.dumps(layer.to_dict()))
-            assert ex.LayerRecord(**(plain | {"kernel_size": layer.kernel_size})) == (
+            assert LayerRecord(**(plain | {"kernel_size": layer.kernel_size})) == (
                 layer
             )
 
@@ -345,18 +356,18 @@ class TestReport:
 class TestModelsThatCannotBeConverted:
     def test_compiled(self):
         compiled = torch.compile(small_network(), backend="eager")
-        with pytest.raises(ex.UnsupportedModuleError, match=r"model\._orig_mod"):
+        with pytest.raises(ex.errors.UnsupportedModuleError, match=r"model\._orig_mod"):
             ex.convert(compiled)
 
     def test_uncopyable(self):
         network = small_network()
         network.generator = (i for i in range(3))
-        with pytest.raises(ex.UnsupportedModuleError, match="cannot be copied"):
+        with pytest.raises(ex.errors.UnsupportedModuleError, match="cannot be copied"):
             ex.convert(network)
 
     @pytest.mark.parametrize("model", [3, None, torch.zeros(2), small_network])
     def test_no_module(self, model: object):
-        with pytest.raises(ex.UnsupportedModuleError, match=r"nn\.Module"):
+        with pytest.raises(ex.errors.UnsupportedModuleError, match=r"nn\.Module"):
             ex.convert(model)
 
 
@@ -382,5 +393,5 @@ class TestTiedParametrisations:
 
 @pytest.mark.parametrize("where", [3, [0], {"0"}])
 def test_where_needs_names(where: object):
-    with pytest.raises(ex.ArgumentError, match="where needs a predicate"):
+    with pytest.raises(ex.errors.ArgumentError, match="where needs a predicate"):
         ex.convert(small_network(), where=where)

@@ -381,7 +381,7 @@ class TestInputs:
         for inputs in ((x, x), {"x": x, "y": x, "scale": 2.0}):
             assert len(ex.convert(Two(), inputs=inputs).converted) == 1
         assert len(ex.convert(nn.Conv1d(1, 1, 1), inputs=x).converted) == 1
-        with pytest.raises(ex.InputError, match="missing 1 required positional"):
+        with pytest.raises(ex.errors.InputError, match="missing 1 required positional"):
             ex.convert(Two(), inputs=x)
 
     @pytest.mark.parametrize(
@@ -444,7 +444,9 @@ class TestInputs:
 
     @pytest.mark.parametrize("inputs", [3, [torch.ones(1)], "x"])
     def test_of_no_kind(self, inputs: object):
-        with pytest.raises(ex.ArgumentError, match="inputs needs a tensor, a tuple"):
+        with pytest.raises(
+            ex.errors.ArgumentError, match="inputs needs a tensor, a tuple"
+        ):
             ex.convert(nn.Conv1d(1, 1, 1), inputs=inputs)
 
     def test_change_nothing(self):
@@ -472,7 +474,7 @@ class TestInputs:
 
         network = Counting(nn.Conv1d(1, 1, 1))
         with pytest.raises(
-            ex.UnsupportedModuleError, match=r"the given one can: .* ValueError"
+            ex.errors.UnsupportedModuleError, match=r"the given one can: .* ValueError"
         ):
             ex.convert(network, inputs=torch.ones(1, 1, 3))
 

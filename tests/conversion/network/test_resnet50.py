@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import expressivity as ex
+from expressivity.attention import explain
 from expressivity.bench.resnet import resnet50
 from tests import ROOT
 
@@ -32,8 +33,8 @@ with torch.no_grad():
     network(x)
     before = peak_gib()
     conversion = ex.convert(network)
-    output = ex.measure_difference(network, conversion.model, [x])
-    features = ex.measure_difference(network[:-1], conversion.model[:-1], [x])
+    output = ex.compare(network, conversion.model, [x])
+    features = ex.compare(network[:-1], conversion.model[:-1], [x])
 json.dump(
     {
         "layers": [layer.to_dict() for layer in conversion.layers],
@@ -78,6 +79,6 @@ def test_one_step_of_adamw_leaves_every_layer_saturated():
     model(torch.randn(2, 3, 64, 64)).square().mean().backward()
     steps.step()
     for layer, weight in zip(layers, before, strict=True):
-        (line,) = ex.explain(layer, torch.randn(1, layer.in_channels, 9, 9)).details
+        (line,) = explain(layer, torch.randn(1, layer.in_channels, 9, 9)).details
         assert "saturated" in line
         assert not torch.equal(layer.weight, weight), "it was trained"
