@@ -62,8 +62,7 @@ class ConvGeometry(CachedHash):
             ``replicate_border`` in ``proofs/``.
 
     Raises:
-        ArgumentError: If a field has another number of axes than the others, or
-            a value outside its range.
+        ArgumentError: If the numbers of axes differ, or a value is out of range.
 
     Example:
         >>> geometry = ConvGeometry.create((3, 3), stride=2, padding=1)
@@ -260,12 +259,7 @@ class ConvGeometry(CachedHash):
                 )
 
     def output_size(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Return the number of queries per axis: of outputs, as torch has them.
-
-        Example:
-            >>> ConvGeometry.create((7, 7), stride=2, padding=3).output_size((224, 224))
-            (112, 112)
-        """
+        """Return the number of queries per axis: of outputs, as torch has them."""
         self.check_input(size)
         return tuple(
             (pixels + before + after - extent) // stride + 1
