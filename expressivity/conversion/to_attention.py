@@ -85,7 +85,8 @@ def attention_from_conv(
         StrategyError: If there is no such strategy.
 
     Reference:
-        Theorem 1, Lemmas 1 and 2; DESIGN 2.4 to 2.9 and 2.11.
+        Theorem 1, Lemmas 1 and 2; statements ``smoothing_identity``, ``worst_case``,
+        ``head_rank``, ``minimal_heads`` and ``soft_rings`` in ``proofs/``.
 
     Example:
         >>> conv = torch.nn.Conv2d(3, 8, kernel_size=3, padding=1)

@@ -103,8 +103,8 @@ def _plain(kind: type[nn.Module]) -> nn.Module:
 def _definition(kind: type, name: str) -> object:
     """Return what a name means to a class, as the interpreter looks it up."""
     for one in kind.__mro__:
-        found = vars(one).get(name)
+        definition = vars(one).get(name)
         # The interpreter gives one to every class that stands beside nn.Module.
-        if name in vars(one) and not isinstance(found, GetSetDescriptorType):
-            return found
+        if name in vars(one) and not isinstance(definition, GetSetDescriptorType):
+            return definition
     return None
