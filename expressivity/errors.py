@@ -2,6 +2,13 @@
 
 A message says what was required, what came, and what to do. Each class also derives
 from the built-in error that a caller would expect.
+
+Example:
+    >>> try:
+    ...     raise ArgumentError("alpha needs a positive finite number, got -1.0")
+    ... except ValueError as error:
+    ...     print(error)
+    alpha needs a positive finite number, got -1.0
 """
 
 

@@ -1,4 +1,13 @@
-"""How far is a layer from its convolution? Numbers, before any input."""
+"""How far is a layer from its convolution? Numbers, before any input.
+
+Example:
+    >>> import torch
+    >>> conv = torch.nn.Conv2d(1, 1, 3)
+    >>> bool(worst_case_error(conv, alpha=8.0) < worst_case_error(conv, alpha=4.0))
+    True
+    >>> leak(8.0, axes=2) < 2e-3
+    True
+"""
 
 from expressivity.accuracy.first_order import first_order_error
 from expressivity.accuracy.truncation import truncation_error

@@ -2,6 +2,12 @@
 
 They draw on matplotlib ``Figure`` objects without pyplot: no window, no global state.
 matplotlib is an optional dependency. It is imported with the first picture.
+
+Example:
+    >>> import torch
+    >>> from expressivity import error_sweep
+    >>> sweep = error_sweep(torch.nn.Conv1d(1, 1, 3), torch.rand(1, 1, 9), [2.0, 4.0])
+    >>> plot_error_vs_alpha(sweep).savefig("error.png")  # doctest: +SKIP
 """
 
 from expressivity.plots.attention_maps import plot_attention_maps
