@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from typer.testing import CliRunner, Result
 
 from expressivity.cli import app
 
-pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
+for library in ("sklearn", "matplotlib"):  # not imported: collecting takes seconds then
+    if find_spec(library) is None:
+        pytest.skip(f"needs {library}", allow_module_level=True)
 
 PICTURES = ("overview.png", "attention-maps.png", "error-vs-alpha.png")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -56,7 +56,7 @@ def test_one_line_and_status_2_and_nothing_left(
     name: str,
 ) -> None:
     monkeypatch.chdir(folder.path)
-    with pytest.raises(SystemExit, match="^2$") as end:
+    with pytest.raises(SystemExit, match=r"^2$") as end:
         COMMAND_LINE.main(CASES[name], prog_name="expressivity")
     stdout, stderr = capsys.readouterr()
     assert end.value.code == 2, stderr

@@ -226,7 +226,7 @@ def test_help_of_a_benchmark_writes_nothing(
     before = readme.stat().st_mtime_ns
     monkeypatch.delitem(sys.modules, f"benchmarks.{module}", raising=False)
     monkeypatch.setattr(sys, "argv", [module, "--help"])
-    with pytest.raises(SystemExit, match="^0$") as end:
+    with pytest.raises(SystemExit, match=r"^0$") as end:
         runpy.run_module(f"benchmarks.{module}", run_name="__main__")
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("usage:")
