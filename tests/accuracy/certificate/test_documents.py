@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 import expressivity as ex
 from expressivity.errors import ArgumentError, CertificateError, FileError
@@ -272,3 +273,19 @@ class TestWholeModels:
         subject[2].save(tmp_path / "one.json")
         with pytest.raises(FileError, match="without layer="):
             ex.Certificate.load(tmp_path / "one.json", layer="a")
+
+
+def test_a_certificate_on_record_loads_and_holds() -> None:
+    """One that was written before the modules moved to their rooms."""
+    conv = nn.Conv2d(2, 3, 3, padding=1, dtype=torch.float64)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            numbers = torch.arange(parameter.numel()).reshape(parameter.shape)
+            parameter.copy_((numbers * 37 % 11 - 5) / 8)
+    attention = ex.attention_from_conv(conv, alpha=3.0, strategy="separable")
+    path = Path(__file__).with_name("data") / "version_0_1.json"
+    ex.Certificate.load(path).check(attention, conv)
+    with torch.no_grad():
+        conv.weight[0, 0, 0, 0] += 1
+    with pytest.raises(CertificateError, match="needs the parameters that were"):
+        ex.Certificate.load(path).check(attention, conv)
