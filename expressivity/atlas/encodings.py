@@ -58,7 +58,7 @@ def quadratic_encoding(grid: Grid, alpha: float) -> Encoding:
     tokens = tokens - tokens.mean(0)
     centers = grid.geometry.centers().double()
     axes = centers.shape[1]
-    eye = 2 * alpha * torch.eye(axes, dtype=torch.float64)
+    eye = 2 * alpha * torch.eye(axes, dtype=torch.float64, device="cpu")
     query = functional.pad(eye, (0, 1, 0, 1)).repeat(len(centers), 1, 1)
     bias = alpha * torch.cat([2 * centers, -torch.ones_like(centers[:, :1])], 1)
     squares = tokens.square().sum(1, keepdim=True)

@@ -261,7 +261,11 @@ def measure(
     generator = torch.Generator("cpu").manual_seed(seed)
     shape = (_IMAGES, conv.in_channels, *size)
     with torch.device("cpu"):
-        x = 2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1
+        x = (
+            2
+            * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+            - 1
+        )
     with torch.no_grad():
         expected = conv(x)
         gap = float((layer(x) - expected).abs().max())

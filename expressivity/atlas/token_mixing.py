@@ -37,7 +37,7 @@ def linear_mlp(matrix: Float[Tensor, "features features"]) -> Mlp:
     """Return a perceptron that computes A (GELU(x) − GELU(−x)) = A x, exactly."""
     features = len(matrix)
     mlp = zeroed(Mlp(features, 2 * features))
-    eye = torch.eye(features, dtype=torch.float64)
+    eye = torch.eye(features, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         mlp.fc1.weight.copy_(torch.cat([eye, -eye]))
         mlp.fc2.weight.copy_(torch.cat([matrix, -matrix], 1))
@@ -65,10 +65,12 @@ def toothed_mlp(
     tokens = matrices.shape[1]
     # What a hinge leaves, Φ(−κ bound), is below the tail with this κ.
     sharpness = (1 + math.sqrt(max(-2 * math.log(tail), 0.0))) / bound
-    knots = levels[:, None] + bound * torch.tensor(_KNOTS, dtype=torch.float64)
-    slopes = torch.tensor(_SLOPES, dtype=torch.float64) / sharpness
+    knots = levels[:, None] + bound * torch.tensor(
+        _KNOTS, dtype=torch.float64, device="cpu"
+    )
+    slopes = torch.tensor(_SLOPES, dtype=torch.float64, device="cpu") / sharpness
     mlp = zeroed(Mlp(tokens, knots.numel() * tokens))
-    eye = torch.eye(tokens, dtype=torch.float64)
+    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         mlp.fc1.weight.copy_(sharpness * eye.repeat(knots.numel(), 1))
         mlp.fc1.bias.copy_(-sharpness * knots.flatten().repeat_interleave(tokens))
@@ -125,10 +127,12 @@ def mixing_matrices(
         groups=1,
         padding_mode=conv.padding_mode,
     )
-    eye = torch.eye(tokens, dtype=torch.float64)
-    numbers = torch.arange(tokens, dtype=torch.float64)
+    eye = torch.eye(tokens, dtype=torch.float64, device="cpu")
+    numbers = torch.arange(tokens, dtype=torch.float64, device="cpu")
     rows = tokens_at(grid.queries, numbers.reshape(1, 1, *size)).flatten().long()
-    matrices = torch.zeros(factors.shape[1], tokens, tokens, dtype=torch.float64)
+    matrices = torch.zeros(
+        factors.shape[1], tokens, tokens, dtype=torch.float64, device="cpu"
+    )
     with torch.no_grad():
         responses = spatial(eye.reshape(tokens, 1, *size)).flatten(2)
     matrices[:, rows] = responses.permute(1, 2, 0)
@@ -138,7 +142,9 @@ def mixing_matrices(
 
 def switched_off(channels: int) -> Mlp:
     """Return the channel mixing that adds nothing: W₄ = 0."""
-    return linear_mlp(torch.zeros(channels, channels, dtype=torch.float64))
+    return linear_mlp(
+        torch.zeros(channels, channels, dtype=torch.float64, device="cpu")
+    )
 
 
 def head_of(

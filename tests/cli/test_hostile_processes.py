@@ -48,6 +48,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: str, **options: object) -> subprocess.Popen[str]:
     """Start the command line of this source tree in a folder."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -56,8 +61,8 @@ def start(folder: Path, *arguments: str, **options: object) -> subprocess.Popen[
     defaults = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
-        # A shell starts what runs in its background deaf to this signal.
-        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # A shell's background jobs ignore SIGINT, those of nohup SIGHUP.
+        "preexec_fn": _hear_signals,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "expressivity", *arguments],

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -120,8 +121,10 @@ def test_the_figure_is_written_once(project: UserProject, name: str) -> None:
 def test_an_error_above_the_worst_case_ends_with_status_1(
     project: UserProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    nothing = SimpleNamespace(above=torch.zeros(1))
     monkeypatch.setattr(
-        "expressivity.sweep.worst_case_error", lambda *_, **__: torch.zeros(1)
+        "expressivity.sweep.converted",
+        lambda *_: SimpleNamespace(largest=lambda _: nothing),
     )
     result = project.run("sweep", "--points", "3")
     assert result.exit_code == 1

@@ -12,7 +12,7 @@ from torch.autograd.functional import jacobian
 
 import expressivity as ex
 from expressivity.heads.banded import BandedMatrix, Windows
-from tests import laws, oracles
+from tests import allocations, laws
 from tests.cases import BASE_1D
 
 # Forward-mode derivatives load parts of torch that it has deprecated itself.
@@ -174,7 +174,9 @@ class TestDerivatives:
         torch.testing.assert_close(found, expected)
 
     @pytest.mark.parametrize("blocks_recorded", [False, True])
-    @pytest.mark.parametrize("measure", [oracles.peak_bytes, oracles.allocated_bytes])
+    @pytest.mark.parametrize(
+        "measure", [allocations.peak_bytes, allocations.allocated_bytes]
+    )
     def test_cost_does_not_grow_with_the_number_of_blocks(
         self, measure: Callable[..., int], blocks_recorded: bool
     ) -> None:

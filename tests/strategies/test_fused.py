@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import expressivity as ex
 from expressivity.attention import explain
 from expressivity.strategies import fused
-from tests import laws, oracles
+from tests import allocations, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
 
 REASON = "fused attention kernels have no forward-mode derivatives"
@@ -104,7 +104,7 @@ class TestChunks:
             """Return the most bytes held at once, in units of input and output."""
             case = replace(BASE, kernel_size=(1, 2), size=(side, side), padding=0)
             layer, x = fused_layer(case, content), case.input(1)
-            taken = oracles.peak_bytes_of_pass(layer, x, trained=trained)
+            taken = allocations.peak_bytes_of_pass(layer, x, trained=trained)
             return taken / (x.nbytes + case.conv()(x).nbytes)
 
         small, large = held(12), held(48)
@@ -119,7 +119,7 @@ class TestChunks:
         case = replace(BASE, size=(48, 48), kernel_size=(1, 1), padding=0)
         layer, x = fused_layer(case, False), case.input(1)
         with torch.no_grad():
-            taken = oracles.peak_bytes(lambda: layer(x))
+            taken = allocations.peak_bytes(lambda: layer(x))
         assert taken > 48**4 * x.element_size()
 
 

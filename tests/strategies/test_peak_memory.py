@@ -7,7 +7,7 @@ import torch
 
 import expressivity as ex
 from expressivity.strategies import STRATEGIES
-from tests import oracles
+from tests import allocations
 from tests.cases import BASE, BASE_1D, Case
 
 SQUARE = replace(BASE, kernel_size=(1, 2), in_channels=8, padding=0)
@@ -37,7 +37,7 @@ def held(case: Case, strategy: str, heads: str, *, trained: bool) -> float:
         torch.nn.init.normal_(layer.add_content_terms(4).query_weight, std=0.1)
     if heads == "table":
         layer.add_table((-1, -1), (3, 4))
-    taken = oracles.peak_bytes_of_pass(layer, x, trained=trained)
+    taken = allocations.peak_bytes_of_pass(layer, x, trained=trained)
     return taken / (x.nbytes + conv(x).nbytes)
 
 
@@ -108,4 +108,4 @@ def test_is_linear_with_heads_off_their_taps(trained: bool) -> None:
         if trained:
             output.sum().backward()
 
-    assert oracles.peak_bytes(run) < MOST["separable"] * (x.nbytes + conv(x).nbytes)
+    assert allocations.peak_bytes(run) < MOST["separable"] * (x.nbytes + conv(x).nbytes)

@@ -13,7 +13,7 @@ from expressivity.errors import ArgumentError, StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
 from expressivity.strategies import STRATEGIES, dense, fused
-from tests import laws, oracles
+from tests import allocations, laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case
 
 NO_TABLE = "without a table heads attend to the whole canvas, not to a window"
@@ -104,7 +104,7 @@ class TestDense:
         grid = Grid.of(attention.geometry, case.size)
         with torch.no_grad():
             stated = dense.bytes_needed(attention.heads(), grid, x)
-            taken = oracles.peak_bytes(lambda: attention(x))
+            taken = allocations.peak_bytes(lambda: attention(x))
         # Temporaries that do not grow with the pairs are left out of the estimate.
         assert 0.95 * taken < stated < 2 * taken, stated / taken
 
@@ -120,7 +120,7 @@ class TestDense:
         x = torch.randn(2, 3, 20, 20)
         grid = Grid.of(attention.geometry, (20, 20))
         stated = dense.bytes_needed(attention.heads(), grid, x)
-        taken = oracles.peak_bytes(lambda: attention(x).sum().backward())
+        taken = allocations.peak_bytes(lambda: attention(x).sum().backward())
         assert 0.95 * taken < stated < 2 * taken, stated / taken
 
     @pytest.mark.parametrize(("recorded", "pairs"), [(False, 2), (True, 4)])
@@ -137,7 +137,7 @@ class TestDense:
             assert float(stated) == pytest.approx(needed, rel=0.01)
 
         with torch.set_grad_enabled(recorded):
-            assert oracles.peak_bytes(refused) < 2**20
+            assert allocations.peak_bytes(refused) < 2**20
 
     def test_refuses_by_the_memory_that_is_free_now(
         self, monkeypatch: pytest.MonkeyPatch

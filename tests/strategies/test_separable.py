@@ -20,7 +20,7 @@ from expressivity.strategies.separable import part, plans
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.strategy import _parts
-from tests import laws, oracles
+from tests import allocations, laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, Case, cases
 
 
@@ -246,7 +246,7 @@ def test_pixels_between_heads_far_apart_cost_nothing(alpha: float) -> None:
     x = torch.randn(1, 4, 7, 7, dtype=torch.float64)
     with torch.no_grad():
         layer(x)
-        taken = oracles.peak_bytes(lambda: layer(x))
+        taken = allocations.peak_bytes(lambda: layer(x))
     assert taken < 100 * x.numel() * x.element_size()
 
 

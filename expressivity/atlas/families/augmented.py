@@ -68,7 +68,7 @@ def construct_attention(conv: Convolution, size: Size, alpha: float) -> nn.Modul
         for axis, (table, pixels) in enumerate(
             zip(tables, grid.canvas_size, strict=True)
         ):
-            shifts = torch.arange(1 - pixels, pixels, dtype=torch.float64)
+            shifts = torch.arange(1 - pixels, pixels, dtype=torch.float64, device="cpu")
             table[:, axis], table[:, 2] = shifts, shifts.square()
     return FirstChannels(OnCanvas(layer, grid), conv.out_channels).to(conv.weight)
 

@@ -43,7 +43,7 @@ def construct(
     width = heads * max(rank, math.ceil(channels / heads))
     layer = zeroed(GatedAttention(width, heads, grid.canvas_size))
     carry(conv, layer.v, layer.proj, factors)
-    strength = torch.full((heads,), alpha, dtype=torch.float64)
+    strength = torch.full((heads,), alpha, dtype=torch.float64, device="cpu")
     with torch.no_grad():
         layer.pos_proj.weight.copy_(head_vectors(strength, centers).flip(-1))
         layer.gating_param.fill_(alpha if gate is None else gate)

@@ -41,7 +41,7 @@ def construct(
             token to a target off the image is no longer its clamp.
     """
     geometry = ConvGeometry.from_conv(conv)
-    shape = torch.eye(geometry.axes) if shape is None else shape
+    shape = torch.eye(geometry.axes, device="cpu") if shape is None else shape
     if conv.padding_mode == "replicate":
         upright = bool((shape == shape.diagonal().diag()).all())
         require(upright, conv, "padding tokens, or a diagonal covariance")

@@ -147,7 +147,7 @@ def _without_stem(kind: type[MixerBlock], conv: Convolution, size: Size) -> nn.M
 def _image(conv: Convolution, size: Size) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(0)
     shape = (1, conv.in_channels, *size)
-    image = torch.randn(shape, generator=generator, dtype=torch.float64)
+    image = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
     # So few digits that adding _SHIFT is exact: the symmetry holds for what is stored.
     return (image / _GRAIN).round() * _GRAIN
 
@@ -163,7 +163,9 @@ def _block(
     """Return a block without stem."""
     tokens, channels = math.prod(grid.canvas_size) + class_tokens, conv.in_channels
     block = kind(Mlp(tokens, _HIDDEN), Mlp(channels, _HIDDEN), normalised=normalised)
-    learned = torch.zeros(class_tokens, channels) if class_tokens else None
+    learned = (
+        torch.zeros(class_tokens, channels, device="cpu") if class_tokens else None
+    )
     head = nn.Linear(channels, conv.out_channels)
     return OnTokens(MixingLayer(block, head, class_tokens=learned), grid)
 
@@ -191,7 +193,7 @@ def construct_mixer_with_stem(
     factors, basis = spatial_factors(conv)
     ranks, _, channels = basis.shape
     copies = ranks + ranks % 2  # an even number: signs alternate, the mean is zero
-    opposite = torch.tensor([1.0, -1.0]).double()
+    opposite = torch.tensor([1.0, -1.0], device="cpu").double()
     signs = opposite.repeat(copies // 2)
     constant = input_bound * anchor * math.sqrt(copies * channels)
     width = copies * channels + 2
@@ -202,7 +204,7 @@ def construct_mixer_with_stem(
     stem = zeroed(nn.Linear(channels, width))
     block.token_norm = norm = zeroed(nn.LayerNorm(width))
     with torch.no_grad():
-        eye = torch.eye(channels, dtype=torch.float64)
+        eye = torch.eye(channels, dtype=torch.float64, device="cpu")
         stem.weight[:-2] = (signs[:, None, None] * eye).flatten(0, 1)
         stem.bias[-2:] = constant * opposite
         # Undoes the deviation of the constants alone, and drops the constants.
@@ -249,7 +251,9 @@ def construct_feed_forward_with_stem(
     read = basis.movedim(1, 0).flatten(1)
     head = head_of(conv, read)
     with torch.no_grad():
-        stem.weight.copy_(torch.eye(channels, dtype=torch.float64).repeat(ranks, 1))
+        stem.weight.copy_(
+            torch.eye(channels, dtype=torch.float64, device="cpu").repeat(ranks, 1)
+        )
         stem.bias.copy_(offsets)
         norm.weight[:-2] = math.sqrt(squares / (pixels + 3) + norm.eps)
         head.bias.sub_(read @ offsets)  # the skip connection carries them
@@ -258,7 +262,7 @@ def construct_feed_forward_with_stem(
 
 
 def _levels(ranks: int, bound: float) -> Tensor:
-    steps = torch.arange(ranks, dtype=torch.float64)
+    steps = torch.arange(ranks, dtype=torch.float64, device="cpu")
     return SPACING * bound * (steps - (ranks - 1) / 2)
 
 

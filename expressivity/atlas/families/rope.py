@@ -41,7 +41,9 @@ def construct(conv: Convolution, size: Size, alpha: float) -> nn.Module:
     theta = frequencies(head_dim // axes)
     least = gap(theta, grid.canvas_size, conv.weight.dtype)
     strength = math.sqrt(head_dim) * alpha / least
-    constant = torch.tensor([1.0, 0.0]).double().repeat(heads, head_dim // 2)
+    constant = (
+        torch.tensor([1.0, 0.0], device="cpu").double().repeat(heads, head_dim // 2)
+    )
     turned = rotated(constant, (centers[:, :, None] * theta).flatten(1))
     with torch.no_grad():
         layer.get_parameter("key.bias").copy_(constant.flatten())

@@ -67,12 +67,12 @@ def construct(conv: Convolution, size: Size, alpha: float) -> nn.Module:
     content = torch.linalg.svd(sinusoids(tokens, embed))[2][-conv.in_channels :]
     theta = frequencies(embed // axes)[:_PAIRS]
     # Frequencies are read off what is left without the content.
-    place = torch.eye(embed, dtype=torch.float64)[_highest(embed, axes)]
+    place = torch.eye(embed, dtype=torch.float64, device="cpu")[_highest(embed, axes)]
     place = place - place @ content.mT @ content
     strength = alpha / gap(theta, grid.canvas_size, conv.weight.dtype)
     weights = HeadWeights(
         query=strength * rotations(centers, theta) @ place,
-        query_bias=torch.zeros(heads, len(place), dtype=torch.float64),
+        query_bias=torch.zeros(heads, len(place), dtype=torch.float64, device="cpu"),
         key=place,
         value=value @ content,
         output=output,

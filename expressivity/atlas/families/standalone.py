@@ -58,7 +58,9 @@ def construct(conv: Convolution, size: Size, alpha: float) -> nn.Module:
     """
     require_plane(conv)
     window = _window(conv)
-    offsets = [torch.arange(w, dtype=torch.float64) - w // 2 for w in window]
+    offsets = [
+        torch.arange(w, dtype=torch.float64, device="cpu") - w // 2 for w in window
+    ]
     factors = factored(_carried(conv, offsets, alpha))
     layer = zeroed(_layer(conv, value_dim=factors[0].shape[1], query_bias=True))
     carry(conv, layer.value, layer.output, factors)
@@ -167,7 +169,7 @@ def _told_by_signs(
     for channel, rows in enumerate(taps.unbind(1)):
         directions = functional.normalize(rows, dim=1)
         gaps = (directions[:, None] - directions).flatten(0, 1)
-        pixels = torch.cat([torch.eye(rows.shape[1]).to(rows), gaps])
+        pixels = torch.cat([torch.eye(rows.shape[1], device="cpu").to(rows), gaps])
         pixels = functional.normalize(pixels, p=math.inf, dim=1)
         weights = pixels @ rows.mT
         bounds = torch.minimum(weights.relu().sum(1), (-weights).relu().sum(1))

@@ -95,7 +95,7 @@ def construct(
     if fill is None:
         raise ArgumentError(f"tables needs 'two-valued' or 'quadratic', got {tables!r}")
     parts = [
-        fill(torch.arange(1 - tokens, tokens), center)
+        fill(torch.arange(1 - tokens, tokens, device="cpu"), center)
         for tokens, center in zip(grid.canvas_size, centers.mT, strict=True)
     ]
     width = max(encoding.shape[1] for encoding, _ in parts)

@@ -151,9 +151,11 @@ def with_encoding(
     first_output = used if normalised else 0
     needed = max(used, first_output + conv.out_channels)
     embed = heads * max(code, value.shape[1], math.ceil(needed / heads))
-    position = torch.zeros(len(encoding.position), embed, dtype=torch.float64)
+    position = torch.zeros(
+        len(encoding.position), embed, dtype=torch.float64, device="cpu"
+    )
     position[:, channels : channels + code] = encoding.position
-    read = torch.eye(channels + code, embed, dtype=torch.float64)
+    read = torch.eye(channels + code, embed, dtype=torch.float64, device="cpu")
     if anchor is not None:
         # Positions have their own share in the deviation: ±B is so much smaller.
         rest = (anchor**2 - encoding.position.square().sum(1) / 2).sqrt()
