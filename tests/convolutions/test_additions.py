@@ -13,7 +13,7 @@ from expressivity.convolutions import (
 )
 from expressivity.errors import UnsupportedModuleError
 from tests.cases import BASE
-from tests.convolutions.test_gate import Register, Standardised, refused
+from tests.convolutions.test_gate import Register, Standardised, assert_refused
 
 
 class TestParametrised:
@@ -40,7 +40,7 @@ class TestParametrised:
 
     def test_refuses_a_weight_that_changes_at_every_step(self) -> None:
         module = parametrizations.spectral_norm(BASE.conv())
-        refused(module, "differ by .* with training=True")
+        assert_refused(module, "differ by .* with training=True")
 
     @pytest.mark.parametrize("training", [True, False])
     def test_leaves_the_module_as_it_was(self, training: bool) -> None:
@@ -57,7 +57,7 @@ class TestParametrised:
         assert plain_convolution(module).weight.requires_grad is trainable
 
     def test_a_parametrised_subclass_is_still_probed(self) -> None:
-        refused(parametrizations.weight_norm(Standardised(2, 3, 3)), "differ by")
+        assert_refused(parametrizations.weight_norm(Standardised(2, 3, 3)), "differ by")
 
     @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
     @pytest.mark.parametrize(
@@ -66,7 +66,9 @@ class TestParametrised:
         ids=lambda f: f.__name__,
     )
     def test_the_old_hooks_are_refused(self, register: Register) -> None:
-        refused(register(nn.Conv2d(2, 2, 3)), "hooks of its own .forward_pre_hooks")
+        assert_refused(
+            register(nn.Conv2d(2, 2, 3)), "hooks of its own .forward_pre_hooks"
+        )
 
 
 class TestHooks:
@@ -84,7 +86,7 @@ class TestHooks:
     ) -> None:
         conv = nn.Conv2d(1, 1, 1)
         handle = getattr(conv, register)(lambda *_: None)
-        refused(conv, f"hooks of its own .{name}")
+        assert_refused(conv, f"hooks of its own .{name}")
         handle.remove()
         assert plain_convolution(conv) is conv
 

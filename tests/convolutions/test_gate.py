@@ -24,7 +24,7 @@ over_cases = pytest.mark.parametrize("case", CASES, ids=str)
 one_of_each = pytest.mark.parametrize("case", [BASE, BASE_1D, BASE_3D], ids=str)
 
 
-def refused(module: Any, match: str) -> None:
+def assert_refused(module: Any, match: str) -> None:
     with pytest.raises(UnsupportedModuleError, match=match):
         plain_convolution(module)
 
@@ -128,7 +128,7 @@ class TestPlain:
     )
     @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
     def test_refuses_other_modules(self, module: Any, match: str) -> None:
-        refused(module, match)
+        assert_refused(module, match)
 
     @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
     def test_a_lazy_convolution_passes_once_it_has_run(self) -> None:
@@ -142,7 +142,7 @@ class TestPlain:
         "compile_", [torch.jit.script, trace], ids=["script", "trace"]
     )
     def test_refuses_torchscript(self, compile_: Register) -> None:
-        refused(
+        assert_refused(
             compile_(nn.Conv2d(1, 1, 1)), "TorchScript module: convert the original"
         )
 
@@ -157,30 +157,34 @@ class TestWeights:
         conv = case.conv()
         with torch.no_grad():
             getattr(conv, name).view(-1)[:2] = value
-        refused(conv, f"its {name} holds 2 numbers that are NaN or infinite")
+        assert_refused(conv, f"its {name} holds 2 numbers that are NaN or infinite")
 
     @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128], ids=str)
     def test_refuses_complex_weights(self, dtype: torch.dtype) -> None:
-        refused(nn.Conv2d(1, 1, 1, dtype=dtype), f"its weight needs .* got {dtype}")
+        assert_refused(
+            nn.Conv2d(1, 1, 1, dtype=dtype), f"its weight needs .* got {dtype}"
+        )
 
     @pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool], ids=str)
     def test_refuses_integer_weights(self, dtype: torch.dtype) -> None:
         conv = nn.Conv2d(1, 1, 1)
         conv.weight = nn.Parameter(conv.weight.detach().to(dtype), requires_grad=False)
-        refused(conv, f"its weight needs one of .* got {dtype}: cast the module")
+        assert_refused(conv, f"its weight needs one of .* got {dtype}: cast the module")
 
     def test_refuses_the_meta_device(self) -> None:
-        refused(nn.Conv2d(1, 1, 1, device="meta"), "meta device: load real weights")
+        assert_refused(
+            nn.Conv2d(1, 1, 1, device="meta"), "meta device: load real weights"
+        )
 
     # Quantised modules are deprecated, and still in use.
     @pytest.mark.filterwarnings("ignore:.*quanti:UserWarning")
     @pytest.mark.filterwarnings("ignore:.*quanti:DeprecationWarning")
     def test_refuses_a_quantised_convolution(self) -> None:
         quantised = torch.ao.nn.quantized.Conv2d(1, 1, 1)
-        refused(quantised, r"is required, got \S*quantized\S*Conv2d")
+        assert_refused(quantised, r"is required, got \S*quantized\S*Conv2d")
         config = torch.ao.quantization.get_default_qat_qconfig("x86")
         aware = torch.ao.nn.qat.Conv2d(1, 1, 1, qconfig=config)
-        refused(aware, "a plain convolution would drop: weight_fake_quant")
+        assert_refused(aware, "a plain convolution would drop: weight_fake_quant")
 
 
 class TestSubclasses:
@@ -212,12 +216,14 @@ class TestSubclasses:
     def test_refuses_what_computes_something_else(
         self, kind: type[nn.Conv2d], match: str
     ) -> None:
-        refused(kind(2, 3, 3), match)
+        assert_refused(kind(2, 3, 3), match)
 
     @pytest.mark.parametrize("stride", [2, 3, 8])
     def test_refuses_padding_that_depends_on_the_size(self, stride: int) -> None:
         # Of some sizes it pads as the plain convolution does.
-        refused(TensorflowSame(1, 1, 3, stride=stride, padding=1), "differ|different")
+        assert_refused(
+            TensorflowSame(1, 1, 3, stride=stride, padding=1), "differ|different"
+        )
 
     def test_a_size_dependent_class_passes_where_it_does_not_depend(self) -> None:
         assert plain_convolution(TensorflowSame(1, 1, 1))
@@ -226,7 +232,7 @@ class TestSubclasses:
     def test_refuses_a_method_patched_on_the_instance(self, name: str) -> None:
         conv = nn.Conv2d(2, 2, 3)
         setattr(conv, name, lambda x, *_: x)
-        refused(conv, "could not be compared|differ by")
+        assert_refused(conv, "could not be compared|differ by")
 
     def test_takes_a_patched_method_that_computes_the_same(self) -> None:
         conv = nn.Conv2d(2, 2, 3)
@@ -241,7 +247,7 @@ class TestSubclasses:
             def forward(self, x: Tensor) -> Tensor:
                 raise RuntimeError("no such luck")
 
-        refused(Broken(1, 1, 1), "Broken could not be compared .* no such luck")
+        assert_refused(Broken(1, 1, 1), "Broken could not be compared .* no such luck")
 
 
 class TestParts:
