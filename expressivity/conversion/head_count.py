@@ -197,7 +197,8 @@ class HeadCount(Result):
     def __str__(self) -> str:
         return (
             f"the taps' matrices span {self.rank} dimensions: {self.needed} heads with "
-            f"free tables suffice, where the quadratic encoding takes {self.taps}"
+            f"free tables come as close as one likes, {self.taps} heads with the "
+            "quadratic encoding"
         )
 
     def to_dict(self) -> dict[str, int]:
