@@ -263,7 +263,7 @@ SPECIAL: dict[str, Special] = {
     "SEWModel": _one("input_values", 1, 4000),
     "SeamlessM4TCodeHifiGan": Special({
         "input_ids": (1, 9),
-        "speaker_id": (1, 1),
+        "spkr_id": (1, 1),
         "lang_id": (1, 1),
     }),
     "Speech2TextModel": Special({
@@ -277,7 +277,7 @@ SPECIAL: dict[str, Special] = {
         "input_features": (1, 9, 100),
         "noise_sequence": (1, 9, 64),
     }),
-    "VibeVoiceAcousticTokenizerEncoderModel": _one("input_values", 1, 1, 6400),
+    "VibeVoiceAcousticTokenizerEncoderModel": _one("hidden_states", 1, 1, 6400),
     "VitsModel": Special({"input_ids": (1, 9)}),
     "VoxtralEncoder": _mel(1, 128, 100, max_source_positions=50),
     "VoxtralRealtimeEncoder": _mel(1, 128, 100),

@@ -19,7 +19,7 @@ class Network:
         name: Library and name.
         build: Makes the network.
         sizes: The size of each input, by its name; integers where the name ends in
-            ``ids``, truth values where it ends in ``mask``.
+            ``ids`` or ``_id``, truth values where it ends in ``mask``.
         options: Further arguments of the call.
     """
 
@@ -43,7 +43,7 @@ class Network:
         generator = torch.Generator().manual_seed(0)
         drawn: dict[str, Any] = {}
         for name, size in self.sizes.items():
-            if name.endswith("ids"):
+            if name.endswith(("ids", "_id")):
                 drawn[name] = torch.randint(1, 20, size, generator=generator)
             elif name.endswith("mask"):
                 drawn[name] = torch.ones(size, dtype=torch.bool)
