@@ -29,7 +29,7 @@ figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebook
 test: $(VENV)/.test  ## Run all tests (minutes; longer searches have their own target)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8
 	$(BIN)/python -m pytest -m compiled -n auto --maxprocesses 8 \
-		$$(grep -rl --include='test_*.py' 'mark\.compiled' tests)
+		$$(grep -rlw --include='test_*.py' compiled tests)
 
 lint: $(VENV)/.test  ## Check style, types and floors
 	$(BIN)/ruff check .

@@ -71,5 +71,16 @@ def _seeded() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _without_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let the compiler forget all graphs around a test: it keeps eight a function."""
+    compiles = request.node.get_closest_marker("compiled") is not None
+    if compiles:
+        torch.compiler.reset()
+    yield
+    if compiles:
+        torch.compiler.reset()
+
+
 def _under_shape_checker(config: pytest.Config) -> bool:
     return bool(config.option.markexpr != "compiled")

@@ -2,7 +2,6 @@
 
 import copy
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -25,13 +24,6 @@ needs_compiler = pytest.mark.skipif(
 # Two heads: every head that is smoothed by itself is traced by itself, in seconds.
 FEW = replace(BASE, kernel_size=(1, 2))
 TINY = Case(kernel_size=(1, 2), size=(3, 4), in_channels=1, out_channels=2, padding=0)
-
-
-@pytest.fixture(autouse=True)
-def _forget_graphs() -> Iterator[None]:
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
 
 
 def outputs_and_gradients(

@@ -1,6 +1,6 @@
 """What tracers see of alpha and the centers: values under a guard, or for good."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -56,13 +56,6 @@ class Counter:
         calls = [node for node in module.graph.nodes if node.op.startswith("call_")]
         self.graphs.append(len(calls))
         return module.forward
-
-
-@pytest.fixture(autouse=True)
-def _forget_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if request.node.get_closest_marker("compiled"):
-        torch.compiler.reset()
 
 
 def frozen(layer: nn.Module) -> nn.Module:
