@@ -1,7 +1,6 @@
 """torch.compile and torch.export take the layer, and bake no value into it."""
 
 import copy
-import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 import expressivity as ex
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
+from tests.compilers import needs_inductor
 
 pytestmark = [
     pytest.mark.compiled,
@@ -18,9 +18,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 per_strategy = pytest.mark.parametrize("strategy", ["separable", "fused", "dense"])
-needs_compiler = pytest.mark.skipif(
-    not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="no C++ compiler"
-)
 # Two heads: every head that is smoothed by itself is traced by itself, in seconds.
 FEW = replace(BASE, kernel_size=(1, 2))
 TINY = Case(kernel_size=(1, 2), size=(3, 4), in_channels=1, out_channels=2, padding=0)
@@ -48,7 +45,7 @@ class TestCompile:
             ("aot_eager", replace(BASE, groups=2, stride=2, padding_mode="reflect")),
             ("aot_eager", BASE_1D),
             ("aot_eager", replace(BASE_3D, padding_mode="replicate")),
-            pytest.param("inductor", TINY, marks=needs_compiler),
+            pytest.param("inductor", TINY, marks=needs_inductor),
         ],
         ids=str,
     )

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import shutil
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -19,6 +18,7 @@ from expressivity.heads.tables import Table
 from expressivity.strategies.normalised import Normalised
 from tests import allocations
 from tests.cases import BASE, BASE_1D
+from tests.compilers import needs_inductor
 from tests.heads.test_tables import WIDE, per_strategy, table_layer
 
 
@@ -160,9 +160,7 @@ class TestGraphs:
         x = BASE.input(3)
         torch.testing.assert_close(program.module()(x), layer(x), rtol=0, atol=1e-12)
 
-    @pytest.mark.skipif(
-        not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="no C++ compiler"
-    )
+    @needs_inductor
     def test_inductor(self) -> None:
         torch.compiler.reset()
         layer = table_layer(BASE_1D, ([-1], [3]))

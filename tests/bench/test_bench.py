@@ -25,6 +25,7 @@ from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
 from expressivity.bench.suites import Setting
 from expressivity.bench.timing import peak_bytes, race
 from expressivity.plots import plot_growth
+from tests.compilers import needs_inductor
 
 CPU = torch.device("cpu")
 TINY = Setting(
@@ -138,6 +139,7 @@ class TestContenders:
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")
     @pytest.mark.filterwarnings("ignore::FutureWarning")
     @pytest.mark.filterwarnings("ignore::UserWarning")
+    @needs_inductor
     def test_flex_attention_has_the_probabilities_of_the_layer(self) -> None:
         conv, x = torch.nn.Conv2d(16, 16, 3, padding=1), torch.randn(1, 16, 5, 6)
         found = of.others(conv, x, limit=1.0)
