@@ -1,6 +1,6 @@
 """Replace the convolutions of a network, and say what was not replaced and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -119,16 +119,17 @@ def _attempt(
     copied = independent_copy(model)
     plans = plan_conversion(copied, where, to_keep)
     remarks = keep_held(model, copied, plans)
-    keep_ties(copied, plans)
+    _keep_unsuited(plans, options)
+    # Rings depend on the dilation: only layers of one geometry share their weights.
+    keep_ties(copied, plans, same_geometry=options.rings > 0)
     attention: dict[str, RelativeSelfAttention] = {}
     shared: dict[int, RelativeSelfAttention] = {}
     records = {}
     for plan in plans:
-        layer = _built(plan, options)
-        if layer is None or plan.conv is None:
+        if plan.kernel is None or plan.conv is None:
             records[plan.name] = plan.kept()
             continue
-        attention[plan.name] = layer
+        layer = attention[plan.name] = build_attention(plan.kernel, options)
         records[plan.name] = plan.converted(layer)
         _tie(layer, plan.conv, shared)
         if release:
@@ -143,17 +144,16 @@ def _attempt(
     return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced
 
 
-def _built(plan: Plan, options: Options) -> RelativeSelfAttention | None:
-    """Return the attention of a convolution, or keep it where tables do not suit it."""
-    if plan.kernel is None:
-        return None
-    try:
-        return build_attention(plan.kernel, options)
-    except ArgumentError as error:
-        if options.heads != "minimal":
-            raise
-        plan.keep(str(error))
-        return None
+def _keep_unsuited(plans: Sequence[Plan], options: Options) -> None:
+    """Keep what tables do not suit, before ties are looked at: it breaks them."""
+    if options.heads != "minimal":
+        return
+    for plan in plans:
+        if plan.kernel is not None:
+            try:
+                build_attention(plan.kernel, options)
+            except ArgumentError as error:
+                plan.keep(str(error))
 
 
 def _check_inputs(inputs: Inputs | None) -> None:

@@ -107,7 +107,9 @@ def _plan(name: str, module: nn.Module, *, selected: bool) -> Plan:
     return Plan(name, module, kernel, reason)
 
 
-def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:
+def keep_ties(
+    model: nn.Module, plans: Sequence[Plan], *, same_geometry: bool = False
+) -> None:
     """Keep a convolution in place if converting it would break a tied parameter.
 
     Convolutions that are all converted, with the same groups, may share a parameter:
@@ -116,6 +118,7 @@ def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:
     Args:
         model: The network.
         plans: Of its convolutions; the function changes them.
+        same_geometry: Whether only layers of one geometry can share a parameter.
     """
     owners = defaultdict(list)
     for module_name, module in model.named_modules():
@@ -123,25 +126,31 @@ def keep_ties(model: nn.Module, plans: Sequence[Plan]) -> None:
             owners[id(parameter)].append((module_name, role, module))
     changed = True
     while changed:
-        convs = {id(p.module): p.conv for p in plans if p.conv is not None}
+        kernels = {id(p.module): p.kernel for p in plans if p.kernel is not None}
         broken = [
             (plan, f"{name} is also {other_name}.{other_role}")
             for plan in plans
-            if plan.conv is not None
+            if plan.kernel is not None
             for name, parameter in plan.module.named_parameters()
             for other_name, other_role, other in owners[id(parameter)]
             if other not in plan.module.modules()
-            and not _tied_alike(plan.conv, convs.get(id(other)), name, other_role)
+            and not (
+                name == other_role
+                and _are_alike(plan.kernel, kernels.get(id(other)), same_geometry)
+            )
         ]
         for plan, what in broken:
             plan.keep(f"its {what}, which is not converted with it")
         changed = bool(broken)
 
 
-def _tied_alike(
-    conv: Convolution, other: Convolution | None, role: str, other_role: str
-) -> bool:
-    return other is not None and role == other_role and conv.groups == other.groups
+def _are_alike(kernel: Kernel, other: Kernel | None, same_geometry: bool) -> bool:
+    """Whether the attention layers of two convolutions can share a parameter."""
+    return (
+        other is not None
+        and kernel.conv.groups == other.conv.groups
+        and (not same_geometry or kernel.geometry == other.geometry)
+    )
 
 
 def keep_held(model: nn.Module, copied: nn.Module, plans: Sequence[Plan]) -> list[str]:

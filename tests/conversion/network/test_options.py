@@ -95,3 +95,26 @@ class TestHeads:
     def test_options_that_exclude_each_other_are_refused_before_any_layer(self) -> None:
         with pytest.raises(ex.errors.ArgumentError, match="rings undo the smoothing"):
             ex.convert(nn.Linear(1, 1), rings=1)
+
+    @pytest.mark.parametrize(
+        ("other", "options"),
+        [
+            ({"padding": 1, "padding_mode": "replicate"}, {"heads": "minimal"}),
+            ({"dilation": 2}, {"alpha": 3.0, "rings": 1}),
+        ],
+        ids=["a twin that tables do not suit", "a twin with other rings"],
+    )
+    def test_a_weight_that_layers_cannot_share_stays_shared(
+        self, other: dict, options: dict
+    ) -> None:
+        model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3, **other)).double()
+        model[1].weight = model[0].weight
+        conversion = ex.convert(model, **options)
+        assert not conversion.converted
+        assert conversion.model[0].weight is conversion.model[1].weight
+
+    def test_layers_of_one_geometry_share_their_rings(self) -> None:
+        model = nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)).double()
+        model[1].weight = model[0].weight
+        first, second = ex.convert(model, alpha=3.0, rings=1).model
+        assert first.heads().projections[0] is second.heads().projections[0]
