@@ -24,6 +24,7 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import called_as_a_whole, is_jit_traced
 from expressivity.numbers.precision import autocast_is_on
+from expressivity.numbers.softmax import softmax
 from expressivity.strategies import Explanation, attention_scores, select
 from expressivity.strategies import explain as explain_choice
 
@@ -150,7 +151,7 @@ class RelativeSelfAttention(AttentionParameters):
 
         Arguments, shape and errors are those of :meth:`scores`.
         """
-        return self._scores(_size_of(pixels, size), x).softmax(-1)
+        return softmax(self._scores(_size_of(pixels, size), x))
 
     def explain(self, x: Tensor) -> Explanation:
         """Say which strategy runs on an input and why the others do not.

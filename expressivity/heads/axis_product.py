@@ -12,6 +12,7 @@ from torch import Tensor
 
 from expressivity.heads.banded import BandedMatrix
 from expressivity.numbers.precision import compute_dtype, without_autocast
+from expressivity.numbers.softmax import without_negligible
 
 # One matrix over all axes beats one an axis while it has at most so many entries:
 # 7×7 and 14×14 → 7×7 pixels, not 14×14 (measured on the layers of ResNet-50).
@@ -78,6 +79,7 @@ class AxisProduct:
         rows = tuple(matrix.rows for matrix in matrices)
         if is_joint([(matrix.rows, matrix.columns) for matrix in matrices]):
             joint = reduce(torch.kron, [matrix.dense() for matrix in matrices])
+            joint = without_negligible(joint)
             return cls(((0, len(matrices), BandedMatrix.full(joint)),), rows)
         # The axis that shrinks most goes first, else the last: it lies in one piece.
         order = sorted(

@@ -19,6 +19,7 @@ from torch.nn.functional import one_hot, pad
 from expressivity.geometry.positions import positions
 from expressivity.heads.banded import BandedMatrix, Windows
 from expressivity.heads.encoding import axis_scores
+from expressivity.numbers.softmax import masked, softmax
 
 # A band pays where the axis is longer than this many windows.
 _CROSSOVER = 1.5
@@ -69,6 +70,8 @@ def smoothing_matrix(
     center: Float[Tensor, ""],
     alpha: Float[Tensor, ""],
     band: Band | None = None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> BandedMatrix:
     """Return R along one axis, without the columns of tokens of zeros.
 
@@ -80,6 +83,8 @@ def smoothing_matrix(
         center: Added to the targets, in pixels.
         alpha: Locality strength, 1/pixel².
         band: The tokens that targets attend to; ``None`` for the whole axis.
+        dtype: Dtype in which the matrix will be used: it decides what is negligible. By
+            default that of ``alpha``.
 
     Returns:
         A (targets, tokens) matrix, banded where that pays. Rows sum to one if the
@@ -99,10 +104,11 @@ def smoothing_matrix(
     rows = rows.reshape(count, tokens.rows)
     scores = _scores(rows, tokens, axis.zeros_before, alpha)
     if axis.canvas == axis.tokens:
-        weights = scores.softmax(-1)
+        weights = softmax(scores, dtype=dtype)
     else:
         everything = _scores(rows, canvas, 0, alpha)
-        weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
+        total = everything.logsumexp(-1, keepdim=True)
+        weights = (masked(scores, among=everything, dtype=dtype) - total).exp()
     *blocks, last = weights.unbind()
     last = last[: tokens.rows - spare]
     return BandedMatrix((*blocks, last), tokens.starts, axis.tokens)

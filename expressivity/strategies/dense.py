@@ -19,6 +19,7 @@ from expressivity.heads.parameters import Heads
 from expressivity.machine.memory import free_bytes
 from expressivity.machine.recording import are_recorded
 from expressivity.numbers.precision import compute_dtype, without_autocast
+from expressivity.numbers.softmax import masked
 from expressivity.strategies.base import add_bias
 
 GIB = 2**30
@@ -54,7 +55,10 @@ class Dense:
     ) -> Float[Tensor, "batch out_channels ..."]:
         """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query."""
         canvas = grid.canvas(x)
-        probabilities = attention_scores(heads, grid.queries, canvas).softmax(-1)
+        scores = attention_scores(heads, grid.queries, canvas)
+        scores = masked(scores)  # two arrays of this size at a time, not three
+        probabilities = scores.softmax(-1)
+        del scores
         tokens = canvas.flatten(2).to(probabilities.dtype)
         value, output = (
             weight if weight is None else weight.to(tokens.dtype)
@@ -141,4 +145,5 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
         scores *= 2
     if are_recorded([*positions, *others]):
         outputs *= 2
-    return (scores + outputs) * dtype.itemsize
+    mask = pairs * (1 if heads.content is None else batch)  # a byte each
+    return (scores + outputs) * dtype.itemsize + mask

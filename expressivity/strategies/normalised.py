@@ -30,6 +30,7 @@ from expressivity.heads.encoding import displacement_scores
 from expressivity.heads.parameters import Heads
 from expressivity.heads.tables import Table
 from expressivity.numbers.precision import compute_dtype, without_autocast
+from expressivity.numbers.softmax import softmax
 
 Entries = tuple[range, ...]
 
@@ -105,7 +106,7 @@ def _kernels(heads: Heads, table: Table, *, keep: bool) -> Callable[[Entries], T
         return composed
 
     def compose(matrices: Tensor, entries: Entries) -> Tensor:
-        probabilities = _probabilities(heads, table, entries)
+        probabilities = probabilities_of(heads, table, entries)
         kernel = torch.einsum("hw,hgoc->gocw", probabilities, matrices).flatten(0, 1)
         shaped: Tensor = kernel.unflatten(-1, tuple(map(len, entries)))
         return shaped
@@ -146,7 +147,7 @@ def _convolved(
     )
 
 
-def _probabilities(
+def probabilities_of(
     heads: Heads, table: Table, entries: Entries
 ) -> Float[Tensor, "heads entries"]:
     """Return the attention to some entries of the window; it sums to one."""
@@ -157,5 +158,4 @@ def _probabilities(
         window[some].flatten(0, -2), heads.centers.to(dtype), heads.alpha.to(dtype)
     )
     free = table.scores[(slice(None), *some)].flatten(1).to(dtype)
-    probabilities: Tensor = (quadratic + free).softmax(-1)
-    return probabilities
+    return softmax(quadratic + free)

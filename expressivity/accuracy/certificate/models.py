@@ -27,6 +27,7 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import JOINT_ENTRIES
 from expressivity.heads.parameters import Heads
 from expressivity.numbers.precision import compute_dtype
+from expressivity.numbers.softmax import masked_mass
 from expressivity.strategies.fused import factors_of, left_out_of_scores
 from expressivity.strategies.separable import largest_crowd, plans
 
@@ -98,7 +99,8 @@ def of_dense(setting: Setting) -> Counts:
     for head, alpha in enumerate(setting.alpha):
         axes = setting.axes(head)
         require_scores(alpha, axes, compute_dtype(setting.dtype))
-        lost.append(attention_error(alpha, axes, _quadratic(setting), arithmetic))
+        rounded = Lost(attention_error(alpha, axes, _quadratic(setting), arithmetic))
+        lost.append(rounded.then(_masked(setting, axes)).total)
     return Counts(3, terms, tuple(lost))
 
 
@@ -214,6 +216,7 @@ def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:
         logarithm = math.log(axis.tokens + 1) + lowest
         scores = ScoreError(2 * unit * (1 + logarithm), 4 * unit, of_positions=True)
         total = total.then(attention_error(alpha, [axis], scores, arithmetic))
+        total = total.then(_masked(setting, [axis]))
     if joint:
         fewer = [
             replace(
@@ -225,8 +228,14 @@ def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:
         ]
         none = ScoreError(0.0, 0.0, of_positions=False)
         summed = attention_error(alpha, fewer, none, arithmetic, most=JOINT_ENTRIES)
-        total = total.then(summed)
+        total = total.then(summed).then(_masked(setting, axes))
     return total.total
+
+
+def _masked(setting: Setting, axes: list[Axis]) -> float:
+    """Return what the mask of negligible scores comes to, over some axes."""
+    tokens = math.prod(axis.tokens for axis in axes)
+    return 2 * masked_mass(tokens, compute_dtype(setting.dtype))
 
 
 def _inner(heads: Heads) -> int:

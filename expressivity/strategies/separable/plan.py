@@ -89,7 +89,7 @@ class Step:
             exact, device = dtype, like.device
         origin = torch.tensor(group.origin, dtype=exact, device=device)
         alpha = torch.tensor(group.alpha, dtype=exact, device=device)
-        smoothing = step.smoothed_by(grid, alpha, origin).to(like.device, dtype)
+        smoothing = step.smoothed_by(grid, alpha, origin, dtype).to(like.device, dtype)
         return replace(step, prepared=smoothing)
 
     @classmethod
@@ -148,12 +148,28 @@ class Step:
             return self.prepared
         first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
         alpha, center = heads.alpha[first], heads.centers[first]
-        return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype))
+        return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype), dtype)
 
-    def smoothed_by(self, grid: Grid, alpha: Tensor, origin: Tensor) -> AxisProduct:
-        """Build the smoothing of the group, given its α and its origin in pixels."""
+    def smoothed_by(
+        self,
+        grid: Grid,
+        alpha: Tensor,
+        origin: Tensor,
+        dtype: torch.dtype | None = None,
+    ) -> AxisProduct:
+        """Build the smoothing of the group, given its α and its origin in pixels.
+
+        Args:
+            grid: Canvas and queries.
+            alpha: Locality strength, 1/pixel².
+            origin: Center of the group, in pixels.
+            dtype: Dtype in which it will be used; by default that of ``alpha``.
+
+        Returns:
+            The smoothing, differentiable in α and the origin.
+        """
         return AxisProduct.of([
-            smoothing_matrix(axis, targets, center, alpha, band)
+            smoothing_matrix(axis, targets, center, alpha, band, dtype=dtype)
             for axis, targets, center, band in zip(
                 _axes(grid), self.targets, origin, self.bands, strict=True
             )
