@@ -37,25 +37,38 @@ class Windows:
 
     @classmethod
     def around(
-        cls, spots: Sequence[int], columns: int, *, radius: int, rows: int
+        cls,
+        first: Sequence[int],
+        last: Sequence[int],
+        columns: int,
+        *,
+        radius: int,
+        rows: int,
     ) -> Self:
         """Return windows that hold the band of every row.
 
         Args:
-            spots: The middle of each row's band, ascending, on the matrix or off it
-                (then the nearest column counts).
+            first: The first middle of each row's band, ascending, on the matrix or off
+                it (then the nearest column counts).
+            last: The last middle of each row's band, likewise.
             columns: Columns of the matrix.
-            radius: Columns on either side of the middle.
+            radius: Columns on either side of the middles.
             rows: Rows that share a window.
 
         Example:
-            >>> Windows.around(range(6), 6, radius=1, rows=3)
+            >>> Windows.around(range(6), range(6), 6, radius=1, rows=3)
             Windows(rows=3, starts=(0, 1), width=5)
         """
-        middles = [min(max(spot, 0), columns - 1) for spot in spots]
-        blocks = [middles[i : i + rows] for i in range(0, len(middles), rows)]
-        width = min(columns, max(b[-1] - b[0] for b in blocks) + 2 * radius + 1)
-        starts = (min(max(b[0] - radius, 0), columns - width) for b in blocks)
+
+        def on_matrix(spot: int) -> int:
+            return min(max(spot, 0), columns - 1)
+
+        low = list(map(on_matrix, first[::rows]))
+        ends = (min(start + rows, len(last)) - 1 for start in range(0, len(last), rows))
+        high = [on_matrix(last[end]) for end in ends]
+        reach = max(h - b for b, h in zip(low, high, strict=True))
+        width = min(columns, reach + 2 * radius + 1)
+        starts = (min(max(b - radius, 0), columns - width) for b in low)
         return cls(rows, tuple(starts), width)
 
 

@@ -19,6 +19,7 @@ from torch.nn.functional import one_hot, pad
 from expressivity.geometry.positions import positions
 from expressivity.heads.banded import BandedMatrix, Windows
 from expressivity.heads.encoding import axis_scores
+from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.numbers.softmax import masked, softmax
 
 # A band pays where the axis is longer than this many windows.
@@ -45,12 +46,14 @@ class Band:
     """The tokens that the targets of one axis attend to.
 
     Attributes:
-        center: Added to the targets, in pixels.
+        lowest: The smallest center that is added to the targets, in pixels.
+        highest: The largest one.
         radius: Pixels around the pixel nearest to a target.
         span: Targets within so many pixels share a window.
     """
 
-    center: float
+    lowest: float
+    highest: float
     radius: int
     span: int
 
@@ -61,7 +64,8 @@ class Band:
     @property
     def width(self) -> int:
         """Tokens in the window of targets that share one."""
-        return self.span + 2 * self.radius + 1
+        between = round(self.highest) - round(self.lowest)
+        return self.span + between + 2 * self.radius + 1
 
 
 def smoothing_matrix(
@@ -73,9 +77,7 @@ def smoothing_matrix(
     *,
     dtype: torch.dtype | None = None,
 ) -> BandedMatrix:
-    """Return R along one axis, without the columns of tokens of zeros.
-
-    Those tokens add nothing to the smoothing, but belong to its normaliser.
+    """Return R along one axis for one center, as :func:`smoothing_matrices` does.
 
     Args:
         axis: The tokens.
@@ -83,12 +85,10 @@ def smoothing_matrix(
         center: Added to the targets, in pixels.
         alpha: Locality strength, 1/pixel².
         band: The tokens that targets attend to; ``None`` for the whole axis.
-        dtype: Dtype in which the matrix will be used: it decides what is negligible. By
-            default that of ``alpha``.
+        dtype: Dtype in which the matrix will be used.
 
     Returns:
-        A (targets, tokens) matrix, banded where that pays. Rows sum to one if the
-        canvas has no tokens of zeros.
+        A (targets, tokens) matrix.
 
     Example:
         >>> axis = Axis(tokens=1, zeros_before=1, canvas=2)
@@ -96,22 +96,57 @@ def smoothing_matrix(
         >>> smoothing_matrix(axis, range(2), zero, zero).dense().tolist()
         [[0.5], [0.5]]
     """
+    all_heads = smoothing_matrices(
+        axis, targets, center[None], alpha[None], band, dtype=dtype
+    )
+    blocks = tuple(block[0] for block in all_heads.blocks)
+    return BandedMatrix(blocks, all_heads.starts, all_heads.columns)
+
+
+def smoothing_matrices(
+    axis: Axis,
+    targets: range,
+    centers: Float[Tensor, " heads"],
+    alphas: Float[Tensor, " heads"],
+    band: Band | None = None,
+    *,
+    dtype: torch.dtype | None = None,
+) -> HeadMatrices:
+    """Return R along one axis for every head, without the columns of tokens of zeros.
+
+    Those tokens add nothing to the smoothing, but belong to its normaliser.
+
+    Args:
+        axis: The tokens.
+        targets: Positions in pixels of the canvas, less the centers.
+        centers: Added to the targets, in pixels.
+        alphas: Locality strengths, 1/pixel².
+        band: The tokens that targets attend to; ``None`` for the whole axis.
+        dtype: Dtype in which the matrices will be used: it decides what is negligible.
+            By default that of ``alphas``.
+
+    Returns:
+        (targets, tokens) matrices, banded where that pays. Rows sum to one if the
+        canvas has no tokens of zeros.
+    """
     tokens, canvas = _windows(axis, targets, band)
-    places = positions(targets, alpha.device, alpha.dtype) + center
+    places = positions(targets, alphas.device, alphas.dtype) + centers[:, None]
     count = len(tokens.starts)
     spare = count * tokens.rows - len(targets)
-    rows = pad(places[None], (0, spare), mode="replicate") if spare else places
-    rows = rows.reshape(count, tokens.rows)
-    scores = _scores(rows, tokens, axis.zeros_before, alpha)
-    if axis.canvas == axis.tokens:
-        weights = softmax(scores, dtype=dtype)
+    rows = pad(places, (0, spare), mode="replicate") if spare else places
+    rows = rows.unflatten(1, (count, tokens.rows))
+    everything = _scores(rows, canvas, 0, alphas)
+    if canvas.width == axis.canvas:  # one window, which is everything
+        weights = softmax(everything, dtype=dtype)
+        weights = weights.narrow(-1, axis.zeros_before, axis.tokens)
     else:
-        everything = _scores(rows, canvas, 0, alpha)
-        total = everything.logsumexp(-1, keepdim=True)
-        weights = (masked(scores, among=everything, dtype=dtype) - total).exp()
-    *blocks, last = weights.unbind()
-    last = last[: tokens.rows - spare]
-    return BandedMatrix((*blocks, last), tokens.starts, axis.tokens)
+        everything = masked(everything, dtype=dtype)
+        scores = _scores(rows, tokens, axis.zeros_before, alphas)
+        scores = masked(scores, among=everything, dtype=dtype)
+        weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
+    *blocks, last = weights.unbind(1)
+    last = last[:, : tokens.rows - spare]
+    return HeadMatrices((*blocks, last), tokens.starts, axis.tokens)
 
 
 def axis_limit(
@@ -137,24 +172,25 @@ def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Wi
     )
     if band is None or not band.pays(axis.canvas):
         return whole
-    spots = [round(target + band.center) for target in targets]
-    rows = max(1, band.span // targets.step)
-    on_tokens = [spot - axis.zeros_before for spot in spots]
-    return (
-        Windows.around(on_tokens, axis.tokens, radius=band.radius, rows=rows),
-        Windows.around(spots, axis.canvas, radius=band.radius, rows=rows),
-    )
+    radius, rows = band.radius, max(1, band.span // targets.step)
+
+    def around(columns: int, before: int) -> Windows:
+        first = [round(target + band.lowest) - before for target in targets]
+        last = [round(target + band.highest) - before for target in targets]
+        return Windows.around(first, last, columns, radius=radius, rows=rows)
+
+    return around(axis.tokens, axis.zeros_before), around(axis.canvas, 0)
 
 
 def _scores(
-    targets: Float[Tensor, "blocks rows"],
+    targets: Float[Tensor, "heads blocks rows"],
     windows: Windows,
     offset: int,
-    alpha: Float[Tensor, ""],
-) -> Float[Tensor, "blocks rows width"]:
+    alphas: Float[Tensor, " heads"],
+) -> Float[Tensor, "heads blocks rows width"]:
     """Return −α (k − t)² for the keys of each window, which starts at an offset."""
     keys = torch.stack([
-        positions(range(start + offset, start + offset + windows.width), alpha.device)
+        positions(range(start + offset, start + offset + windows.width), alphas.device)
         for start in windows.starts
     ])
-    return axis_scores(targets, keys[:, None], alpha)
+    return axis_scores(targets, keys[:, None], alphas[:, None, None])

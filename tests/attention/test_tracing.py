@@ -14,8 +14,8 @@ import expressivity as ex
 from expressivity.geometry.grid import Grid
 from expressivity.heads import placement
 from expressivity.heads.parameters import Heads
-from expressivity.strategies.separable.part import Part
 from expressivity.strategies.separable.reading import Reading
+from expressivity.strategies.separable.strategy import part_of
 from expressivity.strategies.separable.tracing import traced_steps
 from tests.cases import BASE, CASES, Case
 from tests.strategies.test_separable_saturated import aimed_anywhere
@@ -72,7 +72,7 @@ def assert_alike(output: Tensor, wanted: Tensor) -> None:
 def planned(heads: Heads, grid: Grid, x: Tensor) -> Tensor:
     """Evaluate the plan of a tracer without one."""
     grid, steps = traced_steps(heads, replace(grid, any_size=True))
-    first, *others = (Part.of(step, heads) for step in steps)
+    first, *others = (part_of(step, heads, grid) for step in steps)
     output = first.attend(heads, grid, grid.tokens(x), heads.bias)
     for part in others:
         output = output + part.attend(heads, grid, grid.tokens(x), None)

@@ -53,7 +53,7 @@ class TestWindows:
         self, first: int, step: int, count: int, columns: int, radius: int, rows: int
     ) -> None:
         spots = range(first, first + step * count, step)
-        windows = Windows.around(spots, columns, radius=radius, rows=rows)
+        windows = Windows.around(spots, spots, columns, radius=radius, rows=rows)
         assert windows.rows == rows
         assert len(windows.starts) == -(-count // rows)
         assert windows.width <= min(columns, step * (rows - 1) + 2 * radius + 1)
@@ -70,7 +70,7 @@ class TestWindows:
     def test_hold_rows_at_any_distance_from_each_other(
         self, spots: list[int], rows: int
     ) -> None:
-        windows = Windows.around(spots, 20, radius=2, rows=rows)
+        windows = Windows.around(spots, spots, 20, radius=2, rows=rows)
         for row, spot in enumerate(spots):
             start, middle = windows.starts[row // rows], min(max(spot, 0), 19)
             assert start <= max(0, middle - 2)

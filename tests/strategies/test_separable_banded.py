@@ -93,7 +93,9 @@ def test_smoothing_of_a_band_is_the_full_one(
     largest, on_grid = torch.finfo(dtype).eps / 2, center.is_integer()
     radius = radius_for(alpha, largest, most=canvas // 2, on_grid=on_grid)
     assume(radius is not None)
-    band = Band(center, radius, span=data.draw(st.sampled_from([4, 32]), "span"))
+    band = Band(
+        center, center, radius, span=data.draw(st.sampled_from([4, 32]), "span")
+    )
     numbers = torch.tensor([center, alpha], dtype=torch.float64)
     found = smoothing_matrix(Axis(tokens, before, canvas), targets, *numbers, band)
     assert (len(found.blocks) > 1) <= band.pays(canvas)

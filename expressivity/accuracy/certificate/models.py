@@ -108,15 +108,15 @@ def of_separable(setting: Setting) -> Counts:
     """Count for ``separable``, whichever way it takes."""
     heads = setting.heads
     every = [step for plan in plans(heads, setting.grid) for step in plan]
-    soft = [step for step in every if not step.group.saturated]
+    soft = [step for step in every if not step.is_saturated]
     neglected, joint = [0.0] * len(heads.alpha), set[int]()
     for step in every:
-        for head in step.group.lattice.heads:
+        for head in step.heads:
             neglected[head] = max(neglected[head], 2 * step.neglected)
         if setting.smaller_too or step.is_joint(setting.grid):
-            joint.update(step.group.lattice.heads)
+            joint.update(step.heads)
     lost = [Lost(off) for off in neglected]
-    for head in {head for step in soft for head in step.group.lattice.heads}:
+    for head in {head for step in soft for head in step.heads}:
         lost[head] = lost[head].then(_smoothed(setting, head, joint=head in joint))
     composed = heads.value_width if len(heads.projections) == 2 else 0
     # Kernel, smoothing, two projections, bias, sum of the groups; then the result.

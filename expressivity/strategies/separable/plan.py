@@ -14,17 +14,19 @@ from torch import Tensor
 
 from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, is_joint
-from expressivity.heads.leak import mass_beyond, radius_for
 from expressivity.heads.parameters import Heads
-from expressivity.heads.smoothing import Axis, Band, smoothing_matrix
-from expressivity.numbers.precision import compute_dtype, rounding_level
+from expressivity.heads.smoothing import smoothing_matrix
+from expressivity.numbers.precision import compute_dtype
+from expressivity.strategies.separable.bands import (
+    Bands,
+    axes_of,
+    bands_of,
+    cost_of,
+    neglected_by,
+)
 from expressivity.strategies.separable.grouping import Group
+from expressivity.strategies.separable.own_heads import OwnHeads
 from expressivity.strategies.separable.reading import Layout, Reading
-
-# Pixels of the targets that share a window of a banded smoothing. On a CPU the optimum
-# is flat from 16 to 64; elsewhere the number of products matters more.
-_SPAN = {"cpu": 32}
-_SPAN_ELSEWHERE = 128
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Step:
         bands: The tokens that they attend to along each axis; ``None`` for all.
         prepared: A reading, which replaces the smoothing of saturated heads; for soft
             heads with fixed α and Δ, the smoothing.
+        neglected: Probability that is taken for none, at most, over all axes.
         cost: Multiplications that smoothing one channel takes, about.
         tokens: Number of tokens that are smoothed.
     """
@@ -47,8 +50,9 @@ class Step:
     targets: tuple[range, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
-    bands: tuple[Band | None, ...]
+    bands: Bands
     prepared: Reading | AxisProduct | None = None
+    neglected: float = 0.0
     cost: int = 0
     tokens: int = 0
 
@@ -66,12 +70,7 @@ class Step:
             reading = Reading.of(Layout.of(group, grid), grid, like.device)
             return cls.reads(group, grid, reading)
         lattice, queries, dtype = group.lattice, grid.queries, compute_dtype(like.dtype)
-        rounding = rounding_level(dtype) / len(queries)
-        span = _SPAN.get(like.device.type, _SPAN_ELSEWHERE)
-        bands = tuple(
-            _band(group.alpha, center, rounding, axis.canvas, span)
-            for center, axis in zip(group.origin, _axes(grid), strict=True)
-        )
+        bands = bands_of(group.alpha, [group.origin], grid, dtype, like.device)
         targets = tuple(lattice.targets(queries))
         step = cls(
             group,
@@ -79,8 +78,11 @@ class Step:
             tuple(lattice.stride(queries)),
             tuple(lattice.dilation(queries)),
             bands,
-            cost=_cost(targets, grid, bands),
-            tokens=prod([axis.tokens for axis in _axes(grid)]),
+            neglected=neglected_by(
+                bands, group.alpha, targets, [group.origin], grid, dtype
+            ),
+            cost=cost_of(targets, grid, bands),
+            tokens=prod([axis.tokens for axis in axes_of(grid)]),
         )
         if not keep or group.alpha is None:
             return step
@@ -96,22 +98,17 @@ class Step:
     def reads(cls, group: Group, grid: Grid, reading: Reading) -> Self:
         """Plan what saturated heads do, given the reading of their pixels."""
         stride, dilation = grid.geometry.stride, group.lattice.step
-        return cls(group, (), stride, dilation, (), reading)
+        return cls(group, (), stride, dilation, (), reading, group.leak)
 
     @property
-    def neglected(self) -> float:
-        """Probability that is taken for none, at most, over all axes."""
-        if self.group.saturated:
-            return self.group.leak
-        return sum(
-            mass_beyond(
-                self.group.alpha or 0.0,
-                band.radius,
-                on_grid=band.center.is_integer(),
-            )
-            for band in self.bands
-            if band is not None
-        )
+    def heads(self) -> tuple[int, ...]:
+        """Indices of the heads."""
+        return self.group.lattice.heads
+
+    @property
+    def is_saturated(self) -> bool:
+        """Whether attention is one pixel at working precision."""
+        return self.group.saturated
 
     def is_joint(self, grid: Grid) -> bool:
         """Return whether the smoothing is one matrix over all axes.
@@ -120,7 +117,7 @@ class Step:
         """
         if self.group.saturated:
             return False
-        columns = [axis.tokens for axis in _axes(grid)]
+        columns = [axis.tokens for axis in axes_of(grid)]
         return is_joint(list(zip(map(len, self.targets), columns, strict=True)))
 
     def describe(self, dtype: torch.dtype) -> str:
@@ -171,36 +168,38 @@ class Step:
         return AxisProduct.of([
             smoothing_matrix(axis, targets, center, alpha, band, dtype=dtype)
             for axis, targets, center, band in zip(
-                _axes(grid), self.targets, origin, self.bands, strict=True
+                axes_of(grid), self.targets, origin, self.bands, strict=True
             )
         ])
 
 
-def _axes(grid: Grid) -> list[Axis]:
-    """Return the tokens along each axis; those of zeros are only counted."""
-    nonzero = grid.size if grid.has_zero_tokens else grid.canvas_size
-    return list(map(Axis, nonzero, grid.zeros_before, grid.canvas_size))
+def steps_of(
+    groups: Sequence[Group], grid: Grid, like: Tensor, *, apart: bool, keep: bool
+) -> list[Step | OwnHeads]:
+    """Return what groups do on a grid; soft heads that share nothing go together.
 
-
-def _cost(targets: Sequence[range], grid: Grid, bands: Sequence[Band | None]) -> int:
-    """Return the multiplications of a smoothing per channel, the last axis first."""
-    axes = _axes(grid)
-    sizes, total = [axis.tokens for axis in axes], 0
-    for index in reversed(range(len(axes))):
-        band, tokens = bands[index], axes[index].tokens
-        sizes[index] = len(targets[index])
-        total += prod(sizes) * (tokens if band is None else min(band.width, tokens))
-    return total
-
-
-def _band(
-    alpha: float | None, center: float, largest: float, canvas: int, span: int
-) -> Band | None:
-    """Return the band of the targets if α is known and a banded matrix pays."""
-    if alpha is None:
-        return None
-    radius = radius_for(alpha, largest, most=canvas // 2, on_grid=center.is_integer())
-    if radius is None:
-        return None
-    band = Band(center, radius, span)
-    return band if band.pays(canvas) else None
+    Args:
+        groups: All groups of a layer.
+        grid: Canvas and queries.
+        like: A tensor of the dtype and device of the parameters.
+        apart: Whether every soft head is a group.
+        keep: Whether α and Δ are fixed, so that smoothings are prepared.
+    """
+    lone = [g for g in groups if not g.saturated and len(g.lattice.heads) == 1]
+    if len(lone) == 1 and not apart:
+        lone = []
+    steps: list[Step | OwnHeads] = [
+        Step.of(group, grid, like, keep=keep) for group in groups if group not in lone
+    ]
+    if lone:
+        alphas = [group.alpha for group in lone if group.alpha is not None]
+        own = OwnHeads.of(
+            [group.lattice.heads[0] for group in lone],
+            alphas if len(alphas) == len(lone) else None,
+            [group.origin for group in lone],
+            grid,
+            like,
+            keep=keep,
+        )
+        steps.append(own)
+    return steps

@@ -15,7 +15,6 @@ a kernel of one tap runs as a product of matrices, the same up to rounding. Deri
 of saturated heads with respect to α and Δ are zero.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -29,8 +28,9 @@ from expressivity.heads.placement import Values, values_of
 from expressivity.machine.recording import are_recorded, is_traced
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
+from expressivity.strategies.separable.own_heads import OwnHeads, OwnPart
 from expressivity.strategies.separable.part import Part
-from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.plan import Step, steps_of
 from expressivity.strategies.separable.tracing import traced_steps
 
 
@@ -51,12 +51,7 @@ class Separable:
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
         """Say how the heads are grouped and what is neglected, a line a group."""
-        steps = [part.step for part in _parts(heads, grid)]
-        alike = Counter(step.describe(heads.dtype) for step in steps)
-        return [
-            f"{text}, alone" if count == 1 and len(steps) > 1 else text
-            for text, count in alike.items()
-        ]
+        return [part.step.describe(heads.dtype) for part in _parts(heads, grid)]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
@@ -64,12 +59,12 @@ class Separable:
         """Return Σ over groups of Conv(G_α X), at every query."""
         if is_traced():
             grid, steps = traced_steps(heads, grid)
-            parts = [Part.of(step, heads) for step in steps]
+            parts = [part_of(step, heads, grid) for step in steps]
         else:
             parts = _parts(heads, grid)
         first, *others = parts
         tokens, bias = grid.tokens(x), heads.bias
-        if any(part.step.group.saturated for part in parts):
+        if any(part.step.is_saturated for part in parts):
             bias = _with_zero_derivatives(heads)
         output = first.attend(heads, grid, tokens, bias)
         if not others:
@@ -109,12 +104,11 @@ def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
         return False
 
 
-def plans(heads: Heads, grid: Grid) -> list[list[Step]]:
+def plans(heads: Heads, grid: Grid) -> list[list[Step | OwnHeads]]:
     """Return every plan that a layer may follow on a grid when it runs eagerly.
 
-    A plan is a step a group. Heads are apart where autograd records derivatives with
-    respect to α or Δ, and where α and Δ are unknown; else they are grouped. No
-    smoothing is formed.
+    Heads are apart where autograd records derivatives with respect to α or Δ of each,
+    and where α and Δ are unknown; else they are grouped. No smoothing is formed.
     """
     values = values_of(heads.alpha, heads.centers, Memo())
     if values is None:
@@ -125,40 +119,58 @@ def plans(heads: Heads, grid: Grid) -> list[list[Step]]:
     ]
 
 
-def _unknown(heads: Heads, grid: Grid) -> list[Step]:
+def _unknown(heads: Heads, grid: Grid) -> list[Step | OwnHeads]:
     """Plan for heads whose α and Δ are unknown."""
-    return [Step.of(g, grid, heads.alpha, keep=False) for g in groups_alone(heads)]
+    return steps_of(groups_alone(heads), grid, heads.alpha, apart=True, keep=False)
 
 
 def _planned(
     values: Values, heads: Heads, grid: Grid, *, apart: bool, keep: bool
-) -> list[Step]:
+) -> list[Step | OwnHeads]:
     """Plan for heads whose α and Δ are known."""
     groups = groups_of(values, values.leaks(), grid, heads.dtype, apart=apart)
-    return [Step.of(g, grid, heads.alpha, keep=keep) for g in groups]
+    return steps_of(groups, grid, heads.alpha, apart=apart, keep=keep)
 
 
-def _parts(heads: Heads, grid: Grid) -> list[Part]:
+def part_of(step: Step | OwnHeads, heads: Heads, grid: Grid) -> Part | OwnPart:
+    """Return what a step attends to, with the projections."""
+    if isinstance(step, OwnHeads):
+        return OwnPart.of(step, heads, grid)
+    return Part.of(step, heads)
+
+
+def _parts(heads: Heads, grid: Grid) -> list[Part | OwnPart]:
     """Return what every group of heads does on a grid, and with which projections."""
     alpha, memo = heads.alpha, heads.memo
     values = values_of(alpha, heads.centers, memo)
     if values is None:
-        return [Part.of(step, heads) for step in _unknown(heads, grid)]
+        return [part_of(step, heads, grid) for step in _unknown(heads, grid)]
+    recorded = are_recorded((alpha, heads.centers))
+    apart = recorded and not _is_tied(heads)
 
-    def plan(*, apart: bool) -> list[Step]:
-        return _planned(values, heads, grid, apart=apart, keep=not apart)
+    def plan() -> list[Step | OwnHeads]:
+        return _planned(values, heads, grid, apart=apart, keep=not recorded)
 
     context = (values, heads.dtype, alpha.device)
-    apart = are_recorded((alpha, heads.centers))
-    key = ("plan", grid, apart)
-    steps = memo.get(key, (), lambda: plan(apart=apart), context=context)
+    steps = memo.get(("plan", grid, apart, recorded), (), plan, context=context)
 
-    def compose() -> list[Part]:
-        return [Part.of(step, heads) for step in steps]
+    def compose() -> list[Part | OwnPart]:
+        return [part_of(step, heads, grid) for step in steps]
 
-    if len(heads.projections) == 1 and steps[0].group.lattice.is_everyone(len(alpha)):
+    first = steps[0]
+    if (
+        len(heads.projections) == 1
+        and isinstance(first, Step)
+        and first.group.lattice.is_everyone(len(alpha))
+    ):
         return compose()  # a view of the projection: there is nothing to keep
-    key = ("parts", grid, apart)
+    key = ("parts", grid, apart, recorded)
     return memo.get(
         key, heads.projections, compose, context=context, differentiable=True
     )
+
+
+def _is_tied(heads: Heads) -> bool:
+    """Whether all heads read one α in memory, whose derivative they share."""
+    is_one_number = len(heads.alpha) == 1 or heads.alpha.stride(0) == 0
+    return is_one_number and not are_recorded((heads.centers,))

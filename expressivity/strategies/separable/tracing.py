@@ -22,13 +22,14 @@ from expressivity.strategies.separable.grouping import (
     groups_of,
 )
 from expressivity.strategies.separable.lattice import Lattice
-from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.own_heads import OwnHeads
+from expressivity.strategies.separable.plan import Step, steps_of
 from expressivity.strategies.separable.reading import Layout, Reading, Span, Way
 
 Constants = tuple[Any, ...]
 
 
-def traced_steps(heads: Heads, grid: Grid) -> tuple[Grid, list[Step]]:
+def traced_steps(heads: Heads, grid: Grid) -> tuple[Grid, list[Step | OwnHeads]]:
     """Plan what the heads do, as in eager mode if α and Δ are known.
 
     Heads are alone if α and Δ are unknown, and if autograd records them: they will
@@ -59,11 +60,10 @@ def traced_steps(heads: Heads, grid: Grid) -> tuple[Grid, list[Step]]:
         grid = grid.fixed()
         groups = placement.ask(_groups, about, grid.size, heads.dtype)
         if groups is not None:
-            steps = [Step.of(_group(g), grid, alpha, keep=True) for g in groups]
-            return grid, steps
+            own = [_group(group) for group in groups]
+            return grid, steps_of(own, grid, alpha, apart=False, keep=True)
     grid = grid.fixed()
-    alone = groups_alone(heads)
-    return grid, [Step.of(group, grid, alpha, keep=False) for group in alone]
+    return grid, steps_of(groups_alone(heads), grid, alpha, apart=True, keep=False)
 
 
 def _layouts(

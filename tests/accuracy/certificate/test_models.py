@@ -20,6 +20,7 @@ from expressivity.heads.factors import left_out
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies import fused
 from expressivity.strategies.separable import largest_crowd, plans
+from expressivity.strategies.separable.own_heads import OwnPart
 from expressivity.strategies.separable.part import Part
 from expressivity.strategies.separable.plan import Step
 from tests.attack import move, random_target
@@ -31,10 +32,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 def joint_layer() -> tuple[ex.RelativeSelfAttention, nn.Module, tuple[int, int]]:
     """A layer whose smoothings are one matrix: of the tokens, not of the canvas."""
     conv = nn.Conv2d(2, 2, 7, padding=3)
-    attention = ex.attention_from_conv(conv, alpha=1.0)
-    with torch.no_grad():
-        attention.alpha.add_(torch.linspace(-0.01, 0.01, 49))
-    return attention, conv, (10, 10)
+    return ex.attention_from_conv(conv, alpha=1.0), conv, (5, 5)
 
 
 def random_layer(seed: int) -> tuple[ex.RelativeSelfAttention, tuple[int, ...]]:
@@ -76,14 +74,17 @@ def setting_of(
 
 
 @contextmanager
-def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Part], list[Any]]]:
+def watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[tuple[list[Part | OwnPart], list[Any]]]:
     """Collect the parts that run, and the smoothings that are formed."""
-    parts, products = list[Part](), list[Any]()
-    attend, smoothed_by = Part.attend, Step.smoothed_by
+    parts, products = list[Part | OwnPart](), list[Any]()
+    attends = {kind: kind.attend for kind in (Part, OwnPart)}
+    smoothed_by = Step.smoothed_by
 
-    def watched_attend(self: Part, *args: Any, **options: Any) -> Any:
+    def watched_attend(self: Part | OwnPart, *args: Any, **options: Any) -> Any:
         parts.append(self)
-        return attend(self, *args, **options)
+        return attends[type(self)](self, *args, **options)
 
     def watched_smoothing(self: Step, *args: Any) -> Any:
         product = smoothed_by(self, *args)
@@ -91,7 +92,8 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[Part], list[
         return product
 
     with monkeypatch.context() as patch:
-        patch.setattr(Part, "attend", watched_attend)
+        for kind in attends:
+            patch.setattr(kind, "attend", watched_attend)
         patch.setattr(Step, "smoothed_by", watched_smoothing)
         yield parts, products
 
@@ -140,29 +142,35 @@ def assert_asked(
     with watched(monkeypatch) as (parts, products):
         run(attention, size)
     planned = [
-        (step.group, step.bands)
+        (step.heads, step.bands)
         for plan in plans(attention.heads(), setting.grid)
         for step in plan
     ]
     assert parts
     for part in parts:
-        assert (part.step.group, part.step.bands) in planned
+        assert (part.step.heads, part.step.bands) in planned
         assert_counted(part, counts)
-        for head in part.step.group.lattice.heads:
+        for head in part.step.heads:
             assert counts.lost[head] >= 2 * part.step.neglected
-            assert part.step.group.saturated or head in dict(jointly)
+            assert part.step.is_saturated or head in dict(jointly)
     for heads, product in products:
         (_, together, _), *_ = product.factors
         assert all(dict(jointly)[head] or together == 1 for head in heads)
 
 
-def assert_counted(part: Part, counts: Counts) -> None:
+def assert_counted(part: Part | OwnPart, counts: Counts) -> None:
     """A part rounds no more often than is counted."""
-    lattice, weights = part.step.group.lattice, part.weights
+    if isinstance(part, OwnPart):
+        weights = [w for w in (part.before, part.after) if w is not None]
+        assert 2 + len(weights) <= counts.casts
+        last = weights[-1]
+        assert last.shape[0] * last.shape[2] <= counts.terms
+        return
+    lattice = part.step.group.lattice
     crowd = max(Counter(lattice.taps).values())
-    casts = 1 + crowd + (0 if part.step.group.saturated else 1) + len(weights)
+    casts = 1 + crowd + (0 if part.step.is_saturated else 1) + len(part.weights)
     assert casts <= counts.casts
-    terms = sum(weight[0].numel() for weight in weights)
+    terms = sum(weight[0].numel() for weight in part.weights)
     if len(lattice.heads) == len(lattice.points):  # no zeros in between
         assert terms <= counts.terms
     assert crowd <= 1 or counts.composed
@@ -175,7 +183,8 @@ def test_crowds_are_what_lattice_points_hold() -> None:
         crowd = largest_crowd(setting.centers)
         for plan in plans(attention.heads(), setting.grid):
             for step in plan:
-                assert max(Counter(step.group.lattice.taps).values()) <= crowd
+                if isinstance(step, Step):
+                    assert max(Counter(step.group.lattice.taps).values()) <= crowd
 
 
 def test_a_joint_smoothing_has_its_term() -> None:
@@ -279,7 +288,7 @@ def test_grouped_layers_are_asked_alike(seed: int) -> None:
     target = random_target(f"grouped/{seed}", torch.bfloat16, "separable")
     grid = Grid.of(target.attention.geometry, target.case.size)
     shared, *apart = plans(target.attention.heads(), grid)
-    heads = sorted(h for step in shared for h in step.group.lattice.heads)
+    heads = sorted(h for step in shared for h in step.heads)
     assert heads == list(range(target.attention.num_heads))
     for plan in apart:
-        assert sorted(h for s in plan for h in s.group.lattice.heads) == heads
+        assert sorted(h for s in plan for h in s.heads) == heads

@@ -1,0 +1,114 @@
+"""One banded matrix a head along one axis, with windows that all heads share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import accumulate, pairwise
+from math import prod
+from typing import Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+# Tokens of some heads: (heads or 1, batch, *size, width).
+Smoothed = Float[Tensor, "_ _ ..."]
+
+
+@dataclass(frozen=True)
+class HeadMatrices:
+    """One matrix a head along one axis, zero outside of windows that heads share.
+
+    Its methods take the tokens of all heads at once, channels last, and write nothing
+    in place, so that every transform of torch can follow them.
+
+    Attributes:
+        blocks: Rows that share a window, from the first row to the last: the entries
+            in their window, of every head.
+        starts: First column of each window.
+        columns: Number of columns.
+
+    Example:
+        >>> two = torch.tensor([[[1.0, 2.0]], [[0.0, 1.0]]])  # two heads, one row
+        >>> matrices = HeadMatrices((two,), starts=(1,), columns=3)
+        >>> tokens = torch.tensor([5.0, 6.0, 7.0]).reshape(1, 1, 3, 1)
+        >>> matrices.times(tokens, axis=0).flatten().tolist()
+        [20.0, 7.0]
+    """
+
+    blocks: tuple[Float[Tensor, "heads _ _"], ...]
+    starts: tuple[int, ...]
+    columns: int
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return self.blocks[0].shape[0]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(block.shape[1] for block in self.blocks)
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """The first row of each block, and the one after its last."""
+        heights = (block.shape[1] for block in self.blocks)
+        return list(pairwise(accumulate(heights, initial=0)))
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Return the matrices on a device, rounded to a dtype."""
+        return replace(self, blocks=tuple(b.to(device, dtype) for b in self.blocks))
+
+    def times(self, tokens: Smoothed, axis: int) -> Smoothed:
+        """Return Σ_k M_h(t, k) x_k, where k counts an axis of the tokens."""
+        flat = _flat(tokens, axis)
+        parts = [
+            block[:, None] @ flat.narrow(2, start, block.shape[2])
+            for start, block in zip(self.starts, self.blocks, strict=True)
+        ]
+        return _unflat(torch.cat(parts, 2) if parts[1:] else parts[0], tokens, axis)
+
+    def transposed_times(self, tokens: Smoothed, axis: int) -> Smoothed:
+        """Return Σ_t M_h(t, k) x_t, where t counts an axis of the tokens."""
+        heights = [block.shape[1] for block in self.blocks]
+        parts = []
+        for start, block, part in zip(
+            self.starts, self.blocks, _flat(tokens, axis).split(heights, 2), strict=True
+        ):
+            after = self.columns - start - block.shape[2]
+            parts.append(pad(block.mT[:, None] @ part, (0, 0, start, after)))
+        return _unflat(reduce(torch.add, parts), tokens, axis)
+
+    def outer(self, rows: Smoothed, columns: Smoothed, axis: int) -> list[Tensor]:
+        """Return Σ rows_t columns_k over everything but an axis, for each block."""
+        heights = [block.shape[1] for block in self.blocks]
+        flat = _flat(columns, axis)
+        return [
+            (part @ flat.narrow(2, start, block.shape[2]).mT).sum(1)
+            for start, block, part in zip(
+                self.starts,
+                self.blocks,
+                _flat(rows, axis).split(heights, 2),
+                strict=True,
+            )
+        ]
+
+
+def _flat(tokens: Tensor, axis: int) -> Float[Tensor, "heads lead axis trail"]:
+    """Return tokens with everything before an axis in one, and everything after."""
+    size = tokens.shape[1:]  # no flatten: torch's older vmap lacks it
+    lead, trail = prod(size[: 1 + axis]), prod(size[2 + axis :])
+    return tokens.reshape(len(tokens), lead, size[1 + axis], trail)
+
+
+def _unflat(flat: Tensor, like: Tensor, axis: int) -> Tensor:
+    """Return the inverse of :func:`_flat`; the axis may have another length."""
+    shape: Sequence[int] = (
+        flat.shape[0],
+        *like.shape[1 : 2 + axis],
+        flat.shape[2],
+        *like.shape[3 + axis :],
+    )
+    return flat.reshape(shape)
