@@ -22,7 +22,12 @@ from expressivity.checks import check_instance, check_size, check_tensor, is_den
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.machine.recording import called_as_a_whole, is_jit_traced
+from expressivity.machine.memory_format import in_format_of
+from expressivity.machine.recording import (
+    called_as_a_whole,
+    is_jit_traced,
+    is_traced,
+)
 from expressivity.numbers.precision import autocast_is_on
 from expressivity.numbers.softmax import softmax
 from expressivity.strategies import Explanation, attention_scores, select
@@ -99,7 +104,8 @@ class RelativeSelfAttention(AttentionParameters):
 
         Returns:
             (batch, out_channels, *output size), as the convolution of the same
-            geometry has it; without the batch axis if the input had none.
+            geometry has it, in the memory format of the input; without the batch
+            axis if the input had none.
 
         Raises:
             InputError: If axes, channels, size or dtype of the input do not suit, or
@@ -114,6 +120,8 @@ class RelativeSelfAttention(AttentionParameters):
         output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
         if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
+        if not is_traced():  # compilers choose formats themselves
+            output = in_format_of(batch, output)
         return output if x.dim() == batch.dim() else output.squeeze(0)
 
     def scores(

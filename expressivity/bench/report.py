@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from expressivity.bench import contenders as of
 from expressivity.bench import suites
 from expressivity.bench.document import BASELINE, Document, Measurement
+from expressivity.bench.trained import (
+    FROZEN,
+    FROZEN_GOAL,
+    MIB,
+    OWN,
+    SHAPES,
+    TIED,
+    TIED_GOAL,
+)
 
 GIB = 2**30
 SMALLEST_OF_GROWTH, LARGEST_OF_GROWTH = 64**2, 1024**2
@@ -58,36 +67,21 @@ def targets(document: Document) -> list[Target]:
         The targets of the device that the run used.
     """
     times = f"× {BASELINE}"
-    layers = [
-        (of.SATURATED, 1.1, "saturated"),
-        (of.HARD, 1.5, "α = 4"),
-        (of.SOFT, 1.5, "α = 1"),
-    ]
     kind = f"{document.dtype} on {document.device}"
     if document.device == "cuda":
         rows = _ratios(document, suites.RESNET, [of.HARD])
         statement = f"ResNet-50 layers, batch 32, {kind}, α = 4: geometric mean"
         return [Target(statement, times, 1.5, _geometric_mean(rows))]
-    means = [
-        Target(
-            f"ResNet-50 layers at 224², {words}: geometric mean",
-            times,
-            goal,
-            _geometric_mean(_ratios(document, suites.RESNET, [name])),
-        )
-        for name, goal, words in layers
-    ]
-    names = [name for name, _, _ in layers]
-    worst = max((r for r, _ in _ratios(document, suites.RESNET, names)), default=None)
     network, training = (
         next((m.ratio for m in document.of(suite, of.SATURATED)), None)
         for suite in (suites.NETWORK, suites.TRAINING)
     )
     return [
-        *means,
-        Target("worst of these layers, any α", times, 2.5, worst),
+        *_of_layers(document, suites.RESNET, "ResNet-50 layers at 224²"),
+        *_of_layers(document, suites.RESNET_LAST, "the same, channels last"),
         Target("ResNet-50, default α: forward", times, 1.2, network),
         Target("ResNet-50, default α: forward and backward", times, 1.4, training),
+        *_of_trained(document),
         *_against_dense(document),
         *_growing(document),
         Target(
@@ -103,6 +97,59 @@ def targets(document: Document) -> list[Target]:
             document.facts.get(suites.CONVERT_MEMORY),
         ),
     ]
+
+
+def _of_layers(document: Document, suite: str, title: str) -> list[Target]:
+    """Return the figures of the layers of a network, in one memory format."""
+    times = f"× {BASELINE}"
+    layers = [
+        (of.SATURATED, 1.1, "saturated"),
+        (of.HARD, 1.25, "α = 4"),
+        (of.SOFT, 1.35, "α = 1"),
+    ]
+    ratios = [_ratios(document, suite, [name]) for name, _, _ in layers]
+    worst = max((ratio for some in ratios for ratio, _ in some), default=None)
+    return [
+        *(
+            Target(f"{title}, {words}: geometric mean", times, goal, mean)
+            for (_, goal, words), mean in zip(
+                layers, map(_geometric_mean, ratios), strict=True
+            )
+        ),
+        Target(f"{title}: worst, any α", times, 2.0, worst),
+    ]
+
+
+def _of_trained(document: Document) -> list[Target]:
+    """Return the figures of training steps; a step passes forward and backward."""
+    times, rows = f"× {BASELINE}", list[Target]()
+    for shape in SHAPES:
+        own = _of_case(document, OWN, str(shape))
+        limit = f"multiplications allow {shape.limit:.1f}"
+        rows.append(
+            Target(
+                f"step with α and Δ trained, {shape} ({limit})",
+                times,
+                shape.goal,
+                None if own is None else own.ratio,
+            )
+        )
+        if shape.goal_bytes is not None:
+            peak = None if own is None or own.bytes is None else own.bytes / MIB
+            goal = shape.goal_bytes / MIB
+            rows.append(Target(f"the same, {shape}: memory", "MiB", goal, peak))
+    for name, goal in ((TIED, TIED_GOAL), (FROZEN, FROZEN_GOAL)):
+        worst = max(
+            (r for r, _ in _ratios(document, suites.TRAINED, [name])), default=None
+        )
+        rows.append(Target(f"step with {name}: worst shape", times, goal, worst))
+    return rows
+
+
+def _of_case(document: Document, contender: str, case: str) -> Measurement | None:
+    """Return the measurement of a training step, if it was made."""
+    found = (m for m in document.of(suites.TRAINED, contender) if m.case == case)
+    return next(found, None)
 
 
 def growth_exponent(document: Document, contender: str) -> float | None:
@@ -125,19 +172,21 @@ def growth_exponent(document: Document, contender: str) -> float | None:
 
 
 def _against_dense(document: Document) -> list[Target]:
-    dense, hard, plain = (
-        next(document.of(suites.NINE_HEADS, name), None)
-        for name in (of.DENSE, of.HARD, of.SATURATED)
+    dense, hard = (
+        next(document.of(suites.NINE_HEADS, name), None) for name in (of.DENSE, of.HARD)
     )
     soft, materialised = (
         next(document.of(suites.UNEQUAL, name), None)
         for name in (of.UNEQUAL, f"{of.DENSE}, unequal α, off-grid")
     )
-    at_56 = "against dense at 56×56×64, nine heads"
     return [
-        Target(f"{at_56}, saturated", "× faster", 300, _faster(plain, dense), True),
-        Target(f"{at_56}, α = 4", "× faster", 300, _faster(hard, dense), True),
-        Target(f"{at_56}, α = 4", "× less memory", 50, _smaller(hard, dense), True),
+        Target(
+            "against dense at 56×56×64, nine heads, α = 4",
+            "× less memory",
+            50,
+            _smaller(hard, dense),
+            at_least=True,
+        ),
         Target(
             "unequal α, off-grid centers, 32×32×64, nine heads, against dense",
             "× faster",
@@ -166,9 +215,14 @@ def _growing(document: Document) -> list[Target]:
     ]
     # Input, output and everything temporary.
     bytes_of_input = 16 * LARGEST_OF_GROWTH * 4
+    hard = next((m.ratio for m in large if m.contender == of.HARD), None)
     peak = max((m.bytes for m in large if m.bytes is not None), default=None)
     gib = None if peak is None else (peak + bytes_of_input) / GIB
-    return [*exponents, Target("1024×1024×16, soft: memory", "GiB", 1.0, gib)]
+    return [
+        *exponents,
+        Target("1024×1024×16, α = 4", f"× {BASELINE}", 1.4, hard),
+        Target("1024×1024×16, soft: memory", "GiB", 1.0, gib),
+    ]
 
 
 def _ratios(

@@ -12,6 +12,7 @@ from expressivity.bench import contenders as of
 from expressivity.bench.document import BASELINE, Document, Measurement, environment
 from expressivity.bench.resnet import LayerShape, layer_shapes, resnet50
 from expressivity.bench.timing import peak_bytes, race
+from expressivity.bench.trained import SHAPES, step_of, steps
 from expressivity.conversion.network import convert
 from expressivity.errors import ArgumentError
 
@@ -20,6 +21,7 @@ Progress = Callable[[Sequence[str]], Iterable[str]]
 RESNET, NETWORK, TRAINING = "resnet50 layers", "resnet50", "resnet50, training"
 CONVNEXT, NINE_HEADS, UNEQUAL = "convnext layers", "nine heads", "unequal heads"
 GROWTH, CONTENT, LARGE = "growth", "content terms", "large image"
+RESNET_LAST, TRAINED = "resnet50 layers, channels last", "trained heads"
 CONVERT_SECONDS, CONVERT_MEMORY = "convert_seconds", "convert_bytes_over_weights"
 
 
@@ -32,6 +34,7 @@ class Setting:
         limit: Longest expected time of a call, in seconds; slower ones are left out.
         image: Pixels a side of the image that networks see.
         layers: How many of the distinct layers of a network; ``None`` for all.
+        trained: How many of the shapes of trained heads.
         nine: Pixels a side of the input of nine heads.
         unequal: Pixels a side of the input of nine unequal heads.
         growth: Pixels a side of the growth curve.
@@ -44,6 +47,7 @@ class Setting:
     limit: float
     image: int
     layers: int | None
+    trained: int | None
     nine: int
     unequal: int
     growth: tuple[int, ...]
@@ -58,6 +62,7 @@ SETTINGS = {
         limit=1.0,
         image=224,
         layers=6,
+        trained=4,
         nine=56,
         unequal=32,
         growth=(14, 28, 64, 128, 256),
@@ -70,6 +75,7 @@ SETTINGS = {
         limit=4.0,
         image=224,
         layers=None,
+        trained=None,
         nine=56,
         unequal=32,
         growth=(14, 28, 56, 64, 112, 128, 256, 512, 1024),
@@ -172,20 +178,31 @@ def _measured(case: Case, how: Setting, device: torch.device) -> list[Measuremen
 def _layer_case(
     suite: str, shape: LayerShape, count: int, device: torch.device, dtype: torch.dtype
 ) -> Case:
+    last = suite == RESNET_LAST
+    layout = torch.channels_last if last else torch.contiguous_format
     conv = shape.conv(device, dtype)
+    conv.to(memory_format=layout)  # type: ignore[call-overload]
     batch = _BATCH[device.type]
     x = torch.randn(batch, shape.in_channels, shape.size, shape.size, device="cpu").to(
         device, dtype
     )
-    contenders = of.convolution_and_separable(conv, x)
+    contenders = of.convolution_and_separable(conv, x.to(memory_format=layout))
     return Case(suite, str(shape), contenders, count, shape.size**2)
 
 
 def _resnet(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
     shapes = list(layer_shapes(how.image).items())
     every = 1 if how.layers is None else max(1, len(shapes) // how.layers)
-    for shape, count in shapes[::every]:
-        yield _layer_case(RESNET, shape, count, device, dtype)
+    for suite in (RESNET, RESNET_LAST):
+        for shape, count in shapes[::every]:
+            yield _layer_case(suite, shape, count, device, dtype)
+
+
+def _trained(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
+    for shape in SHAPES[: how.trained]:
+        contenders: dict[str, of.Contender] = dict(steps(shape, device, dtype))
+        tokens = shape.batch * shape.size**2
+        yield Case(TRAINED, str(shape), contenders, tokens=tokens, training=True)
 
 
 def _convnext(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator[Case]:
@@ -207,20 +224,12 @@ def _network(how: Setting, device: torch.device, dtype: torch.dtype) -> Iterator
     calls: dict[str, of.Contender] = {n: _forward(m, x) for n, m in both.items()}
     yield Case(NETWORK, label, calls, tokens=tokens)
     label = f"forward and backward at {how.image}²"
-    calls = {name: _forward_and_backward(m, x) for name, m in both.items()}
+    calls = {name: step_of(m, x) for name, m in both.items()}
     yield Case(TRAINING, label, calls, tokens=tokens, training=True)
 
 
 def _forward(model: nn.Module, x: torch.Tensor) -> of.Run:
     return lambda: model(x)
-
-
-def _forward_and_backward(model: nn.Module, x: torch.Tensor) -> of.Run:
-    def run() -> None:
-        model.zero_grad(set_to_none=True)
-        model(x).square().sum().backward()
-
-    return run
 
 
 def _nine_heads(
@@ -271,6 +280,7 @@ _SUITES: dict[str, Callable[[Setting, torch.device, torch.dtype], Iterator[Case]
     "layers of ResNet-50": _resnet,
     "layers of ConvNeXt": _convnext,
     "ResNet-50 as a whole": _network,
+    "trained heads": _trained,
     "nine heads": _nine_heads,
     "growth": _growth,
     "a large image": _large,

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.heads.banded import BandedMatrix
+from expressivity.machine.memory_format import is_channels_last
 from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.numbers.softmax import without_negligible
 
@@ -104,19 +105,22 @@ class AxisProduct:
     ) -> Float[Tensor, "batch channels *rows_per_axis"]:
         """Return Σ_k M₁(t₁, k₁) ⋯ M_d(t_d, k_d) X_k for every t.
 
-        Computed in at least float32, outside autocast, and returned in the dtype of
-        the canvas.
+        Computed in at least float32, outside autocast, and returned in the dtype and
+        the memory format of the canvas.
 
         Args:
             canvas: Tokens on a grid.
             scratch: Buffers of earlier calls, which the result may lie in; only where
                 autograd records nothing.
         """
+        channels_last = is_channels_last(canvas)
         with without_autocast(canvas.device):
             result = canvas.to(compute_dtype(canvas.dtype))
-            shape = list(canvas.shape)
+            if channels_last:
+                result = result.movedim(1, -1)
+            shape, axes_from = list(result.shape), 1 if channels_last else 2
             for first, count, matrix in self.factors:
-                start, stop = 2 + first, 2 + first + count
+                start, stop = axes_from + first, axes_from + first + count
                 after = shape[stop:]
                 trail = (prod(after),) if after else ()
                 flat, out = result.reshape(-1, matrix.columns, *trail), None
@@ -124,4 +128,5 @@ class AxisProduct:
                     out = scratch.like(flat, (flat.shape[0], matrix.rows, *trail))
                 result = matrix.apply(flat, out)
                 shape[start:stop] = self.rows[first : first + count]
-            return result.reshape(shape).to(canvas.dtype)
+            result = result.reshape(shape).to(canvas.dtype)
+            return result.movedim(-1, 1) if channels_last else result

@@ -14,6 +14,7 @@ from expressivity.heads.parameters import Heads
 from expressivity.heads.projections import heads_first
 from expressivity.heads.recomputed import attend
 from expressivity.heads.smoothing import smoothing_matrices
+from expressivity.machine.memory_format import in_format_of
 from expressivity.numbers.precision import (
     autocast_is_on,
     compute_dtype,
@@ -25,10 +26,6 @@ from expressivity.strategies.separable.bands import (
     bands_of,
     cost_of,
     neglected_by,
-)
-from expressivity.strategies.separable.memory_format import (
-    channels_last,
-    in_format_of,
 )
 
 # A multiplication of a smoothing takes as long as two of a projection.
@@ -194,13 +191,13 @@ class OwnPart:
         bias = base if base is not None and base.dim() == 1 else None
         with without_autocast(tokens.device):
             output = attend(
-                channels_last(tokens).to(dtype),
+                tokens.movedim(1, -1).contiguous().to(dtype),
                 self.step.smoothing(heads, grid),
                 self.before,
                 self.after,
                 None if bias is None else bias.to(dtype),
             )
-        output = in_format_of(tokens, output)
+        output = in_format_of(tokens, output.movedim(-1, 1))
         kind = tokens.dtype
         if autocast_is_on(tokens.device):
             kind = torch.get_autocast_dtype(tokens.device.type)

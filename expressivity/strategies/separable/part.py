@@ -13,6 +13,7 @@ from expressivity.convolutions import convolve
 from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, Scratch
 from expressivity.heads.parameters import Heads
+from expressivity.machine.memory_format import is_channels_last
 from expressivity.machine.recording import is_traced
 from expressivity.strategies.base import add_bias
 from expressivity.strategies.separable.lattice import Lattice
@@ -227,6 +228,8 @@ def _product(
     matrix: Tensor, tokens: Tensor, base: Tensor | None, *, reused: bool
 ) -> Tensor:
     """Multiply every token by a matrix, and add a bias or an output."""
+    if is_channels_last(tokens):
+        return _product_of_rows(matrix, tokens, base)
     flat = tokens.flatten(2)
     weights = matrix.expand(flat.shape[0], *matrix.shape)
     if base is None:
@@ -238,6 +241,20 @@ def _product(
         product = torch.baddbmm(total, weights, flat, out=total if reused else None)
     output: Tensor = product.unflatten(2, tokens.shape[2:])
     return output
+
+
+def _product_of_rows(matrix: Tensor, tokens: Tensor, base: Tensor | None) -> Tensor:
+    """Do the same where the channels of a token lie side by side."""
+    batch, channels, *size = tokens.shape
+    rows = tokens.movedim(1, -1).reshape(-1, channels)
+    if base is None:
+        product = torch.mm(rows, matrix.mT)
+    elif _is_bias(base):
+        product = torch.addmm(base, rows, matrix.mT)
+    else:
+        total = base.movedim(1, -1).reshape(-1, len(matrix))
+        product = torch.addmm(total, rows, matrix.mT)
+    return product.reshape(batch, *size, -1).movedim(-1, 1)
 
 
 def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:
