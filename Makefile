@@ -10,7 +10,8 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo bench format clean
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo bench gpu wheels \
+	format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -67,6 +68,13 @@ zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
 		--device $(DEVICE) --dtype $(DTYPE) --output $(RESULTS) --force
+
+gpu: $(VENV)/.demo  ## Measure everything on a GPU, in stages that can be interrupted
+	$(BIN)/python -m benchmarks.gpu
+
+wheels: $(BIN)/python  ## Collect what a GPU machine without network lacks, in wheels/
+	$(BIN)/python -m pip download -q --no-deps -c constraints.txt -d wheels \
+		python-flint msgspec typer rich safetensors jaxtyping psutil
 
 format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
