@@ -34,4 +34,4 @@ def in_format_of(x: Tensor, output: Tensor) -> Tensor:
     """
     if is_channels_last(x):
         return output.contiguous(memory_format=_FORMATS[x.dim()])
-    return output.contiguous() if is_channels_last(output) else output
+    return output.contiguous()

@@ -194,8 +194,8 @@ class TestReport:
     def test_means_are_geometric_and_weighted(self) -> None:
         mean = by_statement(MADE_UP, "224², α = 4: geometric")
         assert mean.value == pytest.approx((2**3 * 0.5) ** 0.25)
-        assert mean.is_met is True
-        assert replace(mean, value=1.26).is_met is False
+        assert mean.is_met is False
+        assert replace(mean, value=1.24).is_met is True
         assert by_statement(MADE_UP, "224²: worst").value == 2.0
 
     def test_ratios_against_dense_count_upwards(self) -> None:

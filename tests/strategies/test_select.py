@@ -168,7 +168,8 @@ class TestChoice:
             "  * separable: one smoothing per group of heads, then a convolution",
             (
                 "      6 heads saturated: 1.1e-16 of the attention is off its pixel, "
-                "below the rounding of float64: no smoothing is needed"
+                "below the rounding of float64: no smoothing is needed until alpha or "
+                "centers change"
             ),
             f"  - normalised: cannot run: {NO_TABLE}",
             "  - fused: a fused attention kernel per head, on absolute positions",

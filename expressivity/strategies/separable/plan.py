@@ -128,7 +128,8 @@ class Step:
         if self.group.saturated:
             return (
                 f"{heads} saturated: {self.neglected:.2g} of the attention is off its "
-                f"pixel, below the rounding of {kind}: no smoothing is needed"
+                f"pixel, below the rounding of {kind}: no smoothing is needed until "
+                "alpha or centers change"
             )
         if self.group.alpha is None:
             return f"{heads} smoothed over the whole canvas, alpha not known"
