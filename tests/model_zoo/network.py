@@ -66,7 +66,7 @@ def randomise(network: nn.Module) -> None:
         for parameter in network.parameters():
             if parameter.dim() <= 1 or parameter.numel() == max(parameter.shape):
                 parameter.add_(normal(parameter))
-            elif parameter.abs().max() < _INVISIBLE:
+            elif parameter.numel() and parameter.abs().max() < _INVISIBLE:
                 parameter.copy_(normal(parameter))
         for name, buffer in network.named_buffers():
             if name.endswith("embed") and not buffer.any():  # of a quantiser

@@ -48,7 +48,7 @@ DETECTION = (
 # MViT takes 16 frames of 224 pixels only, minutes in float64.
 VIDEO = ("mc3_18", "r2plus1d_18", "r3d_18", "s3d", "swin3d_t")
 _SIDES = {"inception_v3": 96, "maxvit_t": 224, "vit_b_32": 224}
-_CLIPS = {"s3d": (16, 64)}
+_CLIPS = {"s3d": (16, 224)}
 
 
 def networks() -> Iterator[Network]:
@@ -62,7 +62,7 @@ def networks() -> Iterator[Network]:
             options = {"init_weights": False, "aux_logits": False}
         yield _network(models, name, {"x": (1, 3, side, side)}, options)
     for name in SEGMENTATION:
-        sizes = {"x": (1, 3, 64, 64)}
+        sizes = {"input" if "lraspp" in name else "x": (1, 3, 64, 64)}
         yield _network(models.segmentation, name, sizes, no_backbone)
     for name in DETECTION:
         # Images would be scaled up, and no score is high without training. Large

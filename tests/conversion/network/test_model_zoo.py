@@ -43,11 +43,16 @@ KEPT: dict[str, str | tuple[str, ...]] = {
     "timm tf_efficientnet_cc_b0_4e": (SAME, "nn.Conv2d or nn.Conv3d is required"),
     "timm tf_mixnet_s": SAME,
     "timm tf_mobilenetv3_small_minimal_100": SAME,
+    "timm vit_tiny_r_s16_p8_224": SAME,
     "transformers BitModel": STANDARDISED,
     "transformers Gemma4AudioModel": SAME,
     "transformers ParakeetEncoder": ASKED_FOR,
     "transformers MaskFormerModel": "which is no registered submodule",
+    "transformers VoxtralRealtimeEncoder": "takes more than an input: padding_cache",
+    "transformers XcodecModel": ASKED_FOR,
 }
+# They cut images into patches by reshaping.
+NO_CONVOLUTIONS = {"timm gemma4_vit_167m", "timm naflexvit_base_patch16_gap"}
 # Files of transformers with convolutions and vision of which no network runs here: why
 # the first attempt did not, as far as that is known.
 LEFT_OUT = {
@@ -89,7 +94,7 @@ def test_converts_runs_and_equals_the_original(case: Network):
     }
     comparison = compare(network, case.inputs())
     records = {record.name: record for record in comparison.conversion.layers}
-    assert records
+    assert bool(records) == (case.name not in NO_CONVOLUTIONS)
     assert convolutions.keys() <= records.keys()
     reasons = {
         record.reason
