@@ -11,6 +11,7 @@ Example:
 """
 
 from expressivity.plots.attention_maps import plot_attention_maps
+from expressivity.plots.counterexample import plot_counterexample
 from expressivity.plots.error_curve import plot_error_vs_alpha
 from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
@@ -19,6 +20,7 @@ from expressivity.plots.overview import plot_overview
 
 __all__ = [
     "plot_attention_maps",
+    "plot_counterexample",
     "plot_error_vs_alpha",
     "plot_evidence",
     "plot_growth",
