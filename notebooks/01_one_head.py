@@ -18,17 +18,17 @@
 # It is quadratic, $-\alpha\,\|\delta - \Delta\|^2$, so that the head looks at the pixel
 # at $q + \Delta$: the sharper, the larger the *locality strength* α.
 #
-# You need: what a softmax is, and enough PyTorch to write into a parameter.
-# Reading takes half an hour, the exercises three quarters of an hour.
+# You need: what a softmax is, and enough PyTorch to write into a parameter. Reading
+# takes half an hour, the exercises three quarters of an hour.
 
 # %% tags=["setup"]
 # %matplotlib inline
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_sample_image
-from torch import nn
 
 import expressivity as ex
 from expressivity.coursework import Course
@@ -121,23 +121,23 @@ axes.set_xlabel("locality strength α (1/pixel²)")
 axes.set_ylabel("attention off the target")
 axes.legend(frameon=False)
 plt.show()
-assert all(a > b for a, b in zip(leaks, leaks[1:], strict=False))
+assert all(a > b for a, b in pairwise(leaks))
 
 # %% [markdown] tags=["exercise", "predict"]
 # ### Exercise 1.1: How much does a head leak?
 #
 # Before you compute it: how much of its attention does a head give to other pixels than
 # its target, at the α of `task.given` and over two axes, far from all borders? Answer
-# with an interval `(low, high)` whose ends differ by a factor of 1.25 at most. Paper and
-# a calculator are enough: count the neighbours, and do not forget that weights sum to
-# one.
+# with an interval `(low, high)` whose ends differ by a factor of 1.25 at most. Paper
+# and a calculator are enough: count the neighbours, and do not forget that weights sum
+# to one.
 
 # %% tags=["exercise"]
 task = course["1.1"]
 task.given
 
 # %% tags=["solution"]
-# The target has weight 1 before it is divided by the sum, its neighbours e^−α and so on.
+# Before it is divided by the sum, the target weighs 1 and its neighbours e^−α.
 step = math.exp(-task.given["alpha"])
 along_one_axis = 1 + 2 * step + 2 * step**4
 interval = 1 - 1 / along_one_axis**2
@@ -149,10 +149,11 @@ course.check("1.1", interval)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 1.2: Copy the pixel beside you
 #
-# `task.conv` is a convolution with a single tap of one: it copies one neighbour. Build a
-# `RelativeSelfAttention` with **one head** that does the same, within `task.tolerance`
-# for every input. Mind the sign of the displacement, and which axis comes first.
-# The canvas has one pixel of zeros on each side: `padding=1` in the geometry.
+# `task.conv` is a convolution with a single tap of one: it copies one neighbour. Build
+# a `RelativeSelfAttention` with **one head** that does the same, within
+# `task.tolerance` for every input. Mind the sign of the displacement, and which axis
+# comes first. The canvas has one pixel of zeros on each side: `padding=1` in the
+# geometry.
 
 # %% tags=["exercise"]
 task = course["1.2"]
@@ -176,8 +177,9 @@ course.check("1.2", layer)
 # The layer has no table of distances. A query adds the inner product of a vector *v* of
 # the head and the *relative encoding* $r_\delta = (\|\delta\|^2, \delta_1, \delta_2)$.
 # Which $v$ makes $v \cdot r_\delta = -\alpha\|\delta - \Delta\|^2 + \alpha\|\Delta\|^2$
-# for every δ? Answer with a list of three expressions in α and Δ; a constant of the head
-# drops out of the softmax. The check proves your answer, or refutes it with numbers.
+# for every δ? Answer with a list of three expressions in α and Δ; a constant of the
+# head drops out of the softmax. The check proves your answer, or refutes it with
+# numbers.
 
 # %% tags=["exercise"]
 task = course["1.3"]
@@ -193,9 +195,9 @@ course.check("1.3", vector)
 # ### Exercise 1.4: What does a soft head get wrong?
 #
 # `task.layer` is the copying layer at α = 2, `task.conv` the convolution that it should
-# be. Find an input with entries within ±1, of `task.size` pixels, on which the two differ
-# by 90 % of the largest difference that is possible. Hint: the head mixes its target
-# with the pixels around it. When does that hurt most?
+# be. Find an input with entries within ±1, of `task.size` pixels, on which the two
+# differ by 90 % of the largest difference that is possible. Hint: the head mixes its
+# target with the pixels around it. When does that hurt most?
 
 # %% tags=["exercise"]
 task = course["1.4"]

@@ -23,6 +23,7 @@
 # %% tags=["setup"]
 # %matplotlib inline
 import math
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -38,8 +39,8 @@ course = Course()
 # %% [markdown]
 # ## Edge, blur and sharpen, by attention
 #
-# Three kernels at once, on a photograph. `attention_from_conv` makes one head a tap: its
-# center is the tap's offset, its output projection the tap's column of weights.
+# Three kernels at once, on a photograph. `attention_from_conv` makes one head a tap:
+# its center is the tap's offset, its output projection the tap's column of weights.
 
 # %%
 photograph = torch.tensor(load_sample_image("flower.jpg")).float().mean(-1) / 255
@@ -68,8 +69,8 @@ plt.show()
 # %% [markdown]
 # ## How the error falls
 #
-# A head leaks about $4e^{-\alpha}$. So the error of the layer falls by a factor of e with
-# every step of α, until rounding is all that is left. The dots are measured on the
+# A head leaks about $4e^{-\alpha}$. So the error of the layer falls by a factor of e
+# with every step of α, until rounding is all that is left. The dots are measured on the
 # photograph. The black line is what no image with pixels in [−1, 1] exceeds, and it is
 # attained by some image.
 
@@ -78,19 +79,17 @@ sweep = ex.error_sweep(conv, photograph, [1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
 ex.plots.plot_error_vs_alpha(sweep)
 
 # %%
-falls = [
-    math.log(a / b) / 2 for a, b in zip(sweep.worst_case[4:9], sweep.worst_case[5:10])
-]
+falls = [math.log(a / b) / 2 for a, b in pairwise(sweep.worst_case[4:10])]
 print("slope of log(error) per unit of α:", ", ".join(f"{fall:.4f}" for fall in falls))
 assert all(abs(fall - 1) < 0.01 for fall in falls)
 
 # %% [markdown]
 # ## The worst input
 #
-# The layer minus the convolution is a linear map. One of its outputs is a sum
-# $\sum_k c_k x_k$ over the pixels. With $|x_k| \le 1$ it is largest for
-# $x_k = \operatorname{sign} c_k$, and then it is $\sum_k |c_k|$. So the worst case over
-# *all* inputs is a number that can be computed, and a certificate computes it.
+# The layer minus the convolution is a linear map. One of its outputs is a sum $\sum_k
+# c_k x_k$ over the pixels. With $|x_k| \le 1$ it is largest for $x_k =
+# \operatorname{sign} c_k$, and then it is $\sum_k |c_k|$. So the worst case over *all*
+# inputs is a number that can be computed, and a certificate computes it.
 
 # %%
 soft = ex.attention_from_conv(conv, alpha=8.0)
@@ -134,9 +133,9 @@ course.check("2.1", interval)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 2.2: Nine heads, one kernel
 #
-# Build the attention layer of `task.conv`, within `task.tolerance` for every input within
-# ±1 of `task.size` pixels. Fill the parameters by hand: `centers` in pixels, `alpha`, and
-# `output_weight`, of shape (1, 1, 1, heads). A new layer with
+# Build the attention layer of `task.conv`, within `task.tolerance` for every input
+# within ±1 of `task.size` pixels. Fill the parameters by hand: `centers` in pixels,
+# `alpha`, and `output_weight`, of shape (1, 1, 1, heads). A new layer with
 # `ConvGeometry.create((3, 3), padding=1)` has nine heads, in the order of
 # `task.conv.weight`.
 
@@ -162,9 +161,10 @@ course.check("2.2", layer)
 # Somebody uses α = 8 for the same layer and tests it on images.
 
 # %%
-task = course["2.3"]
+given = course["2.3"]
 with torch.no_grad():
-    passes = torch.allclose(task.layer(photograph), task.conv(photograph), atol=1e-3)
+    ours, theirs = given.layer(photograph), given.conv(photograph)
+passes = torch.allclose(ours, theirs, atol=1e-3)
 print("torch.allclose on the photograph, with an absolute tolerance of 1e-3:", passes)
 assert passes
 
@@ -172,8 +172,12 @@ assert passes
 # ### Exercise 2.3: It passes allclose
 #
 # Find an input within ±1, of `task.size` pixels, on which `task.layer` differs from
-# `task.conv` by 90 % of the most that is possible. Hint: the difference is linear in the
-# input, so autograd gives you its coefficients.
+# `task.conv` by 90 % of the most that is possible. Hint: the difference is linear in
+# the input, so autograd gives you its coefficients.
+
+# %% tags=["exercise"]
+task = course["2.3"]
+print(task.size, task.layer)
 
 # %% tags=["solution"]
 x = torch.zeros(1, 1, *task.size, requires_grad=True)
@@ -210,9 +214,9 @@ course.check("2.4", share)
 # bound, so the bound is too pessimistic." Answer in three or four sentences.
 
 # %% [markdown] tags=["written", "solution"]
-# The bound is attained: the certificate carries an input that comes to within rounding of
-# it. Random inputs do not come near, because they need the right sign at every pixel that
-# the worst output looks at, and with many pixels this has next to no probability. A
-# sample says what is typical. The bound says what is possible, for instance for an
-# adversary or after training has moved the activations. It says nothing about how likely
-# that is.
+# The bound is attained: the certificate carries an input that comes to within rounding
+# of it. Random inputs do not come near, because they need the right sign at every pixel
+# that the worst output looks at, and with many pixels this has next to no probability.
+# A sample says what is typical. The bound says what is possible, for instance for an
+# adversary or after training has moved the activations. It says nothing about how
+# likely that is.

@@ -15,8 +15,8 @@
 #
 # A convolution reads beyond the image, and its padding decides what it finds there.
 # Attention reads nothing but tokens. So what does a head find whose target lies off the
-# image? The answer makes one kind of padding free, and the usual kind impossible without
-# more tokens.
+# image? The answer makes one kind of padding free, and the usual kind impossible
+# without more tokens.
 #
 # You need notebooks 1 and 2. Reading takes twenty minutes, the exercises an hour.
 
@@ -36,8 +36,8 @@ course = Course()
 # ## A target off the image
 #
 # The head below looks two pixels to the right, on a row of six pixels without padding.
-# Each row of the picture is one query. The last two queries have no target: they look at
-# the nearest pixel.
+# Each row of the picture is one query. The last two queries have no target: they look
+# at the nearest pixel.
 
 # %%
 head = ex.RelativeSelfAttention(1, 1, ex.ConvGeometry.create((1,)), num_heads=1)
@@ -56,9 +56,10 @@ axes.set_title("attention of a head with Δ = 2", fontsize=9)
 plt.show()
 
 # %% [markdown]
-# The score $-\alpha\|k - t\|^2$ is largest at the pixel nearest to the target *t*, which
-# is *t* clamped to the image, axis by axis. Clamping is what replicate padding does. So a
-# layer that puts no token on its canvas computes replicate padding in the limit.
+# The score $-\alpha\|k - t\|^2$ is largest at the pixel nearest to the target *t*,
+# which is *t* clamped to the image, axis by axis. Clamping is what replicate padding
+# does. So a layer that puts no token on its canvas computes replicate padding in the
+# limit.
 
 # %%
 conv = nn.Conv2d(1, 1, 3, padding=1, padding_mode="replicate", bias=False)
@@ -105,10 +106,10 @@ assert torch.isclose(first[0, 0, 0, 0], torch.tensor(4 / 9))
 # %% [markdown] tags=["exercise", "predict"]
 # ### Exercise 3.1: What do missing tokens cost?
 #
-# `task.given` has one kernel with zero padding and with replicate padding. By how much can
-# their outputs differ, on 6×6 images within ±1? Answer with an interval, the ends within a
-# factor of 1.05. Look at a corner and at an edge: to which pixels do the taps go that
-# leave the image?
+# `task.given` has one kernel with zero padding and with replicate padding. By how much
+# can their outputs differ, on 6×6 images within ±1? Answer with an interval, the ends
+# within a factor of 1.05. Look at a corner and at an edge: to which pixels do the taps
+# go that leave the image?
 
 # %% tags=["exercise"]
 task = course["3.1"]
@@ -133,8 +134,8 @@ course.check("3.1", interval)
 # %% [markdown] tags=["exercise"]
 # ### Exercise 3.2: Zero padding
 #
-# Build the attention layer of `task.conv`, which has zero padding, from a geometry, as in
-# exercise 2.2. Decide what has to be on the canvas.
+# Build the attention layer of `task.conv`, which has zero padding, from a geometry, as
+# in exercise 2.2. Decide what has to be on the canvas.
 
 # %% tags=["exercise"]
 task = course["3.2"]
@@ -199,5 +200,5 @@ course.check("3.4", worst)
 # Yes, on a fixed size. The score has to be largest at the pixel that the target wraps
 # around to, so it has to depend on δ modulo the size of the image: a table over
 # displacements does, with one entry a residue. The quadratic score cannot, as it falls
-# with the distance, and the pixel on the other side is the farthest. For images of every
-# size no single table does.
+# with the distance, and the pixel on the other side is the farthest. For images of
+# every size no single table does.
