@@ -72,7 +72,7 @@ for axes, alpha in zip(places, (0.0, 0.2, 1.0, 4.0), strict=True):
     axes.set_title(f"α = {alpha:g}, largest weight {maps.max():.2f}", fontsize=9)
     axes.set_xticks([])
     axes.set_yticks([])
-figure.suptitle("attention of the framed query", fontsize=10)
+figure.suptitle("attention of the framed query, each map on its own scale", fontsize=10)
 plt.show()
 
 # %% [markdown]

@@ -71,8 +71,8 @@ plt.show()
 #
 # A head leaks about $4e^{-\alpha}$. So the error of the layer falls by a factor of e
 # with every step of α, until rounding is all that is left. The dots are measured on the
-# photograph. The black line is what no image with pixels in [−1, 1] exceeds, and it is
-# attained by some image.
+# photograph. The black line is what no image with pixels in [−1, 1] exceeds in exact
+# arithmetic, and some image attains it.
 
 # %%
 sweep = ex.error_sweep(conv, photograph, [1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20])
@@ -136,8 +136,8 @@ course.check("2.1", interval)
 # Build the attention layer of `task.conv`, within `task.tolerance` for every input
 # within ±1 of `task.size` pixels. Fill the parameters by hand: `centers` in pixels,
 # `alpha`, and `output_weight`, of shape (1, 1, 1, heads). A new layer with
-# `ConvGeometry.create((3, 3), padding=1)` has nine heads, in the order of
-# `task.conv.weight`.
+# `ConvGeometry.create((3, 3), padding=1)` has nine heads, centered on the taps, in the
+# order of `task.conv.weight`.
 
 # %% tags=["exercise"]
 task = course["2.2"]

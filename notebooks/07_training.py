@@ -145,6 +145,7 @@ for on_taps, marker in ((True, "o"), (False, "s")):
     for seed in range(3):
         axes.plot(amounts, runs[:, seed], ".", ms=4, color=line.get_color())
 axes.set_xscale("log")
+axes.minorticks_off()
 axes.set_xticks(amounts, [str(count) for count in amounts])
 axes.set(xlabel="training images", ylabel="accuracy on test images")
 axes.legend(frameon=False)
@@ -156,13 +157,18 @@ assert first[-1] > first[0]
 assert first.mean() > 0.5
 
 # %% [markdown]
-# ## Recast, then fine-tune
+# ## Recast before you fine-tune
 #
 # Saturated heads, the default of a conversion, have no gradient: their attention does
-# not move. Converted at a smaller α they do. The gradient of the center falls like the
-# leak.
+# not move. Converted at a smaller α they do. Moving a center changes squared distances,
+# so its gradient falls like $\alpha e^{-\alpha}$.
+
 
 # %%
+def form(alpha):
+    return alpha * math.exp(-alpha)
+
+
 conv = nn.Conv2d(1, 1, 3, padding=1)
 alphas, slopes = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0), []
 images = digits.test_images[:32]
@@ -170,13 +176,13 @@ for alpha in alphas:
     layer = ex.attention_from_conv(conv, alpha=alpha)
     layer(images).square().mean().backward()
     slopes.append(layer.centers.grad.abs().max().item())
-assert all(a > b for a, b in pairwise(slopes[1:]))
+assert all(a > b for a, b in pairwise(slopes))
+assert abs(slopes[3] / slopes[5] / (form(8.0) / form(12.0)) - 1) < 0.05
 assert not ex.attention_from_conv(conv).centers.requires_grad
 figure, axes = plt.subplots(figsize=(5.5, 3), layout="constrained")
 axes.semilogy(alphas, slopes, "o-", label="largest gradient of a center")
-axes.semilogy(
-    alphas, [slopes[1] * math.exp(4 - a) for a in alphas], ":", label="∝ e^−α"
-)
+expected = [slopes[-1] * form(alpha) / form(12.0) for alpha in alphas]
+axes.semilogy(alphas, expected, ":", label="∝ α exp(−α)")
 axes.set(xlabel="α at which the layer was converted", ylabel="gradient")
 axes.legend(frameon=False)
 plt.show()

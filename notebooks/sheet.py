@@ -6,7 +6,6 @@
 import re
 
 from expressivity.coursework import Course
-
 from notebooks.source import FOLDER, SOURCES, Source
 
 _README = FOLDER / "README.md"

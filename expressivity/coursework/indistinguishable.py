@@ -82,7 +82,7 @@ class FindWitness(Exercise):
             return self.verdict(
                 False,
                 f"layers of the family do tell the inputs apart: with random weights "
-                f"by {violation:.2g} of their outputs.",
+                f"by {violation:.2%} of their outputs.",
                 _BASIS,
                 gap=violation,
                 counterexample=inputs,

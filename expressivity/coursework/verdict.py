@@ -38,7 +38,7 @@ class Verdict(Result):
     def __repr__(self) -> str:
         mark = "✓" if self.passed else "✗"
         return (
-            f"{mark} {self.number} {self.finding} "
+            f"{mark} {self.number}: {self.finding} "
             f"[{self.basis}; statement {self.statement}]"
         )
 

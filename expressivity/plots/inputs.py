@@ -97,7 +97,7 @@ def _draw(
 
 def _title(index: int, channel: int, x: Tensor) -> str:
     inputs, channels = x.shape[:2]
-    name = "the input" if inputs == 1 else f"input {index + 1}"
+    name = "an input that shows it" if inputs == 1 else f"input {index + 1}"
     return name if channels == 1 else f"{name}, channel {channel}"
 
 

@@ -101,7 +101,7 @@ class Statement(Result):
         share = f", {self.attained / exact:.2%} of that" if exact else ""
         pixels = "any size" if size is None else f"{'×'.join(map(str, size))} pixels"
         rows = (
-            ("inputs", f"every x of {pixels} with ‖x‖_∞ ≤ {self.input_bound:g}"),
+            ("inputs", f"every x of {pixels} within ±{self.input_bound:g}"),
             ("|attention − conv|", f"≤ {_up(self.bound)}"),
             ("… in exact arithmetic", f"≤ {_up(self.exact_part)}"),
             ("… by rounding", f"≤ {_up(self.rounding_part)}"),

@@ -23,7 +23,7 @@ def exercises(draw: Draw) -> list[Exercise]:
             minutes=5,
             points=2,
             misconception="Keys are the pixels of the image.",
-            statement="head_count",
+            statement="separability",
             quantity=(
                 "the number of scores that dense attention forms for a 3×3 kernel with "
                 f"one pixel of zero padding on {height}×{width} pixels"
