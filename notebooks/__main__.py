@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from notebooks.forms import FORMS, reading
+from notebooks.sheet import write_tables
 from notebooks.source import FOLDER, SOURCES, Source
 
 
@@ -63,6 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
             notebook = executed(reading(source))
             write(notebook, options.output / f"{source.name}.ipynb")
             print(f"{source.name}: executed")
+    if options.output == FOLDER:
+        write_tables()
     print(f"written to {options.output}")
 
 

@@ -1,7 +1,4 @@
-"""The tables of README.md: syllabus and exercises, from the package itself.
-
-``python -m notebooks.sheet`` writes them between their marks.
-"""
+"""The tables of README.md: syllabus and exercises, from the package itself."""
 
 import re
 
@@ -58,5 +55,6 @@ def filled(text: str) -> str:
     return text
 
 
-if __name__ == "__main__":
+def write_tables() -> None:
+    """Write the tables into README.md."""
     _README.write_text(filled(_README.read_text(encoding="utf-8")), encoding="utf-8")

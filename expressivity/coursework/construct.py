@@ -18,8 +18,6 @@ from expressivity.coursework.verdict import Verdict
 from expressivity.errors import ExpressivityError
 from expressivity.geometry.convolution import Convolution
 
-_ENOUGH = 0.999  # a worst input attains its bound but for rounding
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Compare(Exercise):
@@ -68,8 +66,9 @@ class _Compare(Exercise):
             )
         else:
             finding = (
-                f"the scores depend on the tokens, so that nothing holds for every "
-                f"input; {worst.attained:.3g} was attained. Remove the content terms."
+                f"the difference is below {worst.bound:.3g}, which is not below the "
+                f"{self.tolerance:.3g} that is allowed; {worst.attained:.3g} was "
+                "attained. Scores that depend on the tokens have no bound at all."
             )
         return self.verdict(
             False,

@@ -1,5 +1,6 @@
 """What all exercises have in common: their line in the assignment sheet."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from expressivity.coursework.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Exercise:
+class Exercise(ABC):
     """One exercise, with what is given to the student.
 
     Attributes:
@@ -31,6 +32,7 @@ class Exercise:
     misconception: str
     statement: str
 
+    @abstractmethod
     def check(self, answer: Any) -> Verdict:  # noqa: ANN401 - a student's object
         """Judge an answer.
 
@@ -39,11 +41,7 @@ class Exercise:
 
         Returns:
             The verdict; an answer of the wrong kind is rejected, too.
-
-        Raises:
-            NotImplementedError: By a kind of exercise that has no check.
         """
-        raise NotImplementedError(f"{type(self).__name__} needs a check")
 
     def verdict(
         self,

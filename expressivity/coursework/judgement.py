@@ -17,7 +17,7 @@ from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.gate import plain_attention
 from expressivity.convolutions import plain_convolution
 from expressivity.coursework.operator import Affine, WorstCase, worst_case
-from expressivity.errors import NotOneHotError
+from expressivity.errors import ArgumentError, NotOneHotError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 
@@ -43,10 +43,18 @@ def exact_layer(layer: RelativeSelfAttention) -> RelativeSelfAttention:
         The copy.
 
     Raises:
+        ArgumentError: If a parameter is not finite; tables may be −∞.
         UnsupportedModuleError: If the layer computes something else than its
             parameters say.
     """
     wide = copy.deepcopy(plain_attention(layer)).cpu().double().eval()
+    for name, parameter in wide.named_parameters():
+        possible = parameter.isfinite() | (parameter.isneginf() & (name == "table"))
+        if not bool(possible.all()):
+            raise ArgumentError(
+                f"the layer needs finite numbers, got others in its {name}: compute it "
+                "again"
+            )
     wide.strategy = "dense"
     content = wide.heads().content
     if content is not None and not (

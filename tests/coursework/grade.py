@@ -99,7 +99,9 @@ def grade_students(path: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m tests.coursework.grade")
+    parser = argparse.ArgumentParser(
+        "python -m tests.coursework.grade", description=__doc__
+    )
     parser.add_argument("--only", default="", help="the number of one notebook, as 02")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

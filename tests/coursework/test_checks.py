@@ -143,6 +143,16 @@ def test_a_layer_with_a_forward_of_its_own_is_rejected() -> None:
     assert "forward" in verdict.finding
 
 
+@pytest.mark.parametrize("number", ["2.2", "3.2", "4.2", "6.2", "7.2"])
+def test_numbers_that_are_not_finite_are_rejected(number: str) -> None:
+    answer = ANSWERS[number].second(COURSE[number])
+    with torch.no_grad():
+        next(p for n, p in answer.named_parameters() if "weight" in n).fill_(torch.nan)
+    verdict = COURSE.check(number, answer)
+    assert not verdict.passed
+    assert "finite" in verdict.finding
+
+
 def test_two_right_layers_are_judged_alike() -> None:
     """Whatever their dtype, strategy and mode are."""
     conv = COURSE["2.2"].conv
