@@ -66,7 +66,7 @@ zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and
 	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network
 
 notebooks: $(VENV)/.test  ## Execute every notebook, each in under a minute (minutes)
-	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py
+	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py -n auto --maxprocesses 4
 
 grade: $(OTTER)/.installed  ## Grade right and wrong submissions (minutes; own environment)
 	$(OTTER)/bin/python -m tests.coursework.grade --only "$(NOTEBOOK)"
