@@ -34,14 +34,14 @@ torch.set_num_threads(1)
 course = Course()
 
 # %% [markdown]
-# ## Nineteen papers, three verdicts
+# ## Many papers, three verdicts
 #
 # The atlas of the library has layers as their papers define them, each with a verdict:
 # can one layer compute an arbitrary convolution?
 
 # %%
 for name, family in ex.atlas.FAMILIES.items():
-    print(f"{family.verdict:12} {name:14} {family.title}")
+    print(f"{family.verdict:12} {name:22} {family.title}")
 assert {f.verdict for f in ex.atlas.FAMILIES.values()} == {"yes", "no", "conditional"}
 
 # %% [markdown]
@@ -122,10 +122,10 @@ ex.head_count(nn.Conv2d(4, 8, 3)).curve().plot()
 # %% [markdown] tags=["exercise", "predict"]
 # ### Exercise 6.1: How few heads?
 #
-# `task.given["conv"]` has nine taps, each a 2×2 matrix. How many heads with free tables
-# does it need? Answer with `(number, number)`. You may look at the weights and compute
-# a rank. Then decide whether the taps' matrices can cancel: ρ + 1 heads are needed if
-# and only if positive multiples of them add up to zero.
+# `task.given["conv"]` has nine taps, each a 2×2 matrix; below, each row is a tap. How
+# many heads with free tables does it need? Answer with `(number, number)`. Compute the
+# rank. Then decide whether the taps can cancel: ρ + 1 heads are needed if and only if
+# positive multiples of all of them add up to zero. `scipy.optimize.linprog` tells.
 
 # %% tags=["exercise"]
 task = course["6.1"]
@@ -147,10 +147,11 @@ course.check("6.1", interval)
 # ### Exercise 6.2: Two heads
 #
 # `task.conv` has weights of both signs. Build a layer with **two heads** that computes
-# it within `task.tolerance`. `layer.add_table(low=(-1, -1), size=(3, 3))` adds a table
-# of scores over the nine displacements, `layer.table` of shape (heads, 3, 3). Set α to
-# zero. A score of −∞ is a weight of zero. The softmax divides every table by its sum:
-# give it back in the output projection.
+# it within `task.tolerance`: `num_heads=2`, in `torch.float64`.
+# `layer.add_table(low=(-1, -1), size=(3, 3))` adds a table of scores over the nine
+# displacements, `layer.table` of shape (heads, 3, 3). Set α to zero. A score of −∞ is a
+# weight of zero. The softmax divides every table by its sum: give it back in
+# `layer.output_weight`, of shape (1, 1, 1, heads).
 
 # %% tags=["exercise"]
 task = course["6.2"]
@@ -202,7 +203,8 @@ course.check("6.3", witness)
 # ### Exercise 6.4: Left and right
 #
 # ALiBi adds a bias that depends on the distance, |δ|. Find a witness against its
-# symmetric form for `task.conv`, a kernel over one axis: inputs of shape (1, 7).
+# symmetric form for `task.conv`, a kernel over one axis: inputs of shape (1, 7). Answer
+# with `(first, second, (position,))`.
 
 # %% tags=["exercise"]
 task = course["6.4"]

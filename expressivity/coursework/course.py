@@ -85,4 +85,8 @@ class Course(Mapping[str, Exercise]):
             ArgumentError: If there is no such exercise.
             MissingDependencyError: If a derivation is judged without the proof engine.
         """
-        return self._redrawn(self[number].number).check(answer)
+        task = self._redrawn(self[number].number)
+        if answer is ...:
+            missing = "the answer needs to be written in the cell above."
+            return task.verdict(False, missing, "nothing to judge")
+        return task.check(answer)
