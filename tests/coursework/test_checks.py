@@ -15,7 +15,8 @@ from expressivity.coursework import Course, Verdict
 from expressivity.coursework.construct import Construct, Recover
 from expressivity.errors import ArgumentError, MissingDependencyError
 from proofs.catalogue import NAMES
-from tests.coursework.answers import ANSWERS, taps
+from tests.coursework.answers import ANSWERS
+from tests.coursework.attempts import taps
 
 STUDENT, OTHER = "Ada", "Emmy"
 COURSE = Course(STUDENT)
