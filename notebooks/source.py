@@ -102,6 +102,15 @@ class Source:
         """The exercises, written ones too, in order."""
         return [cell.number for cell in self.cells if cell.is_heading]
 
+    def solution_lines(self) -> set[str]:
+        """Return the lines that stand in solutions and nowhere else."""
+        solutions: set[str] = set()
+        others: set[str] = set()
+        for cell in self.cells:
+            lines = {line.strip() for line in cell.text.splitlines()}
+            (solutions if cell.is_solution else others).update(lines)
+        return {line for line in solutions - others if len(line) > 5}
+
 
 def _with_answers(cells: list[Cell]) -> tuple[Cell, ...]:
     """Let every cell of an exercise know which variable is checked."""

@@ -56,15 +56,6 @@ def seconds_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def lines_of_solutions(source: Source) -> set[str]:
-    """Return the lines that only solutions have."""
-    solutions, others = set(), set()
-    for cell in source.cells:
-        lines = {line.strip() for line in cell.text.splitlines()}
-        (solutions if cell.is_solution else others).update(lines)
-    return {line for line in solutions - others if len(line) > 5}
-
-
 def test_there_are_seven_notebooks() -> None:
     assert len(SOURCES) == 7
     numbers = [n for path in SOURCES for n in Source.read(path).numbers]
@@ -111,7 +102,7 @@ def test_no_line_of_a_solution_is_in_the_student_form(path: Any) -> None:
     source = Source.read(path)
     text = "\n".join(cell.source for cell in student(source).cells)
     kept = {line.strip() for line in text.splitlines()}
-    secret = lines_of_solutions(source)
+    secret = source.solution_lines()
     assert len(secret) > 10
     assert not secret & kept
     assert WRITE_HERE in text

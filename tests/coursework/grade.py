@@ -59,6 +59,10 @@ def report(what: str, result: Scores, expected: bool, start: float) -> None:
 def grade_notebook(path: Path, folder: Path) -> None:
     source, start = Source.read(path), time.time()
     assignment = assigned(source, folder)
+    handed_out = nbformat.read(assignment.student, as_version=4)
+    lines = {line for cell in handed_out.cells for line in cell.source.splitlines()}
+    if leaked := source.solution_lines() & {line.strip() for line in lines}:
+        raise SystemExit(f"{source.name}: the students' form holds {leaked}")
     result = scores(
         grade(assignment.solution, assignment.autograder, folder / "solution")
     )

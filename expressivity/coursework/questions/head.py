@@ -39,7 +39,7 @@ def exercises(draw: Draw) -> list[Exercise]:
             widest=1.25,
             given={"alpha": strength},
             _truth=lambda: ball(leak(strength, axes=2)),
-            _input=_one_dark_pixel,
+            _input=one_dark_pixel,
         ),
         Construct(
             number="1.2",
@@ -79,7 +79,7 @@ def exercises(draw: Draw) -> list[Exercise]:
     ]
 
 
-def _one_dark_pixel() -> Float[Tensor, "1 1 9 9"]:
+def one_dark_pixel() -> Float[Tensor, "1 1 9 9"]:
     """Return the image on which a head with its target in the middle errs most."""
     x = torch.ones(1, 1, 9, 9, dtype=torch.float64, device="cpu")
     x[0, 0, 4, 4] = -1

@@ -10,6 +10,7 @@ from expressivity.coursework.construct import Recover
 from expressivity.coursework.draw import Draw, conv_of
 from expressivity.coursework.exercise import Exercise
 from expressivity.coursework.prediction import Predict
+from expressivity.coursework.questions.head import one_dark_pixel
 from expressivity.geometry.convolution import Convolution
 
 _TERMS = 12  # of the theta function; the next is below e^−1000 for α ≥ 7
@@ -32,6 +33,7 @@ def exercises(draw: Draw) -> list[Exercise]:
             widest=1.25,
             given={"alpha": strength},
             _truth=lambda: _slope(strength),
+            _input=one_dark_pixel,
         ),
         Recover(
             number="7.2",
