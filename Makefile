@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ZOO := .venv-zoo
+OTTER := .venv-otter
+NOTEBOOK ?=
 CASES ?= 20000
 INPUTS ?= 100000
 SETTING ?= full
@@ -10,8 +12,8 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo bench gpu wheels \
-	format clean
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo \
+	notebooks grade bench gpu wheels format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,8 +26,7 @@ figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebook
 	$(BIN)/python -m benchmarks.publish
 	$(BIN)/python -m benchmarks.certified
 	$(BIN)/python -m benchmarks.families
-	$(BIN)/jupytext --sync notebooks/*.py
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/python -m notebooks --execute
 
 test: $(VENV)/.test  ## Run all tests (minutes; longer searches have their own target)
 	$(BIN)/python -m pytest -n auto --maxprocesses 8
@@ -65,6 +66,12 @@ atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random c
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
 	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network
 
+notebooks: $(VENV)/.test  ## Execute every notebook, each in under a minute (minutes)
+	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py -n auto --maxprocesses 4
+
+grade: $(OTTER)/.installed  ## Grade right and wrong submissions (minutes; own environment)
+	$(OTTER)/bin/python -m tests.coursework.grade --only "$(NOTEBOOK)"
+
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
 		--device $(DEVICE) --dtype $(DTYPE) --output $(RESULTS) --force
@@ -81,10 +88,17 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(ZOO) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ZOO) $(OTTER) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+# Otter Grader brings ninety packages that nothing else needs.
+$(OTTER)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OTTER)
+	$(OTTER)/bin/python -m pip install -q -c constraints.txt \
+		-e '.[notebook,proofs]' 'otter-grader==7.*'
+	touch $@
 
 # Two of the packages ask for an older torch than they need.
 $(ZOO)/.installed: pyproject.toml tests/model_zoo/requirements.txt

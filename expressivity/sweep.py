@@ -12,6 +12,7 @@ cannot go:
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,7 +28,7 @@ from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.leak import saturation_alpha
 from expressivity.listing import Listing
-from expressivity.results import Result, as_text, plotted
+from expressivity.results import Result, as_text, plotted, plotted_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,6 +77,11 @@ class ErrorSweep(Result):
             table.add_row(f"{row[0]:.4g}", *(f"{error:.3e}" for error in row[1:]))
         level = f"one rounding in {self.dtype}: {self.rounding_floor:.1e}"
         return as_text(table) + level
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(repr(self))}</p>" + plotted_html(
+            "plot_error_vs_alpha", self
+        )
 
     def plot(self, figure: "Figure | None" = None) -> "Figure":
         """Draw the errors against α: :func:`expressivity.plots.plot_error_vs_alpha`."""

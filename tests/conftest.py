@@ -52,6 +52,10 @@ def pytest_collection_modifyitems(
             config.option.markexpr != "atlas",
             "every family against twenty convolutions takes minutes: make atlas",
         ),
+        "notebooks": (
+            config.option.markexpr != "notebooks",
+            "executing every notebook takes minutes: make notebooks",
+        ),
         "zoo": (
             config.option.markexpr != "zoo",
             "hundreds of networks of other libraries take most of an hour: make zoo",

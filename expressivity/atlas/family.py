@@ -15,6 +15,7 @@ docstrings say only what is special about a family.
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import torch
@@ -26,6 +27,7 @@ from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
+from expressivity.results import Result, card, plotted_html
 
 Verdict = Literal["yes", "no", "conditional"]
 Size = tuple[int, ...]
@@ -104,8 +106,8 @@ def default_sample() -> Sample:
     return sample(nn.Conv2d, 2, 3, 3, padding=1, size=(4, 6))
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, repr=False)
+class Family(Result):
     """A family of layers with the evidence for what is claimed about it.
 
     Attributes:
@@ -130,6 +132,30 @@ class Family:
     refuter: Refuter | None = None
     takes: Callable[[], Sample] = default_sample
     fails: Callable[[], Sample] = default_sample
+
+    def __repr__(self) -> str:
+        return f"Family({self.name!r}, {self.verdict!r}: {self.title})"
+
+    def __str__(self) -> str:
+        conditions = "; ".join(self.conditions)
+        return f"{self.title}: {self.verdict}. {self.claim.statement} ({conditions})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("can it compute every convolution?", self.verdict),
+            ("statement", self.claim.statement),
+            ("conditions", "; ".join(self.conditions)),
+            ("heads", self.heads),
+            ("defined by", self.source),
+        ]
+        shown = card(self.title, [row for row in rows if row[1]])
+        if self.refuter is None:
+            return shown
+        failing = self.fails()
+        witness = self.refute(failing.conv, failing.size)
+        text = f"{witness.symmetry} Every setting of the parameters errs by at least "
+        text += f"{witness.bound:.2g} on one of these inputs, for {failing.conv}."
+        return f"{shown}<p>{escape(text)}</p>" + plotted_html("plot_witness", witness)
 
     @property
     def verdict(self) -> Verdict:

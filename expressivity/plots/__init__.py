@@ -15,13 +15,16 @@ from expressivity.plots.error_curve import plot_error_vs_alpha
 from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
 from expressivity.plots.head_curve import plot_head_curve
+from expressivity.plots.inputs import plot_counterexample, plot_witness
 from expressivity.plots.overview import plot_overview
 
 __all__ = [
     "plot_attention_maps",
+    "plot_counterexample",
     "plot_error_vs_alpha",
     "plot_evidence",
     "plot_growth",
     "plot_head_curve",
     "plot_overview",
+    "plot_witness",
 ]

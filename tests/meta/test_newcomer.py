@@ -26,7 +26,7 @@ COMMANDS = [line for line in LINES if not line.startswith("make ")]
 SLOW = ("demo", "atlas", "bench", "html")
 TOOLS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
-    for folder in ("benchmarks", "expressivity", "proofs", "tests")
+    for folder in ("benchmarks", "expressivity", "notebooks", "proofs", "tests")
     for path in (ROOT / folder).rglob("*.py")
     if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
     and path != Path(__file__)

@@ -22,7 +22,7 @@ from expressivity.accuracy.certificate.document import (
 from expressivity.accuracy.certificate.worst_input import WorstInput
 from expressivity.errors import FileError
 from expressivity.machine.files import written_together
-from expressivity.results import Result
+from expressivity.results import Result, card
 
 # Sums of a few float64 numbers are right to more digits than that.
 UP = 1 + 2.0**-48
@@ -95,6 +95,21 @@ class Statement(Result):
             f"that {'; '.join(self.assumptions)}. Parameters: sha256 "
             f"{self.fingerprint[:16]}…"
         )
+
+    def _repr_html_(self) -> str:
+        size, exact = self.size, float(self.exact_part.max())
+        share = f", {self.attained / exact:.2%} of that" if exact else ""
+        pixels = "any size" if size is None else f"{'×'.join(map(str, size))} pixels"
+        rows = (
+            ("inputs", f"every x of {pixels} within ±{self.input_bound:g}"),
+            ("|attention − conv|", f"≤ {_up(self.bound)}"),
+            ("… in exact arithmetic", f"≤ {_up(self.exact_part)}"),
+            ("… by rounding", f"≤ {_up(self.rounding_part)}"),
+            ("the worst input attains", f"{self.attained:.3g}{share}"),
+            ("evaluated", f"in {self.dtype} by {self.strategy!r}"),
+            ("parameters", f"sha256 {self.fingerprint[:16]}…"),
+        )
+        return card("Certificate", rows, str(self))
 
     def to_dict(self) -> dict[str, object]:
         """Return the certificate as JSON has it.

@@ -1,0 +1,1 @@
+"""Tests of the coursework: every check, every form, every grade."""
