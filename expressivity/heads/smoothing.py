@@ -136,7 +136,9 @@ def smoothing_matrices(
     rows = pad(places, (0, spare), mode="replicate") if spare else places
     rows = rows.unflatten(1, (count, tokens.rows))
     everything = _scores(rows, canvas, 0, alphas)
-    if canvas.width == axis.canvas:  # one window, which is everything
+    if axis.tokens == axis.canvas:
+        weights = softmax(everything, dtype=dtype)
+    elif canvas.width == axis.canvas:  # one window, which is everything
         weights = softmax(everything, dtype=dtype)
         weights = weights.narrow(-1, axis.zeros_before, axis.tokens)
     else:
