@@ -10,7 +10,7 @@ from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.comparison import compare
 from expressivity.conversion import attention_from_conv, conv_from_attention, head_count
 from expressivity.conversion.head_count import head_curve, minimal_heads
-from expressivity.conversion.network import convert
+from expressivity.conversion.network import convert, load
 from expressivity.geometry import ConvGeometry
 from expressivity.sweep import error_sweep
 
@@ -29,6 +29,7 @@ __all__ = [
     "error_sweep",
     "errors",
     "head_count",
+    "load",
     "plots",
     "worst_case_error",
 ]

@@ -1,6 +1,7 @@
 """The result of a conversion: one record a convolution, and a table of them."""
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from rich.console import Group
@@ -10,6 +11,8 @@ from torch import nn
 from expressivity.checks import check_instance, check_integer
 from expressivity.listing import Listing
 from expressivity.results import Result, as_text
+from expressivity.saved.content import Content
+from expressivity.saved.program import Example
 
 # Characters in a line.
 _WIDEST = 100_000
@@ -84,6 +87,91 @@ class Conversion(Result):
             "remarks": list(self.remarks),
             "ruled_out": list(self.ruled_out),
         }
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        original: nn.Module | None = None,
+        inputs: object = None,
+        program: bool = False,
+        input_bound: float = 1.0,
+        about: str = "",
+        force: bool = False,
+    ) -> None:
+        """Write the network into a folder: weights, structure, certificates, a card.
+
+        The folder then holds ``model.safetensors``, ``config.json``,
+        ``certificates.json`` and ``README.md``, the model card, for
+        :func:`expressivity.load` and ``expressivity show``. What certificates compare
+        with is in ``convolutions.safetensors`` where a layer does not name it itself.
+
+        Args:
+            folder: Made if it is missing.
+            original: The network that was converted, for certificates about its
+                convolutions. By default a layer is compared with the convolution that
+                its heads name: after training, too, that is the one that it computes.
+            inputs: Arguments of the network, as for :func:`expressivity.convert`:
+                certificates are then for the size of each layer's own input, without
+                them for every size.
+            program: Whether to store the network, in evaluation mode, as a program of
+                ``torch.export`` as well, which needs ``inputs``.
+            input_bound: Largest absolute value of any layer's input, for certificates.
+            about: Paragraphs for the model card, in Markdown.
+            force: Whether files of these names may be replaced.
+
+        Raises:
+            ArgumentError: If an option is out of range, or ``original`` lacks a
+                convolution.
+            FileError: If a file exists and ``force`` is not given, cannot be written,
+                or the state holds what no file of tensors can.
+            InputError: If the network cannot run on ``inputs``.
+            UnsupportedModuleError: If it holds no attention layer, a layer does not
+                compute what its parameters say, or torch cannot export it.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> from expressivity import convert
+            >>> conversion = convert(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Tanh()))
+            >>> with TemporaryDirectory() as folder:
+            ...     conversion.save(folder)
+            ...     for path in sorted(Path(folder).iterdir()):
+            ...         print(path.name)
+            README.md
+            certificates.json
+            config.json
+            convolutions.safetensors
+            model.safetensors
+        """
+        self.content(
+            original=original,
+            inputs=inputs,
+            program=program,
+            input_bound=input_bound,
+            about=about,
+        ).save(folder, force=force)
+
+    def content(
+        self,
+        *,
+        original: nn.Module | None = None,
+        inputs: object = None,
+        program: bool = False,
+        input_bound: float = 1.0,
+        about: str = "",
+    ) -> Content:
+        """Return what :meth:`save` writes."""
+        return Content(
+            self.model,
+            original=original,
+            records=[layer.to_dict() for layer in self.layers],
+            remarks=self.remarks,
+            ruled_out=self.ruled_out,
+            example=None if inputs is None else Example(inputs),
+            with_program=program,
+            input_bound=input_bound,
+            about=about,
+        )
 
     @property
     def converted(self) -> tuple[LayerRecord, ...]:
