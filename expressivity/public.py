@@ -3,7 +3,7 @@
 import warnings
 from importlib import import_module
 
-from expressivity import accuracy, atlas, errors, plots
+from expressivity import accuracy, atlas, errors, plots, stock
 from expressivity.accuracy import alpha_for, worst_case_error
 from expressivity.accuracy.certificate import Certificate, certify
 from expressivity.attention import RelativeSelfAttention, explain
@@ -12,6 +12,7 @@ from expressivity.conversion import attention_from_conv, conv_from_attention, he
 from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.conversion.network import convert, load
 from expressivity.geometry import ConvGeometry
+from expressivity.stock import to_multihead
 from expressivity.sweep import error_sweep
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "head_count",
     "load",
     "plots",
+    "stock",
+    "to_multihead",
     "worst_case_error",
 ]
 

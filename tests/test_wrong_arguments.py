@@ -131,6 +131,7 @@ CALLS: dict[str, Call] = {
         ex.accuracy.saturation_alpha,
         {"dtype": torch.float32, "axes": 2},
     ),
+    "to_multihead": (ex.to_multihead, {"attention": SATURATED, "size": SIZE}),
     "truncation_error": (ex.accuracy.truncation_error, {"conv": CONV, "head_dim": 1}),
     "worst_case_error": (ex.worst_case_error, {"conv": CONV, "alpha": 3.0}),
     "ConvGeometry": (ex.ConvGeometry, vars(GEOMETRY) | {}),

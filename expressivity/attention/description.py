@@ -15,6 +15,7 @@ from torch import Tensor
 from expressivity.attention.layer import RelativeSelfAttention
 from expressivity.errors import ExpressivityError, FileError
 from expressivity.geometry import ConvGeometry, PaddingMode
+from expressivity.machine.weights import assigned
 from expressivity.strategies import AUTO, STRATEGIES
 
 _LARGEST = 2**31 - 1
@@ -160,21 +161,7 @@ class LayerDescription(Struct, frozen=True, forbid_unknown_fields=True):
             FileError: If no layer has such a structure, or the tensors are not its
                 parameters.
         """
-        layer = self.layer()
-        own = layer.state_dict()
-        faults = [
-            f"{name} needs {_shown(own[name])}, got "
-            f"{_shown(tensors[name]) if name in tensors else 'none'}"
-            for name in own
-            if name not in tensors
-            or tensors[name].shape != own[name].shape
-            or tensors[name].dtype != own[name].dtype
-        ]
-        faults += [f"{name} is no parameter" for name in tensors.keys() - own.keys()]
-        if faults:
-            raise FileError(f"the tensors are not those described: {faults[0]}")
-        layer.load_state_dict(dict(tensors), assign=True)
-        return layer.eval()
+        return assigned(self.layer(), tensors).eval()
 
     def _built(self) -> RelativeSelfAttention:
         geometry = ConvGeometry(
@@ -211,7 +198,3 @@ def _named(dtype: torch.dtype) -> _Dtype:
         if each == name:
             return each  # type: ignore[no-any-return]
     raise FileError(f"a layer needs one of {get_args(_Dtype)} to be saved, got {dtype}")
-
-
-def _shown(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"

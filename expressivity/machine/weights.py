@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn.parameter import is_lazy
 from expressivity.errors import FileError
 from expressivity.machine.exhaustion import is_out_of_memory
 from expressivity.machine.files import check_input
+
+Module = TypeVar("Module", bound=nn.Module)
 
 _LISTED, _LETTERS = 3, 100
 
@@ -34,6 +37,35 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} is damaged or no safetensors file ({type(error).__name__}: "
             f"{error}): write it again"
         ) from error
+
+
+def assigned(module: Module, tensors: Mapping[str, Tensor]) -> Module:
+    """Give a module without numbers its tensors, as they are.
+
+    Args:
+        module: A module on the meta device, changed in place.
+        tensors: One for every parameter and buffer.
+
+    Returns:
+        The module itself.
+
+    Raises:
+        FileError: If a tensor is missing, is too many, or has another shape or dtype.
+    """
+    own = module.state_dict()
+    faults = [
+        f"{name} needs {_kind(own[name])}, got "
+        f"{_kind(tensors[name]) if name in tensors else 'none'}"
+        for name in own
+        if name not in tensors
+        or tensors[name].shape != own[name].shape
+        or tensors[name].dtype != own[name].dtype
+    ]
+    faults += [f"{name} is no parameter" for name in tensors.keys() - own.keys()]
+    if faults:
+        raise FileError(f"the tensors are not those described: {faults[0]}")
+    module.load_state_dict(dict(tensors), assign=True)
+    return module
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -89,6 +121,10 @@ def _misfits(own: Mapping[str, object], weights: Mapping[str, object]) -> list[s
         if not (isinstance(place, Tensor) and is_lazy(place))
         and _described(value) != _described(place)
     ]
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def shortened(name: str) -> str:

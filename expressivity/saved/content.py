@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from expressivity.accuracy.certificate import Layer
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.description import LayerDescription
 from expressivity.attention.gate import plain_attention
@@ -39,6 +41,7 @@ from expressivity.saved.names import (
 from expressivity.saved.program import Example, exported, input_sizes
 from expressivity.saved.reading import Saved, digest
 from expressivity.saved.reference import differing, named_convolution, numbers
+from expressivity.stock.multihead import ImageMultihead
 from expressivity.version import __version__
 
 
@@ -83,7 +86,7 @@ class Content:
             )
         self._entries = _entries(self.model)
         self._layers = {
-            entry.places[0]: _submodule(self.model, entry.places[0])
+            entry.places[0]: cast("Layer", self.model.get_submodule(entry.places[0]))
             for entry in self._entries
         }
         if not self._layers:
@@ -243,21 +246,24 @@ def _folder(folder: str | Path) -> Path:
 def _entries(model: nn.Module) -> tuple[LayerEntry, ...]:
     """Return every attention layer of a model once, with all its names."""
     places: dict[int, list[str]] = {}
-    layers: dict[int, RelativeSelfAttention] = {}
+    layers: dict[int, Layer] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, RelativeSelfAttention):
+        if isinstance(module, Layer):
             places.setdefault(id(module), []).append(name)
             layers[id(module)] = module
-    entries = []
-    for key, names in places.items():
-        try:
-            layer = plain_attention(layers[key])
-        except UnsupportedModuleError as error:
-            raise UnsupportedModuleError(f"{names[0]}: {error}") from error
-        entry = LayerEntry(tuple(names), LayerDescription.of(layer))
-        entry.layer.filled(layer.state_dict())  # what cannot be loaded is not saved
-        entries.append(entry)
-    return tuple(entries)
+    return tuple(_entry(layers[key], names) for key, names in places.items())
+
+
+def _entry(layer: Layer, names: Sequence[str]) -> LayerEntry:
+    if isinstance(layer, ImageMultihead):
+        return LayerEntry(tuple(names), layer.description, layer.size)
+    try:
+        plain_attention(layer)
+    except UnsupportedModuleError as error:
+        raise UnsupportedModuleError(f"{names[0]}: {error}") from error
+    entry = LayerEntry(tuple(names), LayerDescription.of(layer))
+    entry.layer.filled(layer.state_dict())  # what cannot be loaded is not saved
+    return entry
 
 
 def _tensors_of(model: nn.Module) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -283,10 +289,6 @@ def _tensors_of(model: nn.Module) -> tuple[dict[str, str], dict[str, Tensor]]:
         first[key] = name
         tensors[name] = value.detach().cpu().contiguous().clone()
     return shared, tensors
-
-
-def _submodule(model: nn.Module, name: str) -> RelativeSelfAttention:
-    return plain_attention(model.get_submodule(name))
 
 
 def _submodule_of(original: nn.Module, name: str) -> nn.Module:

@@ -12,11 +12,11 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
-from expressivity.accuracy.certificate import Certificate
+from expressivity.accuracy.certificate import Certificate, Layer
 from expressivity.attention import RelativeSelfAttention
-from expressivity.errors import FileError
+from expressivity.errors import ExpressivityError, FileError
 from expressivity.machine.files import check_input
-from expressivity.machine.weights import read_tensors
+from expressivity.machine.weights import assigned, read_tensors
 from expressivity.saved.document import Document, LayerEntry, read_document, read_json
 from expressivity.saved.names import (
     CARD,
@@ -26,6 +26,7 @@ from expressivity.saved.names import (
     WEIGHTS,
 )
 from expressivity.saved.reference import Numbers, restated, stored_convolution
+from expressivity.stock.multihead import ImageMultihead
 
 
 class _CertificateRow(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +78,7 @@ class Saved:
         return cls(folder, document, {**tensors, **shared})
 
     @cached_property
-    def layers(self) -> dict[str, RelativeSelfAttention]:
+    def layers(self) -> dict[str, Layer]:
         """The layers with their numbers, by name.
 
         Raises:
@@ -88,8 +89,8 @@ class Saved:
     @property
     def layer(self) -> RelativeSelfAttention:
         """The layer of a folder that holds only one."""
-        (layer,) = self.layers.values()
-        return layer
+        (entry,) = self.document.layers
+        return entry.layer.filled(self.tensors)
 
     def program(self) -> nn.Module:
         """Return the network as the program that is stored beside; it runs code.
@@ -154,7 +155,7 @@ class Saved:
         except (OSError, ValueError) as error:
             raise FileError(f"{path} cannot be read as text: {error}") from error
 
-    def _layer(self, entry: LayerEntry) -> RelativeSelfAttention:
+    def _layer(self, entry: LayerEntry) -> Layer:
         name = entry.places[0]
         prefix = f"{name}." if name else ""
         own = {
@@ -163,7 +164,7 @@ class Saved:
             if key.startswith(prefix)
         }
         try:
-            return entry.layer.filled(own)
+            return assigned(_unfilled(entry), own).eval()
         except FileError as error:
             where = f"layer {name!r} of {self.folder}" if name else f"{self.folder}"
             raise FileError(f"{where} is damaged: {error}") from error
@@ -193,17 +194,25 @@ def digest(path: Path) -> tuple[int, str]:
         return path.stat().st_size, file_digest(file, "sha256").hexdigest()
 
 
-def unfilled(layers: Sequence[LayerEntry]) -> dict[str, RelativeSelfAttention]:
+def unfilled(layers: Sequence[LayerEntry]) -> dict[str, Layer]:
     """Return a layer without numbers for every place that a document names.
 
     Raises:
         FileError: If no layer has the structure that is described.
     """
-    places: dict[str, RelativeSelfAttention] = {}
+    places: dict[str, Layer] = {}
     for entry in layers:
-        layer = entry.layer.layer()
-        places.update(dict.fromkeys(entry.places, layer))
+        places.update(dict.fromkeys(entry.places, _unfilled(entry)))
     return places
+
+
+def _unfilled(entry: LayerEntry) -> Layer:
+    if entry.multihead_size is None:
+        return entry.layer.layer()
+    try:
+        return ImageMultihead.unfilled(entry.layer, entry.multihead_size)
+    except ExpressivityError as error:
+        raise FileError(f"no layer is described: {error}") from error
 
 
 def _certificate(row: _CertificateRow) -> Certificate | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from expressivity.accuracy.certificate import Certificate, certify
+from expressivity.accuracy.certificate import Certificate, Layer, certify
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.accuracy.worst_case import worst_case
 from expressivity.attention import RelativeSelfAttention
@@ -23,6 +23,7 @@ from expressivity.errors import (
     FileError,
 )
 from expressivity.geometry.convolution import Convolution
+from expressivity.stock.multihead import NAME, ImageMultihead
 
 Tensors = Mapping[str, Tensor]
 
@@ -58,7 +59,22 @@ class Numbers:
         return {"name": self.name, "reason": self.reason, "certificate": document}
 
 
-def named_convolution(layer: RelativeSelfAttention) -> Convolution | None:
+def relative(layer: Layer) -> RelativeSelfAttention:
+    """Return the layer itself, or the one that a stock module was made of.
+
+    Args:
+        layer: Either.
+
+    Returns:
+        A layer with the same numbers.
+
+    Raises:
+        CertificateError: If a stock module has been changed since.
+    """
+    return layer.relative() if isinstance(layer, ImageMultihead) else layer
+
+
+def named_convolution(layer: Layer) -> Convolution | None:
     """Return the convolution that the heads of a layer name, if they do.
 
     Args:
@@ -67,19 +83,17 @@ def named_convolution(layer: RelativeSelfAttention) -> Convolution | None:
     Returns:
         Each head as the tap that it attends to; ``None`` for heads that are no taps.
     """
-    padding = torch_padding(layer.geometry)
     try:
-        weight = layer.weight.detach()
-    except ConvolutionAttributeError:
+        plain = relative(layer)
+        weight = plain.weight.detach()
+    except (CertificateError, ConvolutionAttributeError):
         return None
-    if padding is None:
+    if torch_padding(plain.geometry) is None:
         return None
-    return _convolution(layer, weight, None if layer.bias is None else layer.bias)
+    return _convolution(plain, weight, plain.bias)
 
 
-def stored_convolution(
-    layer: RelativeSelfAttention, name: str, tensors: Tensors
-) -> Convolution | None:
+def stored_convolution(layer: Layer, name: str, tensors: Tensors) -> Convolution | None:
     """Return the convolution that a file holds for a layer, else the one it names.
 
     Args:
@@ -93,6 +107,7 @@ def stored_convolution(
     weight = tensors.get(f"{name}.weight")
     if weight is None:
         return named_convolution(layer)
+    layer = relative(layer)
     bias = tensors.get(f"{name}.bias")
     channels = layer.in_channels // layer.groups
     shape = (layer.out_channels, channels, *layer.kernel_size)
@@ -107,7 +122,7 @@ def stored_convolution(
 
 
 def differing(
-    convolutions: Mapping[str, Convolution], layers: Mapping[str, RelativeSelfAttention]
+    convolutions: Mapping[str, Convolution], layers: Mapping[str, Layer]
 ) -> dict[str, Tensor]:
     """Return the tensors of those convolutions that their layers do not name."""
     tensors = {}
@@ -122,7 +137,7 @@ def differing(
 
 def numbers(
     name: str,
-    layer: RelativeSelfAttention,
+    layer: Layer,
     conv: Convolution | None,
     *,
     input_bound: float,
@@ -151,10 +166,10 @@ def numbers(
     return _stated(name, layer, worst(layer, conv), certificate, "")
 
 
-def worst(layer: RelativeSelfAttention, conv: Convolution) -> float | None:
+def worst(layer: Layer, conv: Convolution) -> float | None:
     """Return the worst case over inputs within ±1, where it can be stated."""
     try:
-        bound = worst_case(Snapshot.of(layer), Kernel.of(conv), None)
+        bound = worst_case(Snapshot.of(relative(layer)), Kernel.of(conv), None)
     except ExpressivityError:  # the scores depend on the tokens
         return None
     return float(bound.max())
@@ -162,7 +177,7 @@ def worst(layer: RelativeSelfAttention, conv: Convolution) -> float | None:
 
 def restated(
     name: str,
-    layer: RelativeSelfAttention,
+    layer: Layer,
     conv: Convolution | None,
     certificate: Certificate | None,
     reason: str,
@@ -188,17 +203,17 @@ def restated(
 
 def _stated(
     name: str,
-    layer: RelativeSelfAttention,
+    layer: Layer,
     error: float | None,
     certificate: Certificate | None,
     reason: str,
 ) -> Numbers:
     return Numbers(
         name,
-        layer.kernel_size,
+        layer.geometry.kernel_size,
         layer.num_heads,
         float(layer.alpha.detach().min()),
-        layer.strategy,
+        NAME if isinstance(layer, ImageMultihead) else layer.strategy,
         error,
         certificate,
         reason,

@@ -419,6 +419,10 @@ def test_a_bad_folder_is_named(kind: str, folder: Path) -> None:
     assert not Path(MARK).exists()
 
 
+def program(folder: Path, data: bytes = b"no program") -> None:
+    (folder / "program.pt2").write_bytes(data)
+
+
 PROGRAMS: dict[str, tuple[Change, str]] = {
     "none": (missing("README.md"), r"holds no program"),
     "cut off": (
@@ -427,10 +431,6 @@ PROGRAMS: dict[str, tuple[Change, str]] = {
     ),
     "no archive": (listed("program.pt2", program), r"cannot be loaded"),
 }
-
-
-def program(folder: Path, data: bytes = b"no program") -> None:
-    (folder / "program.pt2").write_bytes(data)
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from expressivity.accuracy.certificate import Layer
 from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_flag, check_instance
 from expressivity.conversion.network.copying import independent_copy
@@ -143,9 +144,7 @@ def _filled(into: nn.Module, saved: Saved) -> nn.Module:
     return model
 
 
-def _put(
-    model: nn.Module, place: str, layer: RelativeSelfAttention, folder: Path
-) -> nn.Module:
+def _put(model: nn.Module, place: str, layer: nn.Module, folder: Path) -> nn.Module:
     """Put a layer in the place of a module, and return the network."""
     try:
         replaced = model.get_submodule(place)
@@ -156,7 +155,7 @@ def _put(
         ) from error
     if not place:
         return layer
-    if any(True for _ in replaced.children()):
+    if not isinstance(replaced, Layer) and any(True for _ in replaced.children()):
         raise FileError(
             f"{folder} has a layer {place!r}, where {type(model).__name__} has a "
             f"{type(replaced).__name__} with modules of its own: pass the network that "
