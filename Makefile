@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ZOO := .venv-zoo
+SERVING := .venv-serving
 CASES ?= 20000
 INPUTS ?= 100000
 SETTING ?= full
@@ -10,7 +11,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo bench format clean
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo serving bench format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -63,6 +64,12 @@ atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random c
 
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
 	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network
+	$(ZOO)/bin/python -m pytest tests/stock
+	$(ZOO)/bin/python -m pytest -m compiled tests/saved/test_libraries.py
+
+serving: $(SERVING)/.installed  ## Compare exported layers in onnxruntime with torch (minutes)
+	$(SERVING)/bin/python -m pytest -m compiled tests/attention/test_serving.py
+	$(SERVING)/bin/python -m benchmarks.served
 
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
 	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
@@ -73,10 +80,15 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(ZOO) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ZOO) $(SERVING) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(SERVING)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SERVING)
+	$(SERVING)/bin/python -m pip install -q -c constraints.txt -e '.[test,serving]'
+	touch $@
 
 # Two of the packages ask for an older torch than they need.
 $(ZOO)/.installed: pyproject.toml tests/model_zoo/requirements.txt

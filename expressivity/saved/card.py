@@ -124,10 +124,20 @@ def model_card(
 _ORIGIN = """\
 ## Origin
 
-Written by [expressivity](https://arxiv.org/abs/1911.03584) VERSION. The construction is
-Theorem 1 of Cordonnier, Loukas and Jaggi, *On the Relationship between Self-Attention
-and Convolutional Layers*, ICLR 2020: one head a kernel tap, whose quadratic relative
-positional scores single out the pixel that the tap multiplies.
+Written by expressivity VERSION. The construction is Theorem 1 of Cordonnier, Loukas and
+Jaggi, [*On the Relationship between Self-Attention and Convolutional
+Layers*](https://arxiv.org/abs/1911.03584), ICLR 2020: one head a kernel tap, whose
+quadratic relative positional scores single out the pixel that the tap multiplies.
+
+```bibtex
+@inproceedings{cordonnier2020relationship,
+  title     = {On the Relationship between Self-Attention and Convolutional Layers},
+  author    = {Cordonnier, Jean-Baptiste and Loukas, Andreas and Jaggi, Martin},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2020},
+  url       = {https://arxiv.org/abs/1911.03584}
+}
+```
 """
 
 
@@ -156,7 +166,7 @@ def numbers_block(numbers: Sequence[Numbers]) -> str:
 
 _ALPHA = """\
 - **α**: how sharply the softest head attends to its pixel. The attention that it gives
-  to other pixels falls like e^−α."""
+  to other pixels falls like e<sup>−α</sup>."""
 _CERTIFIED = """\
 - **certified**: a bound of the same difference as computed, with all that rounding adds
   on both sides, for every input that the last column describes."""

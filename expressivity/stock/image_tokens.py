@@ -102,7 +102,7 @@ class ImageTokens(nn.Module):
 
     def _tokens(self, canvas: Tensor) -> Float[Tensor, "batch tokens width"]:
         pixels = canvas.flatten(2).mT
-        place = self.position.expand(len(pixels), *self.position.shape)
+        place = self.position.expand(pixels.shape[0], *self.position.shape)
         rest = self.width - pixels.shape[2] - place.shape[2]
         return nn.functional.pad(torch.cat([pixels, place], -1), (0, rest))
 
