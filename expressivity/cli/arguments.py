@@ -148,8 +148,8 @@ class Convert(Arguments):
 
     @property
     def to_folder(self) -> bool:
-        """Whether the output is a folder: it has no ending, or is there already."""
-        return not self.output.suffix or self.output.is_dir()
+        """Whether the output is a folder: its name has no ending."""
+        return bool(self.output.name.strip(".")) and not self.output.suffix
 
     def targets(self) -> list[Path]:
         """Return the files of the folder, or the file of weights; then the report."""
