@@ -51,6 +51,7 @@ def attention_maps(
         MissingDependencyError: If matplotlib is not installed.
 
     Example:
+        >>> import torch
         >>> from expressivity import convert
         >>> model = nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.Conv2d(2, 2, 2))
         >>> figure = attention_maps(convert(model), "1", torch.rand(1, 12, 12))
