@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 ZOO := .venv-zoo
 OTTER := .venv-otter
 NOTEBOOK ?=
+SERVING := .venv-serving
 CASES ?= 20000
 INPUTS ?= 100000
 SETTING ?= full
@@ -13,7 +14,7 @@ DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
 .PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo \
-	notebooks grade bench gpu wheels format clean
+	notebooks grade serving bench gpu wheels format clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -65,6 +66,12 @@ atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random c
 
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
 	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network
+	$(ZOO)/bin/python -m pytest tests/stock
+	$(ZOO)/bin/python -m pytest -m compiled tests/saved/test_libraries.py
+
+serving: $(SERVING)/.installed  ## Compare exported layers in onnxruntime with torch (minutes)
+	$(SERVING)/bin/python -m pytest -m compiled tests/attention/test_serving.py
+	$(SERVING)/bin/python -m benchmarks.served
 
 notebooks: $(VENV)/.test  ## Execute every notebook, each in under a minute (minutes)
 	$(BIN)/python -m pytest -m notebooks tests/test_notebooks.py -n auto --maxprocesses 4
@@ -88,7 +95,8 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(ZOO) $(OTTER) demo-output dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ZOO) $(OTTER) $(SERVING) demo-output dist .pytest_cache .mypy_cache \
+		.ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -98,6 +106,11 @@ $(OTTER)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(OTTER)
 	$(OTTER)/bin/python -m pip install -q -c constraints.txt \
 		-e '.[notebook,proofs]' 'otter-grader==7.*'
+	touch $@
+
+$(SERVING)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SERVING)
+	$(SERVING)/bin/python -m pip install -q -c constraints.txt -e '.[test,serving]'
 	touch $@
 
 # Two of the packages ask for an older torch than they need.

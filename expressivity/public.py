@@ -3,15 +3,16 @@
 import warnings
 from importlib import import_module
 
-from expressivity import accuracy, atlas, errors, plots
+from expressivity import accuracy, atlas, errors, plots, stock
 from expressivity.accuracy import alpha_for, worst_case_error
 from expressivity.accuracy.certificate import Certificate, certify
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.comparison import compare
 from expressivity.conversion import attention_from_conv, conv_from_attention, head_count
 from expressivity.conversion.head_count import head_curve, minimal_heads
-from expressivity.conversion.network import convert
+from expressivity.conversion.network import convert, load
 from expressivity.geometry import ConvGeometry
+from expressivity.stock import to_multihead
 from expressivity.sweep import error_sweep
 
 __all__ = [
@@ -29,7 +30,10 @@ __all__ = [
     "error_sweep",
     "errors",
     "head_count",
+    "load",
     "plots",
+    "stock",
+    "to_multihead",
     "worst_case_error",
 ]
 

@@ -2,7 +2,9 @@
 
 import inspect
 import math
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +83,17 @@ WRONG: dict[str, Any] = {
     "integer dtype": torch.int32,
 }
 
+TEMPORARY = tempfile.TemporaryDirectory()
+
+
+def inside(folder: object) -> object:
+    """Return a path in a folder of the tests; what is no path stays."""
+    return (
+        Path(TEMPORARY.name, folder) if isinstance(folder, str) and folder else folder
+    )
+
+
+ex.convert(CONV).save(inside("saved network"))
 Call = tuple[Callable[..., object], dict[str, Any]]
 CALLS: dict[str, Call] = {
     "alpha_for": (ex.alpha_for, {"conv": CONV, "tolerance": 0.1, "size": SIZE}),
@@ -118,6 +131,7 @@ CALLS: dict[str, Call] = {
         ex.accuracy.saturation_alpha,
         {"dtype": torch.float32, "axes": 2},
     ),
+    "to_multihead": (ex.to_multihead, {"attention": SATURATED, "size": SIZE}),
     "truncation_error": (ex.accuracy.truncation_error, {"conv": CONV, "head_dim": 1}),
     "worst_case_error": (ex.worst_case_error, {"conv": CONV, "alpha": 3.0}),
     "ConvGeometry": (ex.ConvGeometry, vars(GEOMETRY) | {}),
@@ -151,6 +165,41 @@ CALLS: dict[str, Call] = {
             low, size, step=step
         ),
         {"low": [-1, -1], "size": [3, 3], "step": None},
+    ),
+    "RelativeSelfAttention.save": (
+        lambda folder, conv, input_bound, about, force: LAYER.save(
+            inside(folder), conv=conv, input_bound=input_bound, about=about, force=force
+        ),
+        {
+            "folder": "saved",
+            "conv": CONV,
+            "input_bound": 1.0,
+            "about": "",
+            "force": True,
+        },
+    ),
+    "Conversion.save": (
+        lambda folder, original, inputs, program, input_bound: ex.convert(CONV).save(
+            inside(folder),
+            original=original,
+            inputs=inputs,
+            program=program,
+            input_bound=input_bound,
+            force=True,
+        ),
+        {
+            "folder": "saved",
+            "original": CONV,
+            "inputs": X,
+            "program": False,
+            "input_bound": 1.0,
+        },
+    ),
+    "load": (
+        lambda folder, into, program: ex.load(
+            inside(folder), into=into, program=program
+        ),
+        {"folder": "saved network", "into": CONV, "program": False},
     ),
     "Conversion.table": (ex.convert(CONV).table, {"width": 80}),
 }

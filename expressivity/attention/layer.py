@@ -11,11 +11,13 @@ optional, and so is a table with a free score for every displacement δ of a win
 
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from expressivity.attention.parameters import AttentionParameters
 from expressivity.checks import check_instance, check_size, check_tensor, is_dense
@@ -187,6 +189,57 @@ class RelativeSelfAttention(AttentionParameters):
               - dense: every query against every key, materialised: the definition
         """
         return explain_choice(self.strategy, *self._inputs(x))
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        conv: nn.Module | None = None,
+        input_bound: float = 1.0,
+        about: str = "",
+        force: bool = False,
+    ) -> None:
+        """Write the layer into a folder, for :func:`expressivity.load`.
+
+        The folder then holds weights, structure, a certificate and a model card.
+
+        Args:
+            folder: Made if it is missing.
+            conv: The convolution that the certificate is about; by default the one
+                that the heads name.
+            input_bound: Largest absolute value of any input, for the certificate.
+            about: Paragraphs for the model card, in Markdown.
+            force: Whether files of these names may be replaced.
+
+        Raises:
+            ArgumentError: If an option is out of range, or the convolution does not
+                have the geometry and channels of the layer.
+            FileError: If a file exists and ``force`` is not given, or cannot be
+                written.
+            UnsupportedModuleError: If the layer does not compute what its parameters
+                say: hooks, a ``forward`` of its own.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> from expressivity import attention_from_conv, load
+            >>> attention = attention_from_conv(nn.Conv2d(1, 4, 3))
+            >>> with TemporaryDirectory() as folder:
+            ...     attention.save(folder)
+            ...     again = load(folder)
+            >>> x = torch.rand(1, 1, 5, 5)
+            >>> torch.equal(again(x), attention(x))
+            True
+        """
+        # What is written lies in a room above this one.
+        content = import_module("expressivity.saved.content")
+        content.save_layer(
+            self,
+            folder,
+            conv=conv,
+            input_bound=input_bound,
+            about=about,
+            force=force,
+        )
 
     def _scores(self, size: Sequence[int] | None, x: Tensor | None) -> Tensor:
         if (size is None) == (x is None):

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from expressivity.cli.arguments import Atlas, Bench, Certify, Convert, Demo, Sweep
+from expressivity.cli.arguments import (
+    Atlas,
+    Bench,
+    Certify,
+    Convert,
+    Demo,
+    Show,
+    Sweep,
+)
 from expressivity.cli.options import Arguments
 from expressivity.cli.status import DOES_NOT_HOLD, CommandLine
 from expressivity.errors import FileError
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, type[Arguments]] = {
     "demo": Demo,
     "convert": Convert,
+    "show": Show,
     "sweep": Sweep,
     "certify": Certify,
     "atlas": Atlas,

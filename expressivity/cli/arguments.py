@@ -5,7 +5,7 @@ shown, and an output that cannot be written is refused, in less than a second.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,9 @@ from expressivity.cli.options import (
     Weights,
     Where,
 )
+from expressivity.errors import ArgumentError
 from expressivity.machine.files import Reservation, folder_for_files
+from expressivity.saved.names import written
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -61,14 +63,25 @@ class Demo(Arguments):
     """
 
     def targets(self) -> list[Path]:
-        """Return three pictures and the results."""
+        """Return three pictures, the converted network, and the results."""
         pictures = ("overview.png", "attention-maps.png", "error-vs-alpha.png")
-        return [self.output / name for name in (*pictures, "results.json")]
+        network = [self.network / name for name in written(program=True)]
+        drawn = [self.output / name for name in pictures]
+        return [*drawn, *network, self.output / "results.json"]
+
+    @property
+    def network(self) -> Path:
+        """Return the folder of the converted network."""
+        return self.output / "attention"
 
     @contextmanager
     def reserved(self) -> Iterator[Reservation]:
-        """Create the folder as well, and remove it if nothing is written."""
-        with folder_for_files(self.output), super().reserved() as files:
+        """Create the folders as well, and remove them if nothing is written."""
+        with (
+            folder_for_files(self.output),
+            folder_for_files(self.network),
+            super().reserved() as files,
+        ):
             yield files
 
 
@@ -85,7 +98,12 @@ class Convert(Arguments):
     ]
     output: Annotated[
         Path,
-        _file(help="The .safetensors file to write; a .json report is put beside it."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to write: weights, structure, certificates and a model card, "
+            "for expressivity show. Or a .safetensors file of weights alone; a .json "
+            "report is put beside it.",
+        ),
     ]
     weights: Weights = None
     inputs: Annotated[
@@ -107,6 +125,14 @@ class Convert(Arguments):
             "it along with --tolerance."
         ),
     ] = 1e-4
+    program: Annotated[
+        bool,
+        typer.Option(
+            "--program",
+            help="With a folder: store the network as a torch.export program as well, "
+            "which runs without its code.",
+        ),
+    ] = False
     seed: Seed = 0
     force: Force = False
     as_json: AsJson = False
@@ -114,15 +140,53 @@ class Convert(Arguments):
     OUTPUTS = (("output", (".safetensors",)),)
     EXAMPLES = """
     expressivity convert my_models:build --weights model.safetensors
-    --input 1,3,224,224 --output attention.safetensors
+    --input 1,3,224,224 --output attention
 
     expressivity convert my_models:build --weights model.pt --input 8x3x64x64
     --inputs images.npy --where 'layer3.*' --output attention.safetensors
     """
 
+    @property
+    def to_folder(self) -> bool:
+        """Whether the output is a folder: its name has no ending."""
+        return bool(self.output.name.strip(".")) and not self.output.suffix
+
     def targets(self) -> list[Path]:
-        """Return the file of weights and the report beside it."""
+        """Return the files of the folder, or the file of weights; then the report."""
+        if self.to_folder:
+            names = (*written(program=self.program), "report.json")
+            return [self.output / name for name in names]
+        if self.program:
+            raise ArgumentError(
+                f"--program needs a folder as --output, got {str(self.output)!r}"
+            )
         return [*super().targets(), self.output.with_suffix(".json")]
+
+    @contextmanager
+    def reserved(self) -> Iterator[Reservation]:
+        """Create the folder as well, and remove it if nothing is written."""
+        folder = folder_for_files(self.output) if self.to_folder else nullcontext()
+        with folder, super().reserved() as files:
+            yield files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Arguments):
+    """Show a saved folder: its layers, all numbers computed again."""
+
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="What convert --output or save() wrote."),
+    ]
+    as_json: AsJson = False
+
+    force = False
+    OUTPUTS = ()
+    EXAMPLES = """
+    expressivity show attention
+
+    expressivity show attention --json
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

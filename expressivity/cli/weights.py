@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from expressivity.errors import FileError
 from expressivity.machine.exhaustion import is_out_of_memory
 from expressivity.machine.files import check_input
+from expressivity.machine.weights import fill, shortened
 
 _NESTED_UNDER = ("state_dict", "model")
-_LISTED, _LETTERS = 3, 100
 _HEAD = 9
 _SMALL = 2**24  # bytes: a smaller file that needs more memory than there is, is damaged
 
@@ -53,7 +52,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         if isinstance(value, Tensor) and (reason := _unreadable(value)):
             raise FileError(
                 f"{path} needs plain tensors with numbers, got {reason} for "
-                f"{_shortened(name)}: save it as a dense tensor"
+                f"{shortened(name)}: save it as a dense tensor"
             )
     return content
 
@@ -69,50 +68,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
         FileError: As :func:`read_weights` and :func:`fill`.
     """
     fill(model, read_weights(path), path)
-
-
-def fill(model: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Give a model its weights, every name exactly once.
-
-    One name is enough for a tensor that the model shares between several names.
-
-    Args:
-        model: Changed in place.
-        weights: Names and tensors.
-        path: Their file, for messages.
-
-    Raises:
-        FileError: If names are missing or unexpected or tensors have another shape or
-            kind of number.
-    """
-    kind = type(model).__name__
-    faults = {"of another shape or kind": _misfits(model.state_dict(), weights)}
-    if not any(faults.values()):
-        try:
-            # The mapping itself: its metadata state its version.
-            result = model.load_state_dict(weights, strict=False)
-        except Exception as error:  # a model may override how it loads
-            if is_out_of_memory(error):
-                raise
-            raise FileError(
-                f"the weights in {path} cannot be loaded into {kind}: {error}"
-            ) from error
-        own = model.state_dict()
-        filled = {_memory(own[name]) for name in own.keys() & weights.keys()}
-        faults = {
-            "missing": [
-                name for name in result.missing_keys if _memory(own[name]) not in filled
-            ],
-            "unexpected": result.unexpected_keys,
-        }
-    if any(faults.values()):
-        listed = "; ".join(
-            f"{len(names)} {fault} ({', '.join(map(_shortened, names[:_LISTED]))}"
-            f"{', …' if len(names) > _LISTED else ''})"
-            for fault, names in faults.items()
-            if names
-        )
-        raise FileError(f"the weights in {path} are not those of {kind}: {listed}")
 
 
 def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -198,17 +153,6 @@ def _load_tensors(path: Path, head: bytes) -> object:
     return content
 
 
-def _misfits(own: Mapping[str, object], weights: Mapping[str, object]) -> list[str]:
-    """Describe the tensors in a file that do not fit those of the same name."""
-    pairs = {name: (weights[name], own[name]) for name in own if name in weights}
-    return [
-        f"{name}: {_described(value)} for {_described(place)}"
-        for name, (value, place) in pairs.items()
-        if not (isinstance(place, Tensor) and is_lazy(place))
-        and _described(value) != _described(place)
-    ]
-
-
 def _unreadable(value: Tensor) -> str:
     """Name the reason why a tensor has no plain numbers; else nothing."""
     if value.is_nested:
@@ -218,23 +162,3 @@ def _unreadable(value: Tensor) -> str:
     if value.layout != torch.strided:
         return f"a tensor of layout {str(value.layout).removeprefix('torch.')}"
     return "a tensor without storage (meta)" if value.is_meta else ""
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[:_LETTERS]}…"
-
-
-def _described(value: object) -> str:
-    """Name the kind of number and the shape; other dtypes of a kind are cast."""
-    if not isinstance(value, Tensor):
-        return type(value).__name__
-    if value.is_complex():
-        kind = "complex"
-    else:
-        kind = "floating-point" if value.is_floating_point() else "integer"
-    return f"{kind} {tuple(value.shape)}"
-
-
-def _memory(value: object) -> int:
-    """Identify the memory of a tensor, so that shared ones are recognised."""
-    return value.data_ptr() if isinstance(value, Tensor) else id(value)

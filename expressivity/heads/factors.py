@@ -6,6 +6,7 @@ that any kernel for attention computes it: statement ``absolute_factorisation`` 
 them in digits that lose nothing.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,11 +38,22 @@ def digits(values: Float[Tensor, "..."], *, bits: int, count: int) -> list[Tenso
     with torch.no_grad():
         rest = values
         for _ in range(count):
-            mantissa, exponent = torch.frexp(rest)
-            digit = torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
+            digit = _rounded(rest, bits)
             first_to_last.append(digit)
             rest = rest - digit
     return [values + (first_to_last[0] - values).detach(), *first_to_last[1:]]
+
+
+def _rounded(values: Tensor, bits: int) -> Tensor:
+    """Round numbers to so many significant bits."""
+    if torch.onnx.is_in_onnx_export():  # ONNX has no frexp
+        # Veltkamp's splitting. A compiler that reorders sums would undo it.
+        precision = 1 - math.log2(torch.finfo(values.dtype).eps)
+        scaled = (2.0 ** max(precision - bits, 0.0) + 1) * values
+        digit: Tensor = scaled - (scaled - values)
+        return digit
+    mantissa, exponent = torch.frexp(values)
+    return torch.ldexp((mantissa * 2**bits).round() / 2**bits, exponent)
 
 
 def factor_scale(size: int) -> float:

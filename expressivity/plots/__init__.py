@@ -10,15 +10,17 @@ Example:
     >>> plot_error_vs_alpha(sweep).savefig("error.png")  # doctest: +SKIP
 """
 
-from expressivity.plots.attention_maps import plot_attention_maps
 from expressivity.plots.error_curve import plot_error_vs_alpha
 from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
 from expressivity.plots.head_curve import plot_head_curve
 from expressivity.plots.inputs import plot_counterexample, plot_witness
+from expressivity.plots.layer_maps import plot_attention_maps
+from expressivity.plots.network_maps import attention_maps
 from expressivity.plots.overview import plot_overview
 
 __all__ = [
+    "attention_maps",
     "plot_attention_maps",
     "plot_counterexample",
     "plot_error_vs_alpha",

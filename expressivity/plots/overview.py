@@ -14,9 +14,9 @@ from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 from expressivity.heads.leak import saturation_alpha
-from expressivity.plots.attention_maps import MARKS, draw_maps, label_colour_bar
 from expressivity.plots.error_curve import draw_errors
 from expressivity.plots.head_maps import HeadMaps
+from expressivity.plots.layer_maps import MARKS, draw_maps, label_colour_bar
 from expressivity.plots.style import BLUE, SMALL_TEXT, TEXT, new_figure, side_by_side
 from expressivity.sweep import ErrorSweep, error_sweep
 

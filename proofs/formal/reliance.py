@@ -58,6 +58,10 @@ FUNCTIONS: dict[str, Reliance] = {
         ("softmax_limit", "attention_error"),
     ),
     "convert": Reliance((*_CONVERSION, "worst_case"), (*_CONVERTED, "leak_saturation")),
+    "to_multihead": Reliance(
+        ("absolute_factorisation", "softmax_limit"),
+        ("absolute_factorisation", "softmax_limit"),
+    ),
     "leak": Reliance(("leak",), ("leak_theta", "leak_any_size")),
     "saturation_alpha": Reliance(("leak", "saturation"), ("leak_saturation",)),
     "worst_case_error": Reliance(

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from expressivity.cli import app
+from expressivity.saved.names import written
 
 for library in ("sklearn", "matplotlib"):  # not imported: collecting takes seconds then
     if find_spec(library) is None:
@@ -71,8 +72,10 @@ def test_files_are_pictures_and_the_same_json(
     folder: Path, report: Mapping[str, Any]
 ) -> None:
     names = {*PICTURES, "results.json"}
-    assert {path.name for path in folder.iterdir()} == names
-    assert {Path(path) for path in report["files"]} == {folder / name for name in names}
+    network = {folder / "attention" / name for name in written(program=True)}
+    files = {path for path in folder.rglob("*") if path.is_file()}
+    assert files == network | {folder / name for name in names}
+    assert files == {Path(path) for path in report["files"]}
     for name in PICTURES:
         assert (folder / name).read_bytes().startswith(PNG)
     assert json.loads((folder / "results.json").read_text()) == report
@@ -90,14 +93,16 @@ def test_a_second_run_replaces_its_files_and_ends_by_naming_them(
     assert "overview.png exists: choose another output, or pass --force" in (
         refused.stderr
     )
-    assert all(Path(name).read_text() == "old" for name in report["files"])
+    assert all(Path(name).read_bytes() == b"old" for name in report["files"])
     result = demo(folder, "--force")
     assert result.exit_code == 0
     assert json.loads((folder / "results.json").read_text()) == report
-    assert all(Path(name).read_text() != "old" for name in report["files"])
+    assert all(Path(name).read_bytes() != b"old" for name in report["files"])
     assert (folder / "mine.txt").read_text() == "precious"
     lines = [line.strip() for line in result.stdout.splitlines()]
-    assert lines[-4:] == [str(name) for name in report["files"]]
+    assert lines[-5:-1] == [str(folder / name) for name in [*PICTURES, "results.json"]]
+    network = folder / "attention"
+    assert lines[-1] == f"{network}: expressivity show {network} checks it"
     assert "holds  the accuracy is unchanged" in lines
     (folder / "mine.txt").unlink()
 

@@ -1,7 +1,9 @@
 """What is certified about a layer, in words and as JSON, and how to check it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from torch import nn
 
 from expressivity.accuracy.certificate import spot_check
 from expressivity.accuracy.certificate.arithmetic import ASSUMPTIONS
@@ -22,11 +24,15 @@ from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_positive, check_size
 from expressivity.convolutions import Kernel
-from expressivity.errors import ArgumentError, CertificateError
+from expressivity.errors import ArgumentError, CertificateError, InputError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
+from expressivity.stock import multihead
+from expressivity.stock.multihead import ImageMultihead
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
+
+Layer = RelativeSelfAttention | ImageMultihead
 
 # A certificate for every size speaks of rounding on canvases of up to so many pixels.
 LARGEST_AXIS = 4096
@@ -71,13 +77,11 @@ class Certificate(Statement):
         True
     """
 
-    _subject: tuple[RelativeSelfAttention, Convolution] | None = field(
-        default=None, repr=False
-    )
+    _subject: tuple[Layer, Convolution] | None = field(default=None, repr=False)
 
     def check(
         self,
-        attention: RelativeSelfAttention | None = None,
+        attention: Layer | None = None,
         conv: Convolution | None = None,
     ) -> None:
         """Compute the certificate again, and compare all that it states.
@@ -104,16 +108,18 @@ class Certificate(Statement):
                     "convolution to be checked: check(attention, conv)"
                 )
             attention, conv = self._subject
-        layer, kernel = Snapshot.of(attention), Kernel.of(conv)
+        layer, kernel = _read(attention), Kernel.of(conv)
         if fingerprint(layer.layer, kernel.conv) != self.fingerprint:
             raise CertificateError(
                 "the certificate needs the parameters that were certified, got others: "
                 f"sha256 {self.fingerprint[:16]}… is stated"
             )
-        if layer.layer.strategy not in (AUTO, self.strategy):
+        if _strategy_of(attention) not in (AUTO, self.strategy) or (
+            isinstance(attention, ImageMultihead) and attention.size != self.size
+        ):
             raise CertificateError(
                 f"strategy is stated as {self.strategy!r}, the layer is evaluated by "
-                f"{layer.layer.strategy!r}: certify again"
+                f"{_strategy_of(attention)!r}: certify again"
             )
         again = _certified(layer, kernel, self.input_bound, self.size, self.strategy)
         self._compare(again)
@@ -159,7 +165,7 @@ class Certificate(Statement):
 
 
 def certify(
-    attention: RelativeSelfAttention,
+    attention: Layer,
     conv: Convolution,
     input_bound: float = 1.0,
     *,
@@ -173,7 +179,8 @@ def certify(
 
     Args:
         attention: The layer; its strategy decides the rounding part (``"auto"``: the
-            one that runs).
+            one that runs). Or what :func:`expressivity.to_multihead` made of one, whose
+            bound is for the size that it was made for.
         conv: A convolution of the same geometry, channels and dtype.
         input_bound: Largest absolute value of any input, positive.
         size: Pixels per axis of the input, for an exact part that the worst input
@@ -208,8 +215,30 @@ def certify(
     """
     input_bound = check_positive("input_bound", input_bound)
     size = None if size is None else check_size("size", size, least=0)
-    layer, kernel = Snapshot.of(attention), Kernel.of(conv)
-    return _certified(layer, kernel, input_bound, size, attention.strategy)
+    layer, kernel = _read(attention), Kernel.of(conv)
+    if isinstance(attention, ImageMultihead):
+        if size not in (None, attention.size):
+            raise InputError(
+                f"the module takes inputs of size {attention.size} alone, got {size=}: "
+                "leave it out"
+            )
+        size = attention.size
+    strategy = _strategy_of(attention)
+    certificate = _certified(layer, kernel, input_bound, size, strategy)
+    return replace(certificate, _subject=(attention, conv))
+
+
+def _read(attention: nn.Module) -> Snapshot:
+    """Read a layer, or the one that a stock module was made of."""
+    if isinstance(attention, ImageMultihead):
+        attention = attention.relative()
+    return Snapshot.of(attention)
+
+
+def _strategy_of(attention: Layer) -> str:
+    if isinstance(attention, ImageMultihead):
+        return multihead.NAME
+    return attention.strategy
 
 
 def _certified(
@@ -259,7 +288,6 @@ def _certified(
         assumptions=(*ASSUMPTIONS, *(() if evaluated else (spot_check.NOT_EVALUATED,))),
         fingerprint=fingerprint(layer.layer, conv),
         made_by=f"expressivity {__version__}",
-        _subject=(layer.layer, conv),
     )
     if evaluated:
         spot_check.require_bounds(

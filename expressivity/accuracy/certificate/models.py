@@ -28,6 +28,7 @@ from expressivity.heads.axis_product import JOINT_ENTRIES
 from expressivity.heads.parameters import Heads
 from expressivity.numbers.precision import compute_dtype
 from expressivity.numbers.softmax import masked_mass
+from expressivity.stock import multihead
 from expressivity.strategies.fused import factors_of, left_out_of_scores
 from expressivity.strategies.separable import largest_crowd, plans
 
@@ -174,11 +175,58 @@ def of_fused(setting: Setting) -> Counts:
     return Counts(8 if half else 4, terms, tuple(lost))
 
 
+def of_multihead(setting: Setting) -> Counts:
+    """Count for ``torch.nn.MultiheadAttention`` with weights of ``to_multihead``.
+
+    All channels but those that are used hold zeros, which add nothing and round
+    nothing.
+
+    Args:
+        setting: The layer and the canvas.
+
+    Returns:
+        The counts.
+
+    Raises:
+        CertificateError: If scores may leave the range of the dtype.
+    """
+    heads, arithmetic, dtype = setting.heads, setting.arithmetic, setting.dtype
+    axes = len(setting.grid.size)
+    blocks = math.prod(setting.grid.canvas_size) / 32 + 1
+    # A query's number is a stored weight times a place, plus a stored bias; queries and
+    # keys may be scaled one by one; then one product an axis and one more are added up.
+    roundings = 2 + 3 + 4 + 2 * (axes + 1)
+    lost = []
+    for head, alpha in enumerate(setting.alpha):
+        seen = setting.axes(head)
+        # (|k| + |t|)², counted from the middle of the canvas.
+        reach = sum(_square(axis.tokens + axis.outside + 2) for axis in seen)
+        largest = 1.1 * abs(alpha) * reach
+        if not largest < torch.finfo(dtype).max / 8:
+            raise CertificateError(
+                f"scores up to {largest:.3g} leave the range of {dtype}: take a "
+                "smaller alpha or size"
+            )
+        scores = ScoreError(
+            absolute=(roundings + 2) * arithmetic.computed * largest
+            + 8 * arithmetic.stored_tiny,
+            relative=arithmetic.computed,
+            of_positions=False,
+        )
+        error = Lost(attention_error(alpha, seen, scores, arithmetic))
+        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
+        lost.append(error.then(2 * scaling).total)
+    # Values, the sum over all heads at once, and biases of both projections.
+    terms = _inner(heads) + heads.value_width * (len(heads.alpha) + 1) + 8
+    return Counts(8, terms, tuple(lost))
+
+
 # A strategy that is not listed cannot be certified.
 MODELS: dict[str, Callable[[Setting], Counts]] = {
     "dense": of_dense,
     "separable": of_separable,
     "fused": of_fused,
+    multihead.NAME: of_multihead,
 }
 
 

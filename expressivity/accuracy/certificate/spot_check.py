@@ -23,6 +23,7 @@ from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.grid import Grid
 from expressivity.heads.memo import Memo
 from expressivity.heads.parameters import Heads
+from expressivity.stock import multihead
 from expressivity.strategies import select
 from expressivity.strategies.dense import bytes_needed
 
@@ -142,9 +143,11 @@ def _computed(
 ) -> tuple[Tensor, Tensor]:
     """Return what both compute, in the dtype of the input, without any hooks."""
     grid = Grid.of(geometry, x.shape[2:])
-    runner = select(strategy, heads, grid, x)
     bias = None if conv.bias is None else conv.bias.to(x.dtype)
     convolved = conv._conv_forward(x, conv.weight.to(x.dtype), bias)
+    if strategy == multihead.NAME:
+        return multihead.evaluated(heads, grid, x), convolved
+    runner = select(strategy, heads, grid, x)
     return runner.attend(heads, grid, x).to(x.dtype), convolved
 
 

@@ -69,7 +69,9 @@ def fingerprint(attention: RelativeSelfAttention, conv: Convolution) -> str:
         state = dict(module.named_parameters())
         # Positions first, as in the certificates that there are.
         for name in sorted(state, key=lambda name: name not in ("alpha", "centers")):
-            tensor = state[name].detach().cpu().contiguous()
+            # Axes of one entry may have any stride in what counts as contiguous.
+            tensor = state[name].detach().cpu()
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
             digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
             digest.update(tensor.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

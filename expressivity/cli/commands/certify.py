@@ -20,11 +20,12 @@ from expressivity.cli.options import parse_size
 from expressivity.cli.report import Claim, Report
 from expressivity.cli.user_model import build_model
 from expressivity.cli.verification import InputSet, check_model_runs, input_sets
-from expressivity.cli.weights import fill, read_weights
+from expressivity.cli.weights import read_weights
 from expressivity.conversion.network import Conversion
 from expressivity.errors import CertificateError
 from expressivity.geometry.convolution import Convolution
 from expressivity.listing import Listing
+from expressivity.machine.weights import fill
 
 _RANDOM_INPUTS = 8
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_model
-from torch import nn
+from torch import Tensor, nn
 
 from expressivity.checks import check_positive
 from expressivity.cli.arguments import Convert
+from expressivity.cli.console import messages
 from expressivity.cli.conversion import (
     ConversionOptions,
     conversion_options,
@@ -18,7 +19,7 @@ from expressivity.cli.conversion import (
     remarks_on_evaluation,
 )
 from expressivity.cli.options import parse_size
-from expressivity.cli.report import Claim, Report
+from expressivity.cli.report import Claim, Report, Writer
 from expressivity.cli.user_model import build_model
 from expressivity.cli.verification import (
     Agreement,
@@ -27,6 +28,7 @@ from expressivity.cli.verification import (
     compare,
     input_sets,
 )
+from expressivity.conversion.network import Conversion
 from expressivity.errors import FileError
 from expressivity.version import __version__
 
@@ -44,11 +46,15 @@ def run(arguments: Convert) -> Report:
     claim = _claim(agreements, arguments.max_difference)
     if conversion.ruled_out:  # the lines that load the result run no model
         options["where"] = [layer.name for layer in conversion.converted]
-    loading = loading_lines(arguments.factory, options, arguments.output)
+    if arguments.to_folder:
+        loading = loading_from_folder(arguments.factory, arguments.output)
+    else:
+        loading = loading_lines(arguments.factory, options, arguments.output)
     remarks = remarks_on_evaluation(model, conversion, options["strategy"])
-    weights, report = arguments.targets()
+    files: dict[Path, Writer | None] = {}
     if claim.holds:
-        ending = [f"wrote {weights} and {report}", "load it back:", ""]
+        files = _files(arguments, model, conversion, sets[0].batches[0])
+        ending = [f"wrote {_written(arguments)}", "load it back:", ""]
         ending += [f"    {line}" for line in loading]
     else:
         ending = [
@@ -76,10 +82,18 @@ def run(arguments: Convert) -> Report:
             claim.line(),
             *ending,
         ],
-        {weights: partial(_write, conversion.model, weights), report: None}
-        if claim.holds
-        else {},
+        files,
     )
+
+
+def loading_from_folder(factory: str, folder: Path) -> list[str]:
+    """Return three lines of Python that load a converted model from a folder."""
+    module, name = factory.split(":")
+    return [
+        f"import expressivity, {module}",
+        f"network = {module}.{name}().eval()",
+        f"model = expressivity.load({str(folder)!r}, into=network).model",
+    ]
 
 
 def loading_lines(factory: str, options: ConversionOptions, output: Path) -> list[str]:
@@ -105,6 +119,28 @@ def loading_lines(factory: str, options: ConversionOptions, output: Path) -> lis
         f"model = expressivity.convert({module}.{name}().eval(){structure}).model",
         f"safetensors.torch.load_model(model, {str(output)!r})",
     ]
+
+
+def _files(
+    arguments: Convert, model: nn.Module, conversion: Conversion, batch: Tensor
+) -> dict[Path, Writer | None]:
+    """Return what writes each target, the report last."""
+    *targets, report = arguments.targets()
+    if not arguments.to_folder:
+        (weights,) = targets
+        return {weights: partial(_write, conversion.model, weights), report: None}
+    with messages().status("certifying"):
+        content = conversion.content(
+            original=model, inputs=batch, program=arguments.program
+        )
+        writers = content.writers(arguments.output.name)
+    return {**{target: writers[target.name] for target in targets}, report: None}
+
+
+def _written(arguments: Convert) -> str:
+    if arguments.to_folder:
+        return f"{arguments.output}: expressivity show {arguments.output} checks it"
+    return " and ".join(map(str, arguments.targets()))
 
 
 def _claim(agreements: Sequence[Agreement], max_difference: float) -> Claim:

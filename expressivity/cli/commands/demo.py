@@ -81,6 +81,10 @@ def run(arguments: Demo) -> Report:
             layer_errors(model, conversion, test),
         )
         pictures = _draw(model, conversion, images)
+        content = conversion.content(
+            original=model, inputs=test[:2], program=True, about=_about(outcome)
+        )
+        network = content.writers(arguments.network.name)
     exact = alpha is None and tolerance is None
     claims = _claims(outcome, exact=exact, tolerance=tolerance)
     targets = arguments.targets()
@@ -107,9 +111,24 @@ def run(arguments: Demo) -> Report:
             _layer_table(model, outcome),
             *(claim.line() for claim in claims),
             "wrote",
-            *(f"  {target}" for target in targets),
+            *(f"  {path}" for path in targets if path.parent == arguments.output),
+            f"  {arguments.network}: expressivity show {arguments.network} checks it",
         ],
-        dict(zip(targets, [*pictures, None], strict=True)),
+        dict(zip(targets, [*pictures, *network.values(), None], strict=True)),
+    )
+
+
+def _about(outcome: Outcome) -> str:
+    """Return the paragraphs of the model card."""
+    return (
+        "A small network for handwritten digits (8×8 pixels, scikit-learn's "
+        "`load_digits`), trained as a CNN. Every convolution was then replaced by "
+        "multi-head self-attention, without any further training.\n\n"
+        f"| {outcome.images} test images | CNN | attention |\n| --- | --- | --- |\n"
+        f"| accuracy | {outcome.before:.2%} | {outcome.after:.2%} |\n"
+        f"| largest difference of a logit | | {outcome.logits.largest:.1e} |\n\n"
+        "Inputs are (images, 1, 8, 8) with brightness from 0 to 1, outputs are the "
+        "logits of the ten digits."
     )
 
 

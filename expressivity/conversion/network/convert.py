@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.checks import check_choice
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
     Plan,
@@ -17,6 +19,13 @@ from expressivity.conversion.network.records import Conversion
 from expressivity.conversion.network.rehearsal import Inputs, rehearse
 from expressivity.conversion.network.selection import Where
 from expressivity.conversion.network.source import Source
+from expressivity.conversion.network.stock import (
+    Into,
+    images,
+    in_stock,
+    put,
+    stock_layers,
+)
 from expressivity.conversion.options import HeadKind, Options
 from expressivity.conversion.to_attention import build_attention
 from expressivity.errors import ArgumentError
@@ -35,6 +44,8 @@ def convert(
     where: Where | None = None,
     strategy: str = "auto",
     inputs: Inputs | None = None,
+    into: Into = "relative",
+    size: Sequence[int] | None = None,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -62,14 +73,20 @@ def convert(
             mapping of keyword arguments. A copy of the converted model then runs on
             them, without gradients. A convolution stays if the run still uses it, asks
             for its class, or reads an attribute that attention lacks.
+        into: ``"relative"`` for :class:`expressivity.RelativeSelfAttention`, or
+            ``"multihead"`` for ``torch.nn.MultiheadAttention``, for inputs of one size:
+            see :func:`expressivity.to_multihead`. A convolution that sees inputs of
+            several sizes, or that it does not suit, stays.
+        size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
+            network's input, where that is one image for its first convolution.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
         attention does not suit.
 
     Raises:
-        ArgumentError: If an option is out of range, or a name in ``where`` matches
-            no convolution.
+        ArgumentError: If an option is out of range, a name in ``where`` matches no
+            convolution, or ``"multihead"`` comes without ``inputs`` and ``size``.
         InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
         UnsupportedModuleError: If the model cannot be copied or was compiled, or its
@@ -85,12 +102,20 @@ def convert(
         alpha, tolerance, None, head_dim, strategy, heads, max_heads, rings
     )
     _check_inputs(inputs)
+    if check_choice("into", into, get_args(Into)) == "multihead":
+        inputs = images(model, size) if inputs is None else inputs
+    elif size is not None:
+        raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
     if inputs is None:
         return _attempt(model, where, {}, options)[0]
     to_keep: dict[str, str] = {}
     while True:
         conversion, replaced = _attempt(model, where, to_keep, options, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
+        if not used and into == "multihead":
+            stock, used = stock_layers(conversion.model, inputs)
+            if not used:
+                conversion = in_stock(conversion, stock)
         if not used:
             return replace(conversion, ruled_out=tuple(to_keep))
         to_keep |= used
@@ -140,7 +165,7 @@ def _attempt(
         records[name] = records[name].with_reason(*sentences)
     remarks += source.class_checks(replaced.values())
     places = {id(module): attention[name] for name, module in replaced.items()}
-    converted = _replaced(copied, places)
+    converted = put(copied, places)
     return Conversion(converted, tuple(records.values()), tuple(remarks)), replaced
 
 
@@ -175,12 +200,3 @@ def _tie(
     attention.output_weight = twin.output_weight
     if conv.bias is not None:
         attention.bias = shared.setdefault(id(conv.bias), attention).bias
-
-
-def _replaced(model: nn.Module, replacements: Mapping[int, nn.Module]) -> nn.Module:
-    """Put every replacement in all places where its module is registered."""
-    for parent in list(model.modules()):
-        for name, child in parent._modules.items():
-            if id(child) in replacements:
-                parent._modules[name] = replacements[id(child)]
-    return replacements.get(id(model), model)

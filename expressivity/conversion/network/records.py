@@ -1,18 +1,25 @@
 """The result of a conversion: one record a convolution, and a table of them."""
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from rich.console import Group
-from rich.text import Text
 from torch import nn
 
 from expressivity.checks import check_instance, check_integer
-from expressivity.listing import Listing
+from expressivity.conversion.network.record_table import (
+    RecordTable,
+    Row,
+    as_html,
+    as_renderable,
+)
 from expressivity.results import Result, as_text
+from expressivity.saved.content import Content
+from expressivity.saved.program import Example
 
-# Characters in a line.
-_WIDEST = 100_000
+# Characters in a line, and names in a sentence.
+_WIDEST, _LISTED = 100_000, 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,21 @@ class Conversion(Result):
         )
 
     def __str__(self) -> str:
-        return self.table()
+        lines = [f"{self._title}, in a {type(self.model).__name__}"]
+        if self.converted:
+            worst = max(self.converted, key=lambda layer: layer.worst_case_error or 0.0)
+            heads = sum(layer.num_heads or 0 for layer in self.converted)
+            lines.append(
+                f"{heads} heads; worst case {worst.worst_case_error:.1e} in any layer, "
+                f"for its inputs within ±1 ({_named(worst)})"
+            )
+        if self.kept:
+            names = [_named(layer) for layer in self.kept]
+            more = ", …" if len(names) > _LISTED else ""
+            lines.append(f"kept: {', '.join(names[:_LISTED])}{more}")
+        if self.remarks:
+            lines.append(f"remarks: {len(self.remarks)}")
+        return "\n".join([*lines, "all layers, reasons and remarks: .table()"])
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the model as JSON takes it."""
@@ -84,6 +105,91 @@ class Conversion(Result):
             "remarks": list(self.remarks),
             "ruled_out": list(self.ruled_out),
         }
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        original: nn.Module | None = None,
+        inputs: object = None,
+        program: bool = False,
+        input_bound: float = 1.0,
+        about: str = "",
+        force: bool = False,
+    ) -> None:
+        """Write the network into a folder: weights, structure, certificates, a card.
+
+        The folder then holds ``model.safetensors``, ``config.json``,
+        ``certificates.json`` and ``README.md``, the model card, for
+        :func:`expressivity.load` and ``expressivity show``. What certificates compare
+        with is in ``convolutions.safetensors`` where a layer does not name it itself.
+
+        Args:
+            folder: Made if it is missing.
+            original: The network that was converted, for certificates about its
+                convolutions. By default a layer is compared with the convolution that
+                its heads name: after training, too, that is the one that it computes.
+            inputs: Arguments of the network, as for :func:`expressivity.convert`:
+                certificates are then for the size of each layer's own input, without
+                them for every size.
+            program: Whether to store the network, in evaluation mode, as a program of
+                ``torch.export`` as well, which needs ``inputs``.
+            input_bound: Largest absolute value of any layer's input, for certificates.
+            about: Paragraphs for the model card, in Markdown.
+            force: Whether files of these names may be replaced.
+
+        Raises:
+            ArgumentError: If an option is out of range, or ``original`` lacks a
+                convolution.
+            FileError: If a file exists and ``force`` is not given, cannot be written,
+                or the state holds what no file of tensors can.
+            InputError: If the network cannot run on ``inputs``.
+            UnsupportedModuleError: If it holds no attention layer, a layer does not
+                compute what its parameters say, or torch cannot export it.
+
+        Example:
+            >>> from tempfile import TemporaryDirectory
+            >>> from expressivity import convert
+            >>> conversion = convert(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Tanh()))
+            >>> with TemporaryDirectory() as folder:
+            ...     conversion.save(folder)
+            ...     for path in sorted(Path(folder).iterdir()):
+            ...         print(path.name)
+            README.md
+            certificates.json
+            config.json
+            convolutions.safetensors
+            model.safetensors
+        """
+        self.content(
+            original=original,
+            inputs=inputs,
+            program=program,
+            input_bound=input_bound,
+            about=about,
+        ).save(folder, force=force)
+
+    def content(
+        self,
+        *,
+        original: nn.Module | None = None,
+        inputs: object = None,
+        program: bool = False,
+        input_bound: float = 1.0,
+        about: str = "",
+    ) -> Content:
+        """Return what :meth:`save` writes."""
+        return Content(
+            self.model,
+            original=original,
+            records=[layer.to_dict() for layer in self.layers],
+            remarks=self.remarks,
+            ruled_out=self.ruled_out,
+            example=None if inputs is None else Example(inputs),
+            with_program=program,
+            input_bound=input_bound,
+            about=about,
+        )
 
     @property
     def converted(self) -> tuple[LayerRecord, ...]:
@@ -95,45 +201,42 @@ class Conversion(Result):
         """The records of the convolutions that stay in place."""
         return tuple(layer for layer in self.layers if layer.status == "kept")
 
-    def table(self, *, width: int = 100) -> str:
+    def table(self, *, width: int = 100) -> RecordTable:
         """Return all records as text, in lines of so many characters.
 
-        A table has a row a convolution. Below it are their reasons and the remarks.
+        A table has a row a convolution. Below it are their reasons and the remarks. A
+        notebook shows it as HTML.
         """
         width = check_integer("width", width, most=_WIDEST)
-        return as_text(self.renderable(), width)
+        return RecordTable(as_text(self.renderable(), width), self._repr_html_())
 
     def renderable(self) -> Group:
         """Return what :meth:`table` prints, for a rich console."""
-        table = Listing(
-            title=f"{len(self.converted)} of {len(self.layers)} convolutions converted",
-            title_justify="left",
-        )
-        table.add_column("layer", overflow="fold")
-        table.add_column("status")
-        for column in ("kernel", "heads", "α [1/px²]", "worst case"):
-            table.add_column(column, justify="right")
-        for layer in self.layers:
-            table.add_row(*_cells(layer))
-        notes = Listing.grid(padding=(0, 2))
-        for _ in range(2):
-            notes.add_column(overflow="fold")
-        for layer in self.layers:
-            if layer.reason:
-                notes.add_row(_named(layer), Text(layer.reason))
-        for remark in self.remarks:
-            notes.add_row("remark", Text(remark))
-        return Group(table, *([notes] if notes.row_count else []))
+        return as_renderable(self._title, self._rows, self.remarks)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title, self._rows, self.remarks)
+
+    @property
+    def _title(self) -> str:
+        return f"{len(self.converted)} of {len(self.layers)} convolutions converted"
+
+    @property
+    def _rows(self) -> list[Row]:
+        return [
+            Row(_named(layer), layer.status, _numbers(layer), layer.reason)
+            for layer in self.layers
+        ]
 
 
-def _cells(layer: LayerRecord) -> list[str]:
+def _numbers(layer: LayerRecord) -> list[str]:
     kernel = "" if layer.kernel_size is None else "×".join(map(str, layer.kernel_size))
-    numbers = [
+    return [
+        kernel,
         "" if layer.num_heads is None else str(layer.num_heads),
         "" if layer.alpha is None else f"{layer.alpha:.4g}",
         "" if layer.worst_case_error is None else f"{layer.worst_case_error:.1e}",
     ]
-    return [_named(layer), layer.status, kernel, *numbers]
 
 
 def _named(layer: LayerRecord) -> str:

@@ -258,7 +258,7 @@ def test_digits_that_are_left_out() -> None:
         assert off > left_out(bits=bits + 2, levels=levels)
 
 
-@pytest.mark.parametrize("strategy", models.MODELS)
+@pytest.mark.parametrize("strategy", ["dense", "separable", "fused"])
 def test_a_bound_for_every_size_covers_small_ones(strategy: str) -> None:
     """One pixel, two pixels: sums over few tokens are not simply smaller."""
     for alpha in (0.01, 0.4, 2.0):

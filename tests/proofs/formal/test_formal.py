@@ -27,7 +27,7 @@ from proofs.formal import (
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 PROJECT = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
 CONTROLS = sorted((FOLDER / "controls").glob("*.v"))
-NO_MATHEMATICS = {"compare"}
+NO_MATHEMATICS = {"compare", "load"}
 LIBRARIES = (
     "boolp.",
     "ClassicalDedekindReals.",

@@ -121,7 +121,7 @@ def draw_maps(
     for head, axes in enumerate(panels[:heads]):
         probabilities = maps.probabilities[head].numpy()
         colours = axes.imshow(probabilities, "cividis", PowerNorm(0.5, 0, 1))
-        _mark(axes, maps, head)
+        mark(axes, maps, head)
     for spare in panels[heads:]:
         spare.remove()
     return colours, panels[:heads]
@@ -149,14 +149,14 @@ def _draw_image(
     planes = image.detach().float().cpu().reshape(1, -1, *image.shape[-2:])
     canvas = attention.geometry.canvas(planes.mean(1, keepdim=True))
     axes.imshow(canvas[0, 0].numpy(), cmap="gray")
-    _mark(axes, maps)
+    mark(axes, maps)
     targets = [maps.target(head) for head in range(len(maps.centers))]
     rows, columns = zip(*targets, strict=True)
     axes.plot(columns, rows, ".", ms=6, color=WHITE, mec=BLACK, mew=0.6)
     axes.set_title("input, targets dotted", fontsize=SMALL_TEXT, pad=3)
 
 
-def _mark(axes: "Axes", maps: HeadMaps, head: int | None = None) -> None:
+def mark(axes: "Axes", maps: HeadMaps, head: int | None = None) -> None:
     """Mark the query, a head's target and the border of the input; hide the ticks."""
     from matplotlib.patches import Circle, Rectangle
     from matplotlib.patheffects import withStroke

@@ -1,0 +1,40 @@
+"""What attention costs is counted, whichever kernel runs."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import expressivity as ex
+from expressivity.machine.flops import FLOP_RULES
+
+CONV = nn.Conv2d(8, 8, 3, padding=1)
+X = torch.randn(2, 8, 6, 6)
+TOKENS, QUERIES, HEADS = 8 * 8, 6 * 6, 9
+
+
+def count(layer: nn.Module) -> int:
+    with (
+        torch.no_grad(),
+        FlopCounterMode(custom_mapping=FLOP_RULES, display=False) as counter,
+    ):
+        layer(X)
+    return counter.get_total_flops()
+
+
+def test_saturated_heads_cost_the_convolution() -> None:
+    assert count(ex.attention_from_conv(CONV)) == count(CONV) > 0
+
+
+@pytest.mark.parametrize("strategy", ["dense", "fused"])
+def test_attention_costs_queries_times_keys(strategy: str) -> None:
+    attention = ex.attention_from_conv(CONV, alpha=1.0, strategy=strategy)
+    values = 2 * 2 * HEADS * QUERIES * TOKENS * 8  # a product and a sum; two images
+    assert count(attention) >= values
+
+
+def test_stock_attention_costs_tokens_squared() -> None:
+    layer = ex.to_multihead(ex.attention_from_conv(CONV), size=(6, 6)).train()
+    scores = 2 * 2 * HEADS * TOKENS * TOKENS * layer.attention.head_dim
+    projections = 2 * 2 * TOKENS * layer.width**2 * 4
+    assert count(layer) == 2 * scores + projections
