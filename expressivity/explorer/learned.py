@@ -12,9 +12,9 @@ from expressivity.conversion.to_attention import build_attention
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.subject import Subject
 
-_STEPS, _KEPT = 600, 60
-_IMAGES, _PIXELS = 16, 12
-_RATE, _SOFT, _SPREAD = 0.05, 0.6, 1.5
+_STEPS, _KEPT = 1200, 60
+_IMAGES, _PIXELS = 4, 5
+_RATE, _SOFT, _SPREAD, _SOFTEST = 0.05, 0.6, 1.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Learned:
 def learned(subject: Subject, *, seed: int = 0) -> Learned:
     """Train heads from random centers to compute a convolution.
 
-    Every head starts wide (α = 0.6) around a random center, with random weights. It
-    sees random images and the outputs of the convolution, nothing of its kernel.
+    Every head starts wide (α = 0.6) around a random center, with random weights. They
+    see random images and the outputs of the convolution, nothing of its kernel.
 
     Args:
         subject: The layer.
@@ -65,12 +65,13 @@ def learned(subject: Subject, *, seed: int = 0) -> Learned:
             shape, generator=generator, dtype=torch.float64, device="cpu"
         )
 
-    layer = build_attention(kernel, Options(alpha=_SOFT))
+    layer = build_attention(kernel, Options(alpha=_SOFT)).requires_grad_()
     with torch.no_grad():
         layer.centers.copy_(_SPREAD * normal(*layer.centers.shape))
         for name, parameter in layer.named_parameters():
             if name.endswith("weight"):
                 parameter.copy_(normal(*parameter.shape) * parameter.std())
+    layer.strategy = "dense"  # the fastest on a canvas so small
     optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
     extent = kernel.geometry.extent
@@ -89,4 +90,6 @@ def learned(subject: Subject, *, seed: int = 0) -> Learned:
         loss.backward()
         optimizer.step()
         schedule.step()
+        with torch.no_grad():  # a negative strength attends to the border
+            layer.alpha.clamp_(min=_SOFTEST)
     return Learned(tuple(steps), tuple(losses), torch.stack(alphas), torch.stack(centers))

@@ -8,13 +8,14 @@ attention from the dense layer, the worst case from the search of certificates.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from expressivity.accuracy.deviation import Deviation
 from expressivity.accuracy.first_order import first_order
-from expressivity.accuracy.rows.axis import AxisHeads, view_of
+from expressivity.accuracy.rows.axis import AxisHeads, together, view_of
 from expressivity.conversion.options import Options
 from expressivity.conversion.to_attention import build_attention
 from expressivity.explorer.subject import Subject
@@ -113,24 +114,11 @@ def border(subject: Subject, state: State) -> Numbers:
     return {"row": row, "column": column, "on": 1 - off, "error": error}
 
 
-def painted(subject: Subject, state: State, image: Tensor | None = None) -> Numbers:
-    """Return the worst case that no image exceeds.
-
-    Given an image within ±1 of the subject's channels, also what it attains at each
-    output: rows are alike, so that a page may name another worst output.
-    """
+def painted(subject: Subject, state: State) -> Numbers:
+    """Return the largest error on the image, and what none within ±1 exceeds."""
     one = subject.one_output(state.output)
-    numbers = {"bound": _worst(_deviation(one, state), one)}
-    if image is not None:
-        row = _deviation(one, state).row(one.size, state.place(len(one.size)), 0)
-        each = len(row.values)
-        group = state.output * subject.conv.groups // subject.conv.out_channels
-        x = image[group * each : (group + 1) * each]
-        for axis, pixels in enumerate(row.pixels):
-            x = x.index_select(axis + 1, torch.tensor(pixels, device="cpu"))
-        numbers["attained"] = float((row.values * x).sum().abs())
-        numbers["here"] = float(row.values.abs().sum())
-    return numbers
+    attained = float(_errors(one, state).abs().max())
+    return {"attained": attained, "bound": _worst(_deviation(one, state), one)}
 
 
 def learned_head(subject: Subject, alpha: float, center: Sequence[float]) -> Numbers:
@@ -175,18 +163,28 @@ def _worst(deviation: Deviation, one: Subject) -> float:
 
 
 def _errors(one: Subject, state: State) -> Tensor:
-    """Return attention − convolution at every output: each row, times the image."""
-    deviation = _deviation(one, state)
-    outputs = one.kernel.geometry.output_size(one.size)
-    errors = torch.empty(outputs, dtype=torch.float64, device="cpu")
-    for index in range(errors.numel()):
-        place = tuple(map(int, torch.unravel_index(torch.tensor(index), outputs)))
-        row = deviation.row(one.size, place, 0)
+    """Return attention − convolution at every output, heads on their taps."""
+    geometry, taps = one.kernel.geometry, one.kernel.wide_taps
+    band = min(max(geometry.canvas_size(one.size)), band_radius(state.alpha))
+    outputs = geometry.output_size(one.size)
+    along = []
+    for axis, centers in enumerate(geometry.centers().mT.tolist()):
+        heads = AxisHeads(
+            (state.alpha,) * len(centers), tuple(centers), tuple(centers), (0,), band
+        )
+        along.append([
+            view_of(heads, geometry, one.size, axis, place)
+            for place in range(outputs[axis])
+        ])
+    errors = []
+    for views in product(*along):
         x = one.image
-        for axis, pixels in enumerate(row.pixels):
-            x = x.index_select(axis + 1, torch.tensor(pixels, device="cpu"))
-        errors[place] = (row.values * x).sum()
-    return errors
+        for axis, view in enumerate(views):
+            x = x.index_select(axis + 1, torch.tensor(view.pixels, device="cpu"))
+        rows = together([view.rows for view in views], like=views[0].rows)
+        carried = torch.einsum("hoc,cp->hp", taps, x.flatten(1))
+        errors.append((rows.deviation * carried).sum())
+    return torch.stack(errors)
 
 
 def _leak(subject: Subject, state: State) -> float:

@@ -14,7 +14,7 @@ from expressivity.explorer.witnesses import witnesses
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
-_STATES = 2  # of each layer, with reference values
+_TRAINED = 1000  # weights of a layer whose heads are trained for a page
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +37,12 @@ class LayerScene:
     def of(cls, subject: Subject, alphas: Sequence[float] = ALPHAS) -> Self:
         """Compute what a page quotes of a layer."""
         part = subject.part
-        small = part.conv.weight.numel() <= 1000
+        heads = fewer_heads(part)
         return cls(
             subject,
             quotes(subject, alphas),
-            fewer_heads(part),
-            learned(part) if small else None,
+            heads,
+            learned(part) if _is_identifiable(part, heads) else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +98,12 @@ class Scene:
         }
 
 
+def _is_identifiable(part: Subject, heads: dict[str, Any] | None) -> bool:
+    """Return whether heads that compute it have to find its taps, and soon do."""
+    small = part.conv.weight.numel() <= _TRAINED
+    return small and heads is not None and heads["rank"] == heads["taps"]
+
+
 def references(part: Subject) -> list[dict[str, Any]]:
     """Return numbers of some states of a layer, for the page to recompute.
 
@@ -111,7 +117,7 @@ def references(part: Subject) -> list[dict[str, Any]]:
     geometry = part.kernel.geometry
     outputs, taps = geometry.output_size(part.size), geometry.centers().tolist()
     rows = []
-    for alpha in (1.5, 6.0)[:_STATES]:
+    for alpha in (1.5, 6.0):
         head = rng.randrange(len(taps))
         query = [0, *(rng.randrange(n) for n in outputs)][-2:]
         output = rng.randrange(part.conv.out_channels)

@@ -1,7 +1,7 @@
 """Random layers and states of a page, with the numbers that the package has for them."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from expressivity.conversion import head_count
 from expressivity.convolutions import build_convolution
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.document import to_json
-from expressivity.explorer.reference import READINGS, State, learned_head, painted
+from expressivity.explorer.reference import READINGS, State, learned_head
 from expressivity.explorer.subject import Subject
 
 FAMILIES_SHOWN = ("content", "sagan", "external", "standalone", "t5", "alibi")
@@ -95,21 +95,19 @@ def of_layers(count: int, seed: int = 0) -> list[Case]:
         layer = to_json(subject)
         for reading, compute in READINGS.items():
             state = drawn
-            if reading in ("errorCurves", "twoPaths", "border"):
+            if reading in ("errorCurves", "twoPaths", "border", "painted"):
                 state = State(**{**vars(drawn), "moved": {}})
             if reading == "border":
                 state = within(subject, state)
                 if state is None:
                     continue
             document = to_state(state)
+            drawn_on = subject
             if reading == "painted":
-                image = 2 * torch.rand_like(subject.image.double()) - 1
-                padded = image.unsqueeze(1) if image.dim() == 2 else image
-                document["image"] = encoded(padded)
-                expected = painted(subject, state, image)
-            else:
-                expected = compute(subject, state)
-            cases.append(Case(layer, document, reading, expected))
+                image = 2 * torch.rand_like(subject.image) - 1
+                document["image"] = encoded(image.unsqueeze(1) if image.dim() == 2 else image)
+                drawn_on = replace(subject, image=image)
+            cases.append(Case(layer, document, reading, compute(drawn_on, state)))
         center = [rng.uniform(-3, 3), rng.uniform(-3, 3)]
         if subject.kernel.geometry.axes == 1:
             center[0] = 0.0

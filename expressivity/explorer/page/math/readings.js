@@ -6,12 +6,12 @@
 
 import { attended, convolved, errors, leakAt, rowsOf } from '#math/attention';
 import { nearest, rounded } from '#math/axis';
-import { channelsOf, headsOf, withPadding } from '#math/layer';
+import { headsOf, withPadding } from '#math/layer';
 import { circle, interiorLeak } from '#math/leak';
 import { largest, magnitudes } from '#math/matrix';
 import { firstOrder, smoothedThenConvolved } from '#math/smoothing';
 import { kernelOf, relativeError } from '#math/tables';
-import { applied, norm, rowAt, worstRow } from '#math/worst';
+import { norm, rowAt, worstRow } from '#math/worst';
 
 /**
  * @typedef {import('#math/axis').PaddingMode} PaddingMode
@@ -127,16 +127,15 @@ export function border(layer, choice, head, query) {
 }
 
 /**
- * The worst input: what an image attains at the worst output, and what none exceeds.
+ * The worst input: the largest error on an image, and what no image within ±1 exceeds.
  *
  * @param {Layer} layer
  * @param {Choice} choice
  * @param {Matrix[]} image
  */
 export function painted(layer, choice, image) {
-  const { row, norm: bound, query } = worstRow(layer, choice);
-  const attained = Math.abs(applied(row, channelsOf(layer, choice.output, image)));
-  return { attained, bound, row: query[0], column: query[1] };
+  const attained = largest(errors(layer, choice, image));
+  return { attained, bound: worstRow(layer, choice).norm };
 }
 
 /**

@@ -58,20 +58,6 @@ export function norm(row) {
 }
 
 /**
- * Return row · image.
- *
- * @param {Matrix[]} row
- * @param {Matrix[]} image
- */
-export function applied(row, image) {
-  return row.reduce(
-    (sum, { data }, c) =>
-      data.reduce((part, value, i) => part + value * image[c].data[i], sum),
-    0,
-  );
-}
-
-/**
  * Return the worst row over all outputs of one channel.
  *
  * @param {Layer} layer
