@@ -12,7 +12,7 @@ from expressivity.conversion.to_attention import build_attention
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.subject import Subject
 
-_STEPS, _KEPT = 1200, 60
+_STEPS, _KEPT = 900, 60
 _IMAGES, _PIXELS = 4, 5
 _RATE, _SOFT, _SPREAD, _SOFTEST = 0.05, 0.6, 1.0, 0.05
 

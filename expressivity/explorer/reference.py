@@ -95,7 +95,7 @@ def two_paths(subject: Subject, state: State) -> Numbers:
 
 
 def border(subject: Subject, state: State) -> Numbers:
-    """Return where a head ends with other padding, and the largest error."""
+    """Return where a head ends with other padding, and the error of the output."""
     padded = subject.padded_as(state.mode)
     one = padded.one_output(state.output)
     layer = build_attention(one.kernel, Options(alpha=state.alpha))
@@ -110,7 +110,7 @@ def border(subject: Subject, state: State) -> Numbers:
     ]
     row, column = [0.0, *sources][-2:]
     off = _leak(padded, state)
-    error = float(_errors(one, state).abs().max())
+    error = float(_errors(one, state).reshape(outputs)[state.place(len(size))].abs())
     return {"row": row, "column": column, "on": 1 - off, "error": error}
 
 

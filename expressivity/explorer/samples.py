@@ -13,7 +13,7 @@ from expressivity.errors import MissingDependencyError
 from expressivity.explorer.subject import Subject
 
 _PIXELS = 24
-_EPOCHS = 10
+_EPOCHS = 6
 _KERNELS = {
     "sobel": ("Sobel, vertical edges", [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], 4.0),
     "blur": ("Blur", [[1, 2, 1], [2, 4, 2], [1, 2, 1]], 16.0),

@@ -14,7 +14,7 @@ import { shown } from '#page/format';
  * @property {number} [now] its value at the marker
  */
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 300, 52, 118, 14, 40];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 310, 52, 118, 26, 40];
 
 /**
  * @param {Element} parent
@@ -106,7 +106,7 @@ function frame(scale, axes) {
   }
   parts.push(
     svg('text', { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, 'text-anchor': 'middle' }, axes.x),
-    svg('text', { x: 4, y: 8 }, axes.y),
+    svg('text', { x: 4, y: 12 }, axes.y),
   );
   return parts;
 }

@@ -44,7 +44,7 @@ const seen = new IntersectionObserver(
     }
     render();
   },
-  { rootMargin: '200px' },
+  { rootMargin: '0px' },
 );
 
 const controls = buildBar();

@@ -99,12 +99,17 @@ export class Page {
 
   /** The lines of Python that read the layer of this page. */
   get preamble() {
+    return this.preambleOf(this.document);
+  }
+
+  /** @param {any} document */
+  preambleOf(document) {
     const file = location.protocol === 'file:' ? decodeURIComponent(location.pathname) : 'page.html';
     return [
       'import torch, expressivity as ex',
       'from expressivity.explorer import read',
       '',
-      `conv, x = read(${JSON.stringify(file)})[${JSON.stringify(this.document.name)}]`,
+      `conv, x = read(${JSON.stringify(file)})[${JSON.stringify(document.name)}]`,
       'conv, x, size = conv.double(), x.double(), x.shape[2:]',
     ].join('\n');
   }

@@ -19,6 +19,7 @@ export function picture(parent, caption) {
   const text = html('figcaption', {}, caption);
   const figure = html('figure', {}, frame, text);
   parent.append(figure);
+  let wide = 1;
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
   return {
     figure,
@@ -35,6 +36,7 @@ export function picture(parent, caption) {
         canvas.height = rows;
         frame.style.aspectRatio = `${columns} / ${rows}`;
         set(marks, { viewBox: `0 0 ${columns} ${rows}` });
+        wide = Math.max(rows, columns);
       }
       const image = pen.createImageData(columns, rows);
       for (let i = 0; i < data.length; i++) {
@@ -46,7 +48,7 @@ export function picture(parent, caption) {
     },
     /** @param {Mark[]} list */
     mark(list) {
-      marks.replaceChildren(...list.flatMap(markOf));
+      marks.replaceChildren(...list.flatMap((each) => markOf(each, wide)));
     },
   };
 }
@@ -101,16 +103,20 @@ function clamp(value, count) {
   return Math.min(count - 1, Math.max(0, value));
 }
 
-/** @param {Mark} mark */
-function markOf({ at: [row, column], shape, fill }) {
+/**
+ * @param {Mark} mark
+ * @param {number} wide pixels of the longer side
+ */
+function markOf({ at: [row, column], shape, fill }, wide) {
+  const line = Math.min(0.12, Math.max(0.05, wide / 150));
   const inner = 'var(--white)';
   const outer = 'var(--black)';
   if (shape === 'disc') {
     return [
-      svg('circle', { cx: column + 0.5, cy: row + 0.5, r: 0.34, fill: fill ?? 'var(--positive)', stroke: inner, 'stroke-width': 0.1 }),
+      svg('circle', { cx: column + 0.5, cy: row + 0.5, r: 0.34, fill: fill ?? 'var(--positive)', stroke: inner, 'stroke-width': line }),
     ];
   }
   return [outer, inner].map((stroke, i) =>
-    svg('rect', { x: column, y: row, width: 1, height: 1, fill: 'none', stroke, 'stroke-width': i === 0 ? 0.3 : 0.12 }),
+    svg('rect', { x: column, y: row, width: 1, height: 1, fill: 'none', stroke, 'stroke-width': i === 0 ? 2.5 * line : line }),
   );
 }

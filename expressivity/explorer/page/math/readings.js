@@ -109,7 +109,7 @@ export function bordered(layer, mode) {
 }
 
 /**
- * Borders: the token on which a head ends, its attention there, and the largest error.
+ * Borders: the pixel on which a head ends, its attention there, and the error.
  *
  * @param {Layer} layer with its padding
  * @param {Choice} choice
@@ -122,7 +122,8 @@ export function border(layer, choice, head, query) {
     axis.source[nearest(axis, axis.queries[query[a]] + rounded(one.center[a]))],
   );
   const leak = leakAt(rowsOf(layer, [one])[0], query);
-  const error = largest(errors(layer, choice, layer.image));
+  const gaps = errors(layer, choice, layer.image);
+  const error = Math.abs(gaps.data[query[0] * gaps.columns + query[1]]);
   return { row, column, on: 1 - leak, error };
 }
 

@@ -1,9 +1,8 @@
 /** Borders: what a head finds beyond them, in each mode of padding. */
 
-import { attentionMap, rowsOf } from '#math/attention';
 import { nearest, rounded } from '#math/axis';
 import { headsOf } from '#math/layer';
-import { largest, zeros } from '#math/matrix';
+import { zeros } from '#math/matrix';
 import { bordered, border, MODES } from '#math/readings';
 import { greys } from '#page/colours';
 import { headButtons, html, numberList } from '#page/elements';
@@ -64,14 +63,15 @@ export function build(body, claim, page) {
   return {
     update() {
       const query = place(page);
-      const plane = page.layer.image[0];
-      const [low, high] = [Math.min(...plane.data), Math.max(...plane.data)];
-      const reads = pictures.map(({ mode, draw, mark, caption }) => {
+      const seen = MODES.map((mode) => padded(page, mode));
+      const values = seen.flatMap(({ data }) => [...data]);
+      const [low, high] = [Math.min(...values), Math.max(...values)];
+      const reads = pictures.map(({ mode, draw, mark, caption }, n) => {
         const layer = page.once(`padded ${mode}`, () => bordered(page.layer, mode));
         const [up, aside] = margins(page);
         const center = headsOf(layer, page.choice)[page.head].center;
         const read = border(layer, page.choice, page.head, query);
-        draw(padded(page, mode), greys(low, high), `The corner with padding ${mode}: click, or press the arrow keys, to move the query`);
+        draw(seen[n], greys(low, high), `The corner with padding ${mode}: click, or press the arrow keys, to move the query`);
         // Where the head looks; with no tokens outside, the nearest pixel.
         const [y, x] = layer.axes.map((axis, a) => {
           const token = axis.queries[query[a]] + rounded(center[a]);
@@ -86,7 +86,7 @@ export function build(body, claim, page) {
       claim.textContent =
         'Softmax rows sum to one, so a head cannot look at nothing. Three modes put tokens around the image. ' +
         'Without them a head that wants a pixel outside ends on the nearest one inside: that is replicate padding.';
-      numbers(reads.map(({ mode, read }) => ({ name: `largest error, ${mode}`, value: read.error })));
+      numbers(reads.map(({ mode, read }) => ({ name: `error at □, ${mode}`, value: read.error })));
     },
     python() {
       const { state, output } = page;
@@ -99,7 +99,7 @@ export function build(body, claim, page) {
         '                       bias=conv.bias is not None, dtype=x.dtype, **options)',
         '    other.load_state_dict(conv.state_dict())',
         `    layer = ex.attention_from_conv(other, alpha=${state.alpha})`,
-        `    print((layer(x) - other(x))[0, ${output}].abs().max().item())`,
+        `    print((layer(x) - other(x))[0, ${output}, ${place(page).slice(-page.document.dimensions).join(', ')}].abs().item())`,
       ].join('\n');
     },
   };

@@ -29,7 +29,7 @@ export function build(body, claim, page) {
   const rows = counted.rows;
   const controls = body.appendChild(html('div', { class: 'controls' }));
   const count = slider(controls, 'heads', { min: rows[0].heads, max: rows[rows.length - 1].heads, step: 1 }, (heads) => page.change({ heads }));
-  const figures = body.appendChild(html('div', { class: 'figures two', style: 'margin-top: 1.2rem' }));
+  const figures = body.appendChild(html('div', { class: 'figures small', style: 'margin-top: 1.2rem' }));
   const [wanted, made] = [picture(figures, ''), picture(figures, '')];
   const plot = rows.length > 1 ? chart(body, { x: 'heads', y: 'error, relative', log: false }) : null;
   const numbers = numberList(body);
@@ -63,8 +63,8 @@ export function build(body, claim, page) {
       );
       claim.textContent =
         `The taps of this layer span ρ = ${counted.rank} ${counted.rank === 1 ? 'dimension' : 'dimensions'}. ` +
-        `With free tables ${rows[rows.length - 1].heads} heads compute it exactly, instead of ${counted.taps}; ` +
-        `${counted.needed} come as close as one likes.`;
+        `With free tables ${rows[rows.length - 1].heads} heads compute it exactly, instead of ${counted.taps}` +
+        (counted.needed < rows[rows.length - 1].heads ? `; ${counted.needed} come as close as one likes.` : '.');
       numbers([
         { name: `error of ${row.heads} heads, relative`, value: read.error },
         { name: 'no layer with so many is below', value: row.bound, quoted: page.seal() },

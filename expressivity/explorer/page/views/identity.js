@@ -60,7 +60,7 @@ export function build(body, claim, page) {
       const result = attended(layer, choice, layer.image);
       output.draw(result, signs(largest(result)), 'The output, by both ways');
       const read = twoPaths(layer, choice);
-      output.caption.innerHTML = `<strong>The output</strong>, by either way: they differ by ${shown(read.gap)}.`;
+      output.caption.innerHTML = `<strong>The output</strong>, by either way: ${read.gap === 0 ? 'the same to the last bit' : `they differ by ${shown(read.gap)}`}.`;
       claim.textContent =
         `${page.document.kernel[0] * page.document.kernel[1]} heads that see the whole image, or one blur and one convolution: ` +
         `at α = ${page.state.alpha}, and at every other α, the outputs are the same up to rounding.`;

@@ -2,7 +2,7 @@
 
 import { headsOf } from '#math/layer';
 import { learnedHead } from '#math/readings';
-import { numbers as decoded } from '#page/decode';
+import { layerOf, numbers as decoded } from '#page/decode';
 import { headButtons, html, numberList, set, slider, svg } from '#page/elements';
 import { shown } from '#page/format';
 
@@ -19,12 +19,10 @@ const REACH = 3.5;
  * @param {Page} page
  */
 export function build(body, claim, page) {
-  const log = page.document.training;
+  const source = trained(page);
+  const log = source?.training;
   if (!log) {
-    const other = page.scene.layers.find((/** @type {any} */ each) => each.training);
-    claim.textContent = other
-      ? `No heads were trained for this layer. Choose the layer “${other.title}” above: its heads were.`
-      : 'No heads were trained for this layer: heads that compute it need not find its taps, or there are too many.';
+    claim.textContent = 'No heads were trained for this layer: heads that compute it need not find its taps, or there are too many.';
     return { update() {}, python: () => page.preamble };
   }
   const alpha = decoded(log.alpha);
@@ -43,24 +41,26 @@ export function build(body, claim, page) {
   const epoch = slider(controls, 'step of the training', { min: 0, max: log.steps.length - 1, step: 1 }, (value) => page.change({ epoch: value }));
   const showHead = headButtons(controls, page);
   const numbers = numberList(side);
-  const taps = headsOf(page.layer, page.choice).map(({ tap }) => tap);
+  const layer = page.once('trained', () => layerOf(source));
+  const taps = headsOf(layer, { ...page.choice, output: 0 }).map(({ tap }) => tap);
+  const picked = () => Math.min(page.head, count - 1);
   return {
     update() {
       const step = current(page);
-      const chosen = at(step, page.head);
-      const read = learnedHead(page.layer, chosen.alpha, chosen.center);
+      const chosen = at(step, picked());
+      const read = learnedHead(layer, chosen.alpha, chosen.center);
       const heads = Array.from({ length: count }, (_, h) => at(step, h));
-      const near = heads.filter(({ alpha: strength, center }) => learnedHead(page.layer, strength, center).away < 0.25).length;
+      const near = heads.filter(({ alpha: strength, center }) => learnedHead(layer, strength, center).away < 0.25).length;
       root.replaceChildren(
         ...taps.map(([y, x]) => svg('rect', { x: x - 0.5, y: y - 0.5, width: 1, height: 1, fill: 'none', stroke: 'var(--muted)', 'stroke-width': 0.03 })),
         ...heads.flatMap(({ alpha: strength, center: [y, x] }, h) => {
-          const { half, most } = learnedHead(page.layer, strength, [y, x]);
-          const picked = h === page.head;
+          const { half, most } = learnedHead(layer, strength, [y, x]);
+          const bold = h === picked();
           const path = Array.from({ length: step + 1 }, (_, s) => at(s, h).center).map(([row, column]) => `${column.toFixed(3)},${row.toFixed(3)}`);
           return [
             svg('polyline', { points: path.join(' '), fill: 'none', stroke: 'var(--muted)', 'stroke-width': 0.02 }),
-            svg('circle', { cx: x, cy: y, r: most, fill: 'none', stroke: 'var(--accent)', 'stroke-width': picked ? 0.06 : 0.02, 'stroke-dasharray': '.1 .08', opacity: picked ? 1 : 0.6 }),
-            svg('circle', { cx: x, cy: y, r: half, fill: 'var(--accent)', 'fill-opacity': picked ? 0.4 : 0.12, stroke: 'var(--accent)', 'stroke-width': picked ? 0.06 : 0.02 }),
+            svg('circle', { cx: x, cy: y, r: most, fill: 'none', stroke: 'var(--accent)', 'stroke-width': bold ? 0.06 : 0.02, 'stroke-dasharray': '.1 .08', opacity: bold ? 1 : 0.6 }),
+            svg('circle', { cx: x, cy: y, r: half, fill: 'var(--accent)', 'fill-opacity': bold ? 0.4 : 0.12, stroke: 'var(--accent)', 'stroke-width': bold ? 0.06 : 0.02 }),
             svg('text', { x, y, fill: 'var(--ink)' }, String(h + 1)),
           ];
         }),
@@ -71,20 +71,21 @@ export function build(body, claim, page) {
       epoch.setAttribute('aria-valuetext', `${log.steps[step]} steps`);
       showHead();
       claim.textContent =
+        (source === page.document ? '' : `The layer “${source.title}”: `) +
         `${count} heads start anywhere and see only images and outputs. After ${log.steps[step]} steps their error is ` +
         `${shown(log.losses[step])} of the variance, and ${near} of ${count} sit within a quarter pixel of a tap.`;
       numbers([
-        { name: `head ${page.head + 1}: radius of 50 %, pixels`, value: read.half },
+        { name: `head ${picked() + 1}: radius of 50 %, pixels`, value: read.half },
         { name: 'radius of 90 %, pixels', value: read.most },
         { name: 'way to the nearest tap, pixels', value: read.away },
         { name: 'error, share of the variance', value: log.losses[step], quoted: page.seal() },
       ]);
     },
     python() {
-      const { alpha: strength, center } = at(current(page), page.head);
+      const { alpha: strength, center } = at(current(page), picked());
       return [
-        page.preamble,
-        `alpha, center = ${strength}, torch.tensor([${center.slice(-page.document.dimensions).join(', ')}]).double()`,
+        page.preambleOf(source),
+        `alpha, center = ${strength}, torch.tensor([${center.slice(-source.dimensions).join(', ')}]).double()`,
         'for share in (0.5, 0.9):  # of a Gaussian, exp(-alpha r^2)',
         '    print((-torch.log1p(torch.tensor(-share).double()) / alpha).sqrt().item())',
         'print((ex.ConvGeometry.from_conv(conv).centers() - center).norm(dim=1).min().item())',
@@ -93,9 +94,18 @@ export function build(body, claim, page) {
   };
 }
 
+/**
+ * Return the layer whose training is shown: this one, or the first that has any.
+ *
+ * @param {Page} page
+ */
+function trained(page) {
+  return page.document.training ? page.document : page.scene.layers.find((/** @type {any} */ each) => each.training);
+}
+
 /** @param {Page} page */
 function current(page) {
-  const last = page.document.training.steps.length - 1;
+  const last = trained(page).training.steps.length - 1;
   const { epoch } = page.state;
   return epoch < 0 ? last : Math.min(last, epoch);
 }

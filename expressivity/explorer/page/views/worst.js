@@ -82,7 +82,7 @@ export function build(body, claim, page) {
       const image = imageOf(page);
       const { attained, bound } = painted(page.layer, page.choice, whole(page, image));
       canvas.draw(image[0], greys(-1, 1), words);
-      canvas.mark([{ at: cursor }]);
+      canvas.mark(document.activeElement === canvas.frame ? [{ at: cursor }] : []);
       canvas.caption.innerHTML = `<strong>Paint here</strong>: white is +1, black −1${image.length > 1 ? '; the first channel is shown' : ''}.`;
       const gaps = errors(page.layer, page.choice, whole(page, image));
       gaps.data.forEach((value, i) => (gaps.data[i] = Math.abs(value)));
