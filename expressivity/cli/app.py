@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from expressivity.cli.arguments import Atlas, Bench, Certify, Convert, Demo, Sweep
+from expressivity.cli.arguments import (
+    Atlas,
+    Bench,
+    Certify,
+    Convert,
+    Demo,
+    Explore,
+    Sweep,
+)
 from expressivity.cli.options import Arguments
 from expressivity.cli.status import DOES_NOT_HOLD, CommandLine
 from expressivity.errors import FileError
@@ -29,6 +37,7 @@ COMMANDS: dict[str, type[Arguments]] = {
     "sweep": Sweep,
     "certify": Certify,
     "atlas": Atlas,
+    "explore": Explore,
     "bench": Bench,
 }
 

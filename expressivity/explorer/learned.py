@@ -92,4 +92,6 @@ def learned(subject: Subject, *, seed: int = 0) -> Learned:
         schedule.step()
         with torch.no_grad():  # a negative strength attends to the border
             layer.alpha.clamp_(min=_SOFTEST)
-    return Learned(tuple(steps), tuple(losses), torch.stack(alphas), torch.stack(centers))
+    return Learned(
+        tuple(steps), tuple(losses), torch.stack(alphas), torch.stack(centers)
+    )

@@ -1,12 +1,11 @@
 """The page: one HTML file with everything in it, which asks no server for anything.
 
 The modules of ``page/`` are ordinary files with names such as ``#math/softmax``. They
-are put into an import map of ``data:`` addresses, so that a browser finds them without a
-server and Node finds the same files in the folder.
+are put into an import map of ``data:`` addresses: a browser finds them without a
+server, and Node finds the same files in the folder.
 """
 
 import json
-import webbrowser
 from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
@@ -36,7 +35,8 @@ class Page(Result):
     Example:
         >>> import torch
         >>> from expressivity import explore
-        >>> page = explore(torch.nn.Conv2d(1, 1, 3), torch.rand(1, 1, 6, 6))
+        >>> conv, x = torch.nn.Conv2d(1, 1, 3), torch.rand(1, 1, 6, 6)
+        >>> page = explore(conv, x, families=())
         >>> page.html.startswith("<!doctype html>")
         True
     """
@@ -60,12 +60,11 @@ class Page(Result):
             f'height="{_FRAME}" style="border: 0"></iframe>'
         )
 
-    def save(self, path: str | Path, *, open_it: bool = False) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the page, whole or not at all.
 
         Args:
             path: The file; replaced if it exists.
-            open_it: Whether to open it in the user's browser.
 
         Returns:
             The file.
@@ -75,8 +74,6 @@ class Page(Result):
         """
         with written_together([Path(path)], force=True) as [draft]:
             draft.write_text(self.html, encoding="utf-8")
-        if open_it:
-            webbrowser.open(Path(path).absolute().as_uri())
         return Path(path)
 
 
@@ -116,7 +113,9 @@ def html(scene: Mapping[str, Any]) -> str:
     """
     titles = " and ".join(layer["title"] for layer in scene["layers"][:1])
     # A script ends at the first "</", wherever that stands.
-    data = json.dumps(scene, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    data = json.dumps(scene, separators=(",", ":"), allow_nan=False).replace(
+        "<", "\\u003c"
+    )
     return Template((FOLDER / "index.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{titles}: a convolution is attention"),
         style=(FOLDER / "style.css").read_text(encoding="utf-8"),

@@ -1,7 +1,7 @@
 """Numbers that a page quotes: computed by the package, sealed, shown as they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from expressivity.accuracy.certificate import certify
@@ -60,7 +60,7 @@ def quotes(subject: Subject, alphas: Sequence[float] = ALPHAS) -> tuple[Quote, .
     """
     sweep = error_sweep(subject.conv, subject.batch, alphas)
     columns = (sweep.alphas, sweep.measured, sweep.predicted, sweep.worst_case)
-    return tuple(_quote(subject, *point) for point in zip(*columns, strict=True))
+    return tuple(_quote(subject, point) for point in zip(*columns, strict=True))
 
 
 def seal() -> str:
@@ -68,16 +68,19 @@ def seal() -> str:
     return f"expressivity {__version__}"
 
 
-def _quote(subject: Subject, *point: float) -> Quote:
-    attention = build_attention(subject.kernel, Options(alpha=point[0]))
+def _quote(subject: Subject, point: tuple[float, float, float, float]) -> Quote:
+    alpha, measured, predicted, worst = point
+    quote = Quote(alpha, measured, predicted, worst)
+    attention = build_attention(subject.kernel, Options(alpha=alpha))
     try:
         certificate = certify(attention, subject.conv, size=subject.size)
     except CertificateError as error:
-        return Quote(*point, reason=str(error))
-    parts = (certificate.exact_part, certificate.rounding_part, certificate.bound)
-    return Quote(
-        *point,
-        *(float(part.max()) for part in parts),
+        return replace(quote, reason=str(error))
+    return replace(
+        quote,
+        exact=float(certificate.exact_part.max()),
+        rounding=float(certificate.rounding_part.max()),
+        bound=float(certificate.bound.max()),
         strategy=certificate.strategy,
         fingerprint=certificate.fingerprint,
     )

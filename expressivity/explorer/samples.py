@@ -1,7 +1,6 @@
 """What a page shows without a model: four kernels on a photograph, a trained layer."""
 
 from importlib import import_module
-from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -40,10 +39,11 @@ def samples() -> list[Subject]:
     digits = load_digit_images()
     network = DigitsCNN()
     train(network, digits, epochs=_EPOCHS)
-    layer = cast("nn.Module", network.features[0])
     return [
         *kernels,
-        Subject.of("digits", "Trained on digits", layer, digits.test_images[0]),
+        Subject.of(
+            "digits", "Trained on digits", network.features[0], digits.test_images[0]
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from expressivity.explorer.learned import Learned, learned
 from expressivity.explorer.quoted import ALPHAS, Quote, fewer_heads, quotes, seal
 from expressivity.explorer.reference import State
 from expressivity.explorer.subject import Subject
-from expressivity.explorer.witnesses import witnesses
+from expressivity.explorer.witnesses import STATEMENTS, witnesses
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -76,18 +76,28 @@ class Scene:
     witnesses: Sequence[dict[str, Any]]
 
     @classmethod
-    def of(cls, subjects: Sequence[Subject], progress: Progress = iter) -> Self:
+    def of(
+        cls,
+        subjects: Sequence[Subject],
+        progress: Progress = iter,
+        families: Sequence[str] = tuple(STATEMENTS),
+    ) -> Self:
         """Compute everything that a page needs.
 
         Args:
             subjects: Layers with an image each.
             progress: Wraps an iterable, as ``tqdm`` does; by default nothing.
+            families: Families of the atlas whose witness to show.
 
         Returns:
             The scene.
+
+        Raises:
+            ArgumentError: If a family is not one that a page shows.
         """
+        attacks = witnesses(families, progress)
         layers = tuple(LayerScene.of(subject) for subject in progress(subjects))
-        return cls(layers, witnesses(progress=progress))
+        return cls(layers, attacks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scene as JSON has it."""

@@ -1,4 +1,4 @@
-"""What families of the atlas cannot do: witness, attack and control, as a page has it."""
+"""What families of the atlas cannot do: witness, attack and control."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -6,6 +6,8 @@ from typing import Any
 
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import attacked
+from expressivity.checks import check_choice, shown
+from expressivity.errors import ArgumentError
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.document import to_json
 from expressivity.explorer.subject import Subject
@@ -36,7 +38,14 @@ def witnesses(
 
     Returns:
         One document a family.
+
+    Raises:
+        ArgumentError: If a name is another one.
     """
+    if not isinstance(names, Sequence) or isinstance(names, str):
+        raise ArgumentError(f"families needs a list of names, got {shown(names)}")
+    for name in names:
+        check_choice("families", name, tuple(STATEMENTS))
     return [_witness(name) for name in progress(names)]
 
 

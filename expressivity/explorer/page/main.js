@@ -17,6 +17,7 @@ import * as training from '#views/training';
 import * as worst from '#views/worst';
 
 const VIEWS = [head, kernel, error, identity, borders, worst, limits, heads, training];
+const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['limits'])];
 
 /**
  * @typedef {object} Shown
@@ -102,7 +103,7 @@ function remember() {
 
 function rebuild() {
   for (const { section } of shown) seen.unobserve(section);
-  shown = VIEWS.filter(({ id }) => !page.state.hide.includes(id)).map((module) => {
+  shown = VIEWS.filter(({ id }) => !without().includes(id)).map((module) => {
     const index = VIEWS.indexOf(module) + 1;
     const claim = html('p', { class: 'claim' });
     const body = html('div');

@@ -44,15 +44,15 @@ function transposed({ rows, columns, data }) {
  * @param {Matrix} right
  */
 function product(left, right) {
-  const result = zeros(left.rows, right.columns);
-  for (let i = 0; i < left.rows; i++) {
-    for (let k = 0; k < left.columns; k++) {
-      const factor = left.data[i * left.columns + k];
-      if (factor !== 0) {
-        for (let j = 0; j < right.columns; j++) {
-          result.data[i * right.columns + j] += factor * right.data[k * right.columns + j];
-        }
-      }
+  const { rows, columns: inner } = left;
+  const { columns } = right;
+  const result = zeros(rows, columns);
+  const { data } = result;
+  for (let i = 0; i < rows; i++) {
+    for (let k = 0; k < inner; k++) {
+      const factor = left.data[i * inner + k];
+      if (!factor) continue;
+      for (let j = 0; j < columns; j++) data[i * columns + j] += factor * right.data[k * columns + j];
     }
   }
   return result;
@@ -65,9 +65,11 @@ function product(left, right) {
  * @param {ArrayLike<number>} factors
  */
 export function combination(matrices, factors) {
-  const result = zeros(matrices[0].rows, matrices[0].columns);
+  const [{ rows, columns }] = matrices;
+  const result = zeros(rows, columns);
   matrices.forEach(({ data }, c) => {
-    for (let i = 0; i < data.length; i++) result.data[i] += factors[c] * data[i];
+    const factor = factors[c];
+    for (let i = 0; i < data.length; i++) result.data[i] += factor * data[i];
   });
   return result;
 }

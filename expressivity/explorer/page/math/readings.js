@@ -11,7 +11,7 @@ import { circle, interiorLeak } from '#math/leak';
 import { largest, magnitudes } from '#math/matrix';
 import { firstOrder, smoothedThenConvolved } from '#math/smoothing';
 import { kernelOf, relativeError } from '#math/tables';
-import { norm, rowAt, worstRow } from '#math/worst';
+import { norm, productsOf, rowAt, worstRow } from '#math/worst';
 
 /**
  * @typedef {import('#math/axis').PaddingMode} PaddingMode
@@ -47,7 +47,7 @@ export function oneHead(layer, choice, head, query) {
  * @param {Query} query
  */
 export function allHeads(layer, choice, query) {
-  const row = rowAt(layer, rowsOf(layer, headsOf(layer, choice)), query);
+  const row = rowAt(productsOf(rowsOf(layer, headsOf(layer, choice))), query);
   return { worst: worstRow(layer, choice).norm, here: norm(row) };
 }
 
