@@ -180,7 +180,9 @@ def _errors(one: Subject, state: State) -> Tensor:
     for views in product(*along):
         x = one.image
         for axis, view in enumerate(views):
-            x = x.index_select(axis + 1, torch.tensor(view.pixels, device="cpu"))
+            x = x.index_select(
+                axis + 1, torch.tensor(view.pixels, dtype=torch.long, device="cpu")
+            )
         rows = together([view.rows for view in views], like=views[0].rows)
         carried = torch.einsum("hoc,cp->hp", taps, x.flatten(1))
         errors.append((rows.deviation * carried).sum())

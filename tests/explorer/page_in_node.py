@@ -72,4 +72,5 @@ def _run(script: str, cases: Path, folder: Path) -> "subprocess.CompletedProcess
         capture_output=True,
         text=True,
         timeout=60,
+        check=False,
     )
