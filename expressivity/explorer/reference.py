@@ -34,6 +34,7 @@ class State:
         output: Which output channel.
         head: Which head.
         query: Index of an output along both axes, 0 first for a single axis.
+        pixel: A pixel of the image, along both axes.
         moved: Centers of heads off their taps, in pixels.
         mode: Padding, for the reading about borders.
     """
@@ -42,6 +43,7 @@ class State:
     output: int = 0
     head: int = 0
     query: tuple[int, ...] = (0, 0)
+    pixel: tuple[int, ...] = (0, 0)
     moved: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
     mode: str = "zeros"
 
@@ -58,6 +60,28 @@ def one_head(subject: Subject, state: State) -> Numbers:
         "leak": off,
         "interior": leak(state.alpha, subject.kernel.geometry.axes),
     }
+
+
+def seen(subject: Subject, state: State) -> Numbers:
+    """Return the attention of a head on one pixel, and on all pixels of the image."""
+    one = subject.one_output(state.output)
+    layer = build_attention(one.kernel, Options(alpha=state.alpha))
+    axes, geometry, size = len(one.size), one.kernel.geometry, one.size
+    with torch.no_grad():
+        for head, center in state.moved.items():
+            place = torch.tensor(center, dtype=torch.float64, device="cpu")
+            layer.centers[head] = place[-axes:]
+        every = layer.attention_probabilities(size=size)[state.head]
+    outputs, canvas = geometry.output_size(size), geometry.canvas_size(size)
+    tokens = every.reshape(*outputs, -1)[state.place(axes)].reshape(canvas)
+    pixel = all_pixels = tokens
+    for axis in range(axes):
+        source = geometry.source(size, axis)
+        wanted = source == state.pixel[axis - axes]
+        pixel = pixel.index_select(axis, wanted.nonzero().flatten())
+        held = (source >= 0).nonzero().flatten()
+        all_pixels = all_pixels.index_select(axis, held)
+    return {"pixel": float(pixel.sum()), "all": float(all_pixels.sum())}
 
 
 def all_heads(subject: Subject, state: State) -> Numbers:
@@ -83,6 +107,7 @@ def error_curves(subject: Subject, state: State) -> Numbers:
 
 def two_paths(subject: Subject, state: State) -> Numbers:
     """Return the largest output of the dense layer and of the separable one."""
+    # In exact arithmetic there is no gap between the two.
     one = subject.one_output(state.output)
     layer = build_attention(one.kernel, Options(alpha=state.alpha))
     outputs = []
@@ -91,7 +116,7 @@ def two_paths(subject: Subject, state: State) -> Numbers:
             layer.strategy = strategy
             outputs.append(layer(one.batch))
     heads, smoothing = (float(output.abs().max()) for output in outputs)
-    return {"heads": heads, "smoothing": smoothing}
+    return {"heads": heads, "smoothing": smoothing, "gap": 0.0}
 
 
 def border(subject: Subject, state: State) -> Numbers:
@@ -115,10 +140,11 @@ def border(subject: Subject, state: State) -> Numbers:
 
 
 def painted(subject: Subject, state: State) -> Numbers:
-    """Return the largest error on the image, and what none within ±1 exceeds."""
+    """Return the largest error on the image, and twice what none within ±1 exceeds."""
     one = subject.one_output(state.output)
     attained = float(_errors(one, state).abs().max())
-    return {"attained": attained, "bound": _worst(_deviation(one, state), one)}
+    worst = _worst(_deviation(one, state), one)
+    return {"attained": attained, "bound": worst, "worst": worst}
 
 
 def learned_head(subject: Subject, alpha: float, center: Sequence[float]) -> Numbers:
@@ -135,6 +161,7 @@ def learned_head(subject: Subject, alpha: float, center: Sequence[float]) -> Num
 
 READINGS: dict[str, Callable[[Subject, State], Numbers]] = {
     "oneHead": one_head,
+    "seen": seen,
     "allHeads": all_heads,
     "errorCurves": error_curves,
     "twoPaths": two_paths,

@@ -32,6 +32,8 @@ class Case:
     @property
     def level(self) -> float:
         """What numbers count as zero below, relative to the tolerance."""
+        if self.reading == "twoPaths":  # their gap is below 1e-13 of the output
+            return 0.1 * self.expected["heads"]
         # The error of heads that are exact is rounding, and rows of the package leave
         # out attention that is below rounding beside what the head leaks.
         return 1e-2 if self.reading == "fewerHeads" else 1e-12
@@ -75,7 +77,9 @@ def random_state(rng: random.Random, subject: Subject) -> State:
     query = [rng.randrange(n) for n in (1, *outputs)[-2:]]
     moved = {}
     for head in rng.sample(range(len(taps)), rng.randint(0, min(3, len(taps)))):
-        change = [rng.choice([0.0, 1.0, -1.0, rng.uniform(-1.6, 1.6)]) for _ in outputs]
+        change = [
+            rng.choice([0.0, 1.0, -0.5, 1.5, rng.uniform(-1.6, 1.6)]) for _ in outputs
+        ]
         center = [tap + step for tap, step in zip(taps[head], change, strict=True)]
         moved[head] = tuple([0.0, *center][-2:])
     return State(
@@ -83,6 +87,7 @@ def random_state(rng: random.Random, subject: Subject) -> State:
         output=rng.randrange(subject.conv.out_channels),
         head=rng.randrange(len(taps)),
         query=tuple(query),
+        pixel=tuple(rng.randrange(n) for n in (1, *subject.size)[-2:]),
         moved=moved,
         mode=rng.choice(["zeros", "reflect", "replicate", "circular"]),
     )

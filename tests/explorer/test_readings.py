@@ -46,6 +46,7 @@ def test_live_numbers_are_the_packages(seed: int, tmp_path: Path) -> None:
         "learnedHead",
         "oneHead",
         "painted",
+        "seen",
         "twoPaths",
     }
     assert_agreement(cases, tmp_path)

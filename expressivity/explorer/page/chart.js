@@ -14,14 +14,14 @@ import { shown } from '#page/format';
  * @property {number} [now] its value at the marker
  */
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 310, 52, 118, 26, 40];
+const [WIDEST, NARROWEST, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 280, 310, 52, 118, 26, 40];
 
 /**
  * @param {Element} parent
  * @param {{ x: string, y: string, log: boolean }} axes
  */
 export function chart(parent, axes) {
-  const root = svg('svg', { class: 'plot', viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img' });
+  const root = svg('svg', { class: 'plot', viewBox: `0 0 ${WIDEST} ${HEIGHT}`, role: 'img' });
   parent.append(root);
   let drawn = '';
   const still = svg('g');
@@ -35,10 +35,13 @@ export function chart(parent, axes) {
      * @param {string} words
      */
     draw(curves, at, words) {
-      const scale = scales(curves, axes.log);
-      const name = JSON.stringify(curves.map(({ name, x, y }) => [name, x, y]));
+      // A pixel of the drawing is one of the screen, so that words stay readable.
+      const width = Math.round(Math.min(WIDEST, Math.max(NARROWEST, root.clientWidth || WIDEST)));
+      const scale = scales(curves, axes.log, width);
+      const name = JSON.stringify([width, curves.map(({ name, x, y }) => [name, x, y])]);
       if (name !== drawn) {
         drawn = name;
+        set(root, { viewBox: `0 0 ${width} ${HEIGHT}` });
         still.replaceChildren(...frame(scale, axes), ...lines(curves, scale, axes.log));
       }
       const x = scale.x(at);
@@ -58,8 +61,9 @@ export function chart(parent, axes) {
 /**
  * @param {Curve[]} curves
  * @param {boolean} log
+ * @param {number} whole width of the drawing
  */
-function scales(curves, log) {
+function scales(curves, log, whole) {
   const xs = curves.flatMap(({ x }) => x);
   const ys = curves.flatMap(({ y }) => y).filter((value) => !log || value > 0);
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
@@ -70,11 +74,12 @@ function scales(curves, log) {
   if (low === high) high += 1;
   const width = right - left || 1;
   return {
+    end: whole - RIGHT,
     left,
     right,
     low,
     high,
-    x: (/** @type {number} */ value) => LEFT + ((value - left) / width) * (WIDTH - LEFT - RIGHT),
+    x: (/** @type {number} */ value) => LEFT + ((value - left) / width) * (whole - LEFT - RIGHT),
     y: (/** @type {number} */ value) => {
       const part = (turn(value) - low) / (high - low);
       return HEIGHT - BOTTOM - Math.min(1, Math.max(0, part)) * (HEIGHT - TOP - BOTTOM);
@@ -95,17 +100,17 @@ function frame(scale, axes) {
   for (const { value, text } of ticks) {
     const y = scale.y(value);
     parts.push(
-      svg('line', { class: 'axis', x1: LEFT, x2: WIDTH - RIGHT, y1: y, y2: y }),
+      svg('line', { class: 'axis', x1: LEFT, x2: scale.end, y1: y, y2: y }),
       svg('text', { x: LEFT - 8, y: y + 4, 'text-anchor': 'end' }, text),
     );
   }
   const width = scale.right - scale.left;
-  const step = [1, 2, 4, 5, 10, 20, 50, 100, 200, 500].find((each) => width / each <= 8) ?? 1000;
+  const step = [1, 2, 4, 5, 10, 20, 50, 100, 200, 500].find((each) => width / each <= (scale.end - LEFT) / 50) ?? 1000;
   for (const value of range(Math.ceil(scale.left / step) * step, scale.right, step)) {
     parts.push(svg('text', { x: scale.x(value), y: HEIGHT - BOTTOM + 18, 'text-anchor': 'middle' }, String(value)));
   }
   parts.push(
-    svg('text', { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, 'text-anchor': 'middle' }, axes.x),
+    svg('text', { x: (LEFT + scale.end) / 2, y: HEIGHT - 4, 'text-anchor': 'middle' }, axes.x),
     svg('text', { x: 4, y: 12 }, axes.y),
   );
   return parts;
@@ -141,7 +146,7 @@ function lines(curves, scale, log) {
     });
     return [
       svg('polyline', { class: 'curve', points: points.join(' '), stroke: `var(--${curve.colour})`, 'stroke-dasharray': curve.dashes ?? 'none' }),
-      svg('text', { class: 'name', x: WIDTH - RIGHT + 8, y: y + 4, style: `fill: var(--${curve.colour})` }, curve.name),
+      svg('text', { class: 'name', x: scale.end + 8, y: y + 4, style: `fill: var(--${curve.colour})` }, curve.name),
     ];
   });
 }

@@ -83,6 +83,8 @@ export function evaluate(layer, state, reading) {
   switch (reading) {
     case 'oneHead':
       return readings.oneHead(layer, choice, head, query);
+    case 'seen':
+      return readings.seen(layer, choice, head, query, state.pixel);
     case 'allHeads':
       return readings.allHeads(layer, choice, query);
     case 'errorCurves':

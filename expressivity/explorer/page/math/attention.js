@@ -122,7 +122,8 @@ export function convolved(layer, output, image) {
 }
 
 /**
- * Return attention − convolution at every output, without forming either.
+ * Return attention − convolution at every output, heads on their taps, without forming
+ * either.
  *
  * @param {Layer} layer
  * @param {Choice} choice
@@ -130,24 +131,14 @@ export function convolved(layer, output, image) {
  */
 export function errors(layer, choice, image) {
   const channels = channelsOf(layer, choice.output, image);
-  const parts = rowsOf(layer, headsOf(layer, choice)).flatMap(
-    ({ head, vertical, horizontal, wanted }) => {
-      const plane = combination(channels, head.weights);
-      const leaked = combination(
-        [
-          sandwich(vertical.deviation, plane, horizontal.attention),
-          sandwich(vertical.limit, plane, horizontal.deviation),
-        ],
-        [1, 1],
-      );
-      if (wanted === null) return [leaked];
-      const aside = [
-        sandwich(vertical.limit, plane, horizontal.limit),
-        sandwich(wanted[0], plane, wanted[1]),
-      ];
-      return [leaked, combination(aside, [1, -1])];
-    },
-  );
+  const heads = headsOf(layer, { ...choice, moved: {} });
+  const parts = rowsOf(layer, heads).flatMap(({ head, vertical, horizontal }) => {
+    const plane = combination(channels, head.weights);
+    return [
+      sandwich(vertical.deviation, plane, horizontal.attention),
+      sandwich(vertical.limit, plane, horizontal.deviation),
+    ];
+  });
   return combination(parts, parts.map(() => 1));
 }
 

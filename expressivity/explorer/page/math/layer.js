@@ -39,6 +39,17 @@ import { axisOf } from '#math/axis';
  */
 
 /**
+ * Return the displacement of every tap, in the order of the weight.
+ *
+ * @param {Layer} layer
+ */
+export function displacements({ axes: [vertical, horizontal] }) {
+  return vertical.taps.flatMap((y) =>
+    horizontal.taps.map((x) => /** @type {[number, number]} */ ([y, x])),
+  );
+}
+
+/**
  * Return the taps of one output channel: where each is, and what it carries.
  *
  * @param {Layer} layer
@@ -46,10 +57,7 @@ import { axisOf } from '#math/axis';
  * @returns {Tap[]}
  */
 export function tapsOf(layer, output) {
-  const [vertical, horizontal] = layer.axes;
-  const places = vertical.taps.flatMap((y) =>
-    horizontal.taps.map((x) => /** @type {[number, number]} */ ([y, x])),
-  );
+  const places = displacements(layer);
   const channels = layer.weight.length / (layer.outputs * places.length);
   return places.map((tap, h) => ({
     tap,

@@ -7,14 +7,22 @@
  * @param {number} axes 1 or 2
  */
 export function interiorLeak(alpha, axes) {
-  let [n, beside, before] = [0, 0, -1];
-  while (beside !== before) {
-    n += 1;
-    before = beside;
-    beside += 2 * Math.exp(-alpha * n * n);
-  }
+  const beside = sum(alpha);
   const one = beside / (1 + beside);
   return axes === 1 ? one : one + one - one * one;
+}
+
+/**
+ * Return 2 Σ e^−αn² over n from one, until a term is nothing beside the others.
+ *
+ * @param {number} alpha
+ */
+function sum(alpha) {
+  for (let n = 1, all = 0; ; n++) {
+    const more = all + 2 * Math.exp(-alpha * n * n);
+    if (more === all) return all;
+    all = more;
+  }
 }
 
 /**

@@ -24,35 +24,25 @@ export function zeros(rows, columns) {
  * @param {Matrix} right
  */
 export function sandwich(left, middle, right) {
-  return product(product(left, middle), transposed(right));
-}
-
-/**
- * @param {Matrix} matrix
- * @returns {Matrix}
- */
-function transposed({ rows, columns, data }) {
-  const result = zeros(columns, rows);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) result.data[j * rows + i] = data[i * columns + j];
-  }
-  return result;
-}
-
-/**
- * @param {Matrix} left
- * @param {Matrix} right
- */
-function product(left, right) {
-  const { rows, columns: inner } = left;
-  const { columns } = right;
-  const result = zeros(rows, columns);
-  const { data } = result;
-  for (let i = 0; i < rows; i++) {
-    for (let k = 0; k < inner; k++) {
-      const factor = left.data[i * inner + k];
+  const half = zeros(left.rows, middle.columns);
+  for (let i = 0; i < left.rows; i++) {
+    for (let k = 0; k < left.columns; k++) {
+      const factor = left.data[i * left.columns + k];
+      // Most rows are short: a head sees a few pixels.
       if (!factor) continue;
-      for (let j = 0; j < columns; j++) data[i * columns + j] += factor * right.data[k * columns + j];
+      for (let j = 0; j < half.columns; j++) {
+        half.data[i * half.columns + j] += factor * middle.data[k * half.columns + j];
+      }
+    }
+  }
+  const result = zeros(left.rows, right.rows);
+  for (let i = 0; i < result.rows; i++) {
+    for (let j = 0; j < result.columns; j++) {
+      let sum = 0;
+      for (let k = 0; k < right.columns; k++) {
+        sum += half.data[i * half.columns + k] * right.data[j * right.columns + k];
+      }
+      result.data[i * result.columns + j] = sum;
     }
   }
   return result;

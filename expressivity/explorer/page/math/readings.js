@@ -4,14 +4,14 @@
  * The tests compute the same numbers with the package, for random layers and states.
  */
 
-import { attended, convolved, errors, leakAt, rowsOf } from '#math/attention';
+import { attended, attentionMap, convolved, errors, leakAt, rowsOf } from '#math/attention';
 import { nearest, rounded } from '#math/axis';
-import { headsOf, withPadding } from '#math/layer';
+import { channelsOf, displacements, headsOf, withPadding } from '#math/layer';
 import { circle, interiorLeak } from '#math/leak';
 import { largest, magnitudes } from '#math/matrix';
 import { firstOrder, smoothedThenConvolved } from '#math/smoothing';
 import { kernelOf, relativeError } from '#math/tables';
-import { norm, productsOf, rowAt, worstRow } from '#math/worst';
+import { norm, productsOf, rowAt, signsOf, worstRow } from '#math/worst';
 
 /**
  * @typedef {import('#math/axis').PaddingMode} PaddingMode
@@ -37,6 +37,23 @@ export function oneHead(layer, choice, head, query) {
   const [rows] = rowsOf(layer, [headsOf(layer, choice)[head]]);
   const leak = leakAt(rows, query);
   return { on: 1 - leak, leak, interior: interiorLeak(choice.alpha, layer.dimensions) };
+}
+
+/**
+ * One head: its attention on one pixel of the image, and on all of them: the rest is on
+ * tokens of zeros.
+ *
+ * @param {Layer} layer
+ * @param {Choice} choice
+ * @param {number} head
+ * @param {Query} query
+ * @param {Query} pixel
+ */
+export function seen(layer, choice, head, query, pixel) {
+  const [rows] = rowsOf(layer, [headsOf(layer, choice)[head]]);
+  const { data, columns } = attentionMap(rows, query);
+  const all = data.reduce((sum, value) => sum + value, 0);
+  return { pixel: data[pixel[0] * columns + pixel[1]], all };
 }
 
 /**
@@ -128,7 +145,8 @@ export function border(layer, choice, head, query) {
 }
 
 /**
- * The worst input: the largest error on an image, and what no image within ±1 exceeds.
+ * The worst input: the largest error on an image, what no image within ±1 exceeds, and
+ * the error of the image that attains it.
  *
  * @param {Layer} layer
  * @param {Choice} choice
@@ -136,7 +154,22 @@ export function border(layer, choice, head, query) {
  */
 export function painted(layer, choice, image) {
   const attained = largest(errors(layer, choice, image));
-  return { attained, bound: worstRow(layer, choice).norm };
+  const { norm: bound, query } = worstRow(layer, choice);
+  const gaps = errors(layer, choice, worstImage(layer, choice));
+  const worst = gaps.data[query[0] * gaps.columns + query[1]];
+  return { attained, bound, worst };
+}
+
+/**
+ * Return the image that attains the worst case; channels of other groups as they are.
+ *
+ * @param {Layer} layer
+ * @param {Choice} choice
+ */
+export function worstImage(layer, choice) {
+  const read = channelsOf(layer, choice.output, layer.image);
+  const signs = signsOf(worstRow(layer, choice).row);
+  return layer.image.map((plane) => signs[read.indexOf(plane)] ?? plane);
 }
 
 /**
@@ -175,7 +208,6 @@ export function fewerHeads(heads, kernel) {
  * @param {Query} center
  */
 export function learnedHead(layer, alpha, center) {
-  const taps = headsOf(layer, { alpha, output: 0, moved: {} });
-  const ways = taps.map(({ tap }) => Math.hypot(center[0] - tap[0], center[1] - tap[1]));
+  const ways = displacements(layer).map(([y, x]) => Math.hypot(center[0] - y, center[1] - x));
   return { half: circle(alpha, 0.5), most: circle(alpha, 0.9), away: Math.min(...ways) };
 }

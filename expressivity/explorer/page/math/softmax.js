@@ -28,7 +28,8 @@ import { zeros } from '#math/matrix';
  */
 export function softmaxRows(axis, places, center, alpha) {
   const keys = axis.source;
-  const [attention, deviation] = [0, 0].map(() => zeros(places.length, axis.pixels));
+  const attention = zeros(places.length, axis.pixels);
+  const deviation = zeros(places.length, axis.pixels);
   const leak = places.map((place, row) => {
     const spot = nearest(axis, place + rounded(center));
     const weights = keys.map((_, k) =>

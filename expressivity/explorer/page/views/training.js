@@ -9,9 +9,9 @@ import { shown } from '#page/format';
 /** @typedef {import('#page/page').Page} Page */
 
 export const id = 'training';
-export const title = 'Training finds the function, not the grid';
+export const title = 'What training finds';
 
-const REACH = 3.5;
+const REACH = 2.75;
 
 /**
  * @param {HTMLElement} body

@@ -2,9 +2,7 @@
 
 import { errors } from '#math/attention';
 import { channelsOf } from '#math/layer';
-import { largest } from '#math/matrix';
-import { painted } from '#math/readings';
-import { signsOf, worstRow } from '#math/worst';
+import { painted, worstImage } from '#math/readings';
 import { greys, shares } from '#page/colours';
 import { button, html, numberList, set } from '#page/elements';
 import { percent } from '#page/format';
@@ -104,13 +102,13 @@ export function build(body, claim, page) {
     },
     python() {
       const { state, output } = page;
-      const image = imageOf(page);
+      const [image, paint] = [imageOf(page), paintOf(page)];
       const group = Math.floor((output * page.layer.groups) / page.layer.outputs);
       const start = group * image.length;
       const lines =
-        state.paint === 'worst'
+        paint === 'worst'
           ? ['z = worst.sign() * (worst != 0)']
-          : state.paint === 'image'
+          : paint === 'image'
             ? ['z = x.clamp(-1, 1)']
             : [
                 `word = ${JSON.stringify(letters(image).join(''))}`,
@@ -118,7 +116,7 @@ export function build(body, claim, page) {
                 `z[0, ${start}:${start + image.length}] = signs.double().reshape(-1, *size)`,
               ];
       const worst =
-        state.paint === 'worst'
+        paint === 'worst'
           ? [
               `rows = torch.func.jacrev(lambda z: (layer(z) - conv(z))[0, ${output}].flatten())(torch.zeros_like(x))`,
               'worst = rows[rows.flatten(1).abs().sum(1).argmax()]',
@@ -155,6 +153,18 @@ function channels(page) {
 }
 
 /**
+ * Return the paint of the state; the image, if that was painted on another layer.
+ *
+ * @param {Page} page
+ */
+function paintOf(page) {
+  const { paint } = page.state;
+  const pixels = channels(page).reduce((sum, { data }) => sum + data.length, 0);
+  const fits = paint === 'worst' || (paint.length === pixels && /^[n0p]*$/.test(paint));
+  return fits ? paint : 'image';
+}
+
+/**
  * Return what is painted: the channels that the output reads.
  *
  * @param {Page} page
@@ -162,10 +172,10 @@ function channels(page) {
  */
 function imageOf(page) {
   const own = channels(page);
-  const { paint } = page.state;
-  if (paint === 'worst') return signsOf(worstRow(page.layer, page.choice).row);
+  const paint = paintOf(page);
+  if (paint === 'worst') return channelsOf(page.layer, page.output, worstImage(page.layer, page.choice));
   const { rows, columns } = own[0];
-  if (paint === 'image' || paint.length !== own.length * rows * columns) {
+  if (paint === 'image') {
     return own.map((plane) => ({ ...plane, data: plane.data.map((value) => Math.min(1, Math.max(-1, value))) }));
   }
   return own.map((plane, c) => ({
