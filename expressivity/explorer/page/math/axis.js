@@ -50,14 +50,13 @@ export function axisOf(options) {
 }
 
 /**
- * Round as Python and torch do: halves to the even neighbour.
+ * Return the nearest whole number; of two, the upper one: a head in the middle attends to
+ * both alike.
  *
  * @param {number} value
  */
 export function rounded(value) {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.floor(value + 0.5);
-  return below % 2 === 0 ? below : Math.ceil(value);
+  return Math.floor(value + 0.5);
 }
 
 /**
