@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-from expressivity.explorer.page import html
+from expressivity.explorer.page import Page, html
+from expressivity.explorer.scene import LayerScene, Scene
+from expressivity.explorer.subject import Subject
 from tests.explorer.pages import SIZE
 
 VIEWS = [
@@ -319,3 +323,37 @@ def test_views_can_be_hidden_by_the_address(tab: Any, saved: Path) -> None:
     tab.get_by_text("Show all views").click()
     settle(tab)
     assert tab.locator("section").count() == len(VIEWS)
+
+
+ODD = {
+    "one axis": (nn.Conv1d(2, 3, 3, padding=1), (12,)),
+    "even": (nn.Conv2d(1, 2, (2, 4), padding=1, padding_mode="reflect"), (6, 7)),
+    "strided": (nn.Conv2d(2, 4, 3, stride=2, dilation=2, groups=2), (9, 8)),
+    "replicate": (nn.Conv2d(1, 1, 3, padding=2, padding_mode="replicate"), (5, 5)),
+    "one tap": (nn.Conv2d(3, 2, 1), (4, 4)),
+    "quoted only": (nn.Conv2d(400, 1, 15, padding=7), (17, 17)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_every_layer_has_a_page(name: str, tab: Any, tmp_path: Path) -> None:
+    conv, size = ODD[name]
+    subject = Subject.of("odd", name, conv, torch.randn(conv.in_channels, *size))
+    page = Page(Scene((LayerScene.of(subject, alphas=[4.0]),), []))
+    path = page.save(tmp_path / "page.html")
+    open_page(tab, path)
+    views = [view for view in VIEWS if view != "limits"]
+    assert tab.locator("section").count() == len(views)
+    for view in views:
+        show(tab, view)
+        assert tab.locator(f"#view-{view} .claim").inner_text()
+        assert "NaN" not in tab.locator(f"#view-{view}").inner_text()
+    change_alpha(tab, 4)
+    assert tab.messages == []
+    quoted = tab.locator("#view-error dd[data-kind=quoted]")
+    show(tab, "error")
+    assert float(quoted.first.get_attribute("data-value")) >= 0
+    live = tab.locator("#view-error dd[data-kind=live]").count()
+    assert live == (0 if name == "quoted only" else 4)
+    note = tab.locator("#bar .note").inner_text()
+    assert ("too large to be live" in note) == (name == "quoted only")

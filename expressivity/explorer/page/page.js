@@ -60,6 +60,10 @@ export class Page {
     return this.document.live;
   }
 
+  get tooLarge() {
+    return 'This layer is too large to be recomputed in a browser: only quoted numbers are shown.';
+  }
+
   get output() {
     return within(this.state.output, this.document.outputs);
   }

@@ -107,6 +107,7 @@ export function build(body, claim, page) {
 
 /** @param {Page} page */
 function whyNot(page) {
+  if (!page.live) return page.tooLarge;
   const { axes } = page.layer;
   const even = axes.some(({ taps }) => -taps[0] !== taps[taps.length - 1]);
   if (even) return 'Other padding needs a kernel with as many taps before the middle as after it.';

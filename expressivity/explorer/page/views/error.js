@@ -57,9 +57,6 @@ export function build(body, claim, page) {
     },
     python() {
       const { state, output, document } = page;
-      const quoted = page.live
-        ? []
-        : [];
       return [
         page.preamble,
         `layer = ex.attention_from_conv(conv, alpha=${state.alpha})`,
@@ -71,7 +68,6 @@ export function build(body, claim, page) {
         '    parameter.data.abs_()',
         `unit = torch.finfo(torch.${document.dtype}).eps / 2`,
         `print((unit * conv(x.abs())[0, ${output}].max()).item())`,
-        ...quoted,
       ].join('\n');
     },
   };

@@ -21,6 +21,10 @@ export const title = 'Soft heads are a blur, then the convolution';
  * @param {Page} page
  */
 export function build(body, claim, page) {
+  if (!page.live) {
+    claim.textContent = page.tooLarge;
+    return { update() {}, python: () => page.preamble };
+  }
   const flow = body.appendChild(html('div', { class: 'flow' }));
   const image = picture(flow, 'The image');
   const paths = flow.appendChild(html('div', { class: 'paths' }));

@@ -42,7 +42,7 @@ export function build(body, claim, page) {
   const channel = page.layer.image.length > 1 ? ' (first channel)' : '';
   return {
     update() {
-      const { layer, head, output } = page;
+      const { layer, output } = page;
       const choice = { ...page.choice, moved: page.state.moved };
       const heads = headsOf(layer, choice);
       const [target, result] = kernels(layer, heads, page.query, reach);
