@@ -25,7 +25,7 @@ from expressivity.sweep import rounding_floor
 Numbers = dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """A state of the page.
 
@@ -140,7 +140,7 @@ def border(subject: Subject, state: State) -> Numbers:
 
 
 def painted(subject: Subject, state: State) -> Numbers:
-    """Return the largest error on the image, and twice what none within ±1 exceeds."""
+    """Return the largest error on the image, what none exceeds, and the worst image's."""
     one = subject.one_output(state.output)
     attained = float(_errors(one, state).abs().max())
     worst = _worst(_deviation(one, state), one)

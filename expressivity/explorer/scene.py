@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from expressivity.explorer import document, reference
@@ -132,8 +132,8 @@ def references(part: Subject) -> list[dict[str, Any]]:
         query = [0, *(rng.randrange(n) for n in outputs)][-2:]
         output = rng.randrange(part.conv.out_channels)
         center = tuple([0.0, *(tap + 0.25 for tap in taps[head])][-2:])
-        state = State(alpha, output, head, tuple(query))
-        off = State(alpha, output, head, tuple(query), {head: center})
+        state = State(alpha=alpha, output=output, head=head, query=tuple(query))
+        off = replace(state, moved={head: center})
         for name, each in (
             ("oneHead", state),
             ("allHeads", off),
