@@ -140,7 +140,7 @@ def border(subject: Subject, state: State) -> Numbers:
 
 
 def painted(subject: Subject, state: State) -> Numbers:
-    """Return the largest error on the image, what none exceeds, and the worst image's."""
+    """Return the largest error on the image, its bound, and the worst image's error."""
     one = subject.one_output(state.output)
     attained = float(_errors(one, state).abs().max())
     worst = _worst(_deviation(one, state), one)
