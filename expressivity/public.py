@@ -11,6 +11,7 @@ from expressivity.comparison import compare
 from expressivity.conversion import attention_from_conv, conv_from_attention, head_count
 from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.conversion.network import convert, load
+from expressivity.explorer import explore
 from expressivity.geometry import ConvGeometry
 from expressivity.stock import to_multihead
 from expressivity.sweep import error_sweep
@@ -29,6 +30,7 @@ __all__ = [
     "convert",
     "error_sweep",
     "errors",
+    "explore",
     "head_count",
     "load",
     "plots",

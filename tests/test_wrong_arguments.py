@@ -107,6 +107,10 @@ CALLS: dict[str, Call] = {
     "convert": (ex.convert, {"model": nn.Sequential(CONV)}),
     "error_sweep": (ex.error_sweep, {"conv": CONV, "x": X, "alphas": [1.0]}),
     "explain": (explain, {"attention": LAYER, "x": X}),
+    "explore": (
+        ex.explore,
+        {"conv": CONV, "x": X, "name": "layer", "families": (), "progress": iter},
+    ),
     "first_order_error": (
         ex.accuracy.first_order_error,
         {"conv": CONV, "x": X, "alpha": 5.0},

@@ -168,7 +168,7 @@ class Deviation:
         rows = together([one.rows for one in views], like=views[0].rows)
         flat = heads[channel] @ rows.deviation + spare[channel] @ rows.exact
         pixels = tuple(one.pixels for one in views)
-        return Row(flat.reshape(-1, *map(len, pixels)), pixels)
+        return Row(flat.reshape(len(flat), *map(len, pixels)), pixels)
 
     def characteristic_size(self) -> tuple[int, ...] | None:
         """Return an input size on which borders and interior are all to be seen.

@@ -20,6 +20,7 @@ from expressivity.cli.arguments import (
     Certify,
     Convert,
     Demo,
+    Explore,
     Show,
     Sweep,
 )
@@ -38,6 +39,7 @@ COMMANDS: dict[str, type[Arguments]] = {
     "sweep": Sweep,
     "certify": Certify,
     "atlas": Atlas,
+    "explore": Explore,
     "bench": Bench,
 }
 

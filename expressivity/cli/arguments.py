@@ -205,8 +205,23 @@ class RandomConvolution:
     groups: Annotated[int, _of_random(min=1, max=LARGEST)] = 1
 
 
+class Sourced:
+    """A command line that knows which of its options a user has typed."""
+
+    context: typer.Context
+
+    def given(self, names: Sequence[str]) -> list[str]:
+        """Return those of some options that are on the command line."""
+        sources = {name: self.context.get_parameter_source(name) for name in names}
+        return [
+            f"--{name.replace('_', '-')}"
+            for name, source in sources.items()
+            if source is not None and source.name != "DEFAULT"
+        ]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Sweep(RandomConvolution, Arguments):
+class Sweep(RandomConvolution, Sourced, Arguments):
     """Measure, predict and bound the error of a conversion for every α."""
 
     context: typer.Context
@@ -245,15 +260,6 @@ class Sweep(RandomConvolution, Arguments):
     expressivity sweep my_models:build --weights model.pt
     --layer layer1.0.conv2 --size 56x56 --json
     """
-
-    def given(self, names: Sequence[str]) -> list[str]:
-        """Return those of some options that are on the command line."""
-        sources = {name: self.context.get_parameter_source(name) for name in names}
-        return [
-            f"--{name.replace('_', '-')}"
-            for name, source in sources.items()
-            if source is not None and source.name != "DEFAULT"
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -344,6 +350,56 @@ class Atlas(Arguments):
 
     expressivity atlas my_models:build --weights model.pt --layer stem
     --size 8x8 --html atlas.html
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explore(Sourced, Arguments):
+    """Write one HTML page in which α moves, for your own layer and image."""
+
+    context: typer.Context
+    factory: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FACTORY",
+            help="package.module:callable that returns a model. Without it: known "
+            "kernels on a photograph, and a layer trained on digits.",
+        ),
+    ] = None
+    weights: Weights = None
+    layer: LayerName = None
+    image: Annotated[
+        Path | None,
+        _file(
+            help="Input of the model: a picture, .png or .jpg, or one tensor (n, ...) "
+            "in a .npy, safetensors or torch file, of which the first is taken."
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="SHAPE",
+            help="Instead of --image: the shape of a random input, such as "
+            "1,3,224,224.",
+        ),
+    ] = None
+    output: Annotated[Path, _file(help="The .html file to write.")] = Path(
+        "explorer.html"
+    )
+    open_it: Annotated[
+        bool, typer.Option("--open", help="Open the page in the browser.")
+    ] = False
+    seed: Seed = 0
+    force: Force = False
+    as_json: AsJson = False
+
+    OUTPUTS = (("output", (".html",)),)
+    EXAMPLES = """
+    expressivity explore --open
+
+    expressivity explore my_models:build --weights model.pt --layer layer1.0.conv2
+    --image cat.jpg --output layer.html
     """
 
 

@@ -35,7 +35,25 @@ def layer_of_model(
         FileError: If the weights cannot be loaded.
         UnsupportedModuleError: If the layer is no plain convolution.
     """
-    layers = dict(convolution_like(build_model(factory, weights)))
+    _, module = named_layer(build_model(factory, weights), layer)
+    return plain_convolution(module)
+
+
+def named_layer(model: nn.Module, layer: str | None) -> tuple[str, nn.Module]:
+    """Return a named convolution of a model, and its name.
+
+    Args:
+        model: The model.
+        layer: The name; ``None`` if the model has only one convolution.
+
+    Returns:
+        The name and the module.
+
+    Raises:
+        ArgumentError: If the model has no such convolution, or several and no name
+            is given.
+    """
+    layers = dict(convolution_like(model))
     if layer is None and len(layers) == 1:
         (layer,) = layers
     if layer not in layers:
@@ -43,7 +61,7 @@ def layer_of_model(
             "--layer needs the name of a convolution of the model, one of "
             f"{', '.join(layers) or '(it has none)'}; got {layer!r}"
         )
-    return plain_convolution(layers[layer])
+    return layer, layers[layer]
 
 
 def random_convolution(options: RandomConvolution, axes: int, seed: int) -> Convolution:

@@ -48,6 +48,7 @@ class Report:
         blocks: The results for a reader.
         files: What writes each file, in the order of the command's targets; ``None``
             for the report itself as JSON.
+        afterwards: What to do when the files are written.
     """
 
     command: str
@@ -55,6 +56,7 @@ class Report:
     fields: Mapping[str, object]
     blocks: Sequence[RenderableType]
     files: Mapping[Path, Writer | None] = field(default_factory=dict)
+    afterwards: Callable[[], object] = field(default=lambda: None)
 
     @property
     def holds(self) -> bool:
@@ -88,6 +90,7 @@ class Report:
                     draft.write_text(to_json(self.document()), encoding="utf-8")
                 else:
                     write(draft)
+        self.afterwards()
 
     def print(self, stream: TextIO, *, as_json: bool) -> None:
         """Print the results.

@@ -70,16 +70,19 @@ def load_weights(model: nn.Module, path: Path) -> None:
     fill(model, read_weights(path), path)
 
 
-def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tensor:
+def read_inputs(
+    path: Path, *, like: Sequence[int] | None, dtype: torch.dtype
+) -> Tensor:
     """Read the one tensor of inputs in a file.
 
     Args:
         path: A .npy file, or one of ``safetensors`` or ``torch.save``.
-        like: Shape of a batch; all but the first number have to agree.
+        like: Shape of a batch; all but the first number have to agree. ``None`` for
+            any shape.
         dtype: Floating dtype to return.
 
     Returns:
-        (inputs, *like[1:]), finite.
+        One tensor, finite; (inputs, *like[1:]) if there is a shape.
 
     Raises:
         FileError: If the file is missing, damaged, would run code, or does not hold
@@ -93,8 +96,9 @@ def read_inputs(path: Path, *, like: Sequence[int], dtype: torch.dtype) -> Tenso
         raise FileError(f"{path} needs to hold one tensor of inputs, got {count}")
     if reason := _unreadable(content):
         raise FileError(f"{path} needs a plain tensor of inputs, got {reason}")
-    if content.shape[1:] != torch.Size(like[1:]) or not content.numel():
-        needed = ", ".join(["n", *map(str, like[1:])])
+    shape = content.shape[1:] if like is None else torch.Size(like[1:])
+    if content.shape[1:] != shape or not content.numel():
+        needed = ", ".join(["n", *map(str, shape)])
         raise FileError(
             f"{path} needs inputs of shape ({needed}) with n ≥ 1, got "
             f"{tuple(content.shape)}: reshape them, or change --input"

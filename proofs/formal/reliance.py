@@ -83,6 +83,10 @@ FUNCTIONS: dict[str, Reliance] = {
         (*_WORST, "first_order"),
         ("first_order_error", "error_exact", "worst_case_any_size"),
     ),
+    "explore": Reliance(
+        (*_WORST, "first_order", "smoothing_identity", "minimal_heads"),
+        ("error_exact", "worst_case_attained", "first_order_error", "heads_suffice"),
+    ),
     "truncation_error": Reliance(("head_rank",), ("rank_suffices", "rank_needed")),
     "head_count": Reliance(
         ("head_count", "minimal_heads"),

@@ -1,0 +1,178 @@
+/** Build the views, and keep them, the address and the figures in step. */
+
+import { forget } from '#page/colours';
+import { button, choice, field, html, set, slider } from '#page/elements';
+import { saveFigures } from '#page/export';
+import { footer } from '#page/footer';
+import { Page } from '#page/page';
+import { ALPHA, fromAddress, toAddress } from '#page/state';
+import * as borders from '#views/borders';
+import * as error from '#views/error';
+import * as head from '#views/head';
+import * as heads from '#views/heads';
+import * as identity from '#views/identity';
+import * as kernel from '#views/kernel';
+import * as limits from '#views/limits';
+import * as training from '#views/training';
+import * as worst from '#views/worst';
+
+const VIEWS = [head, kernel, error, identity, borders, worst, limits, heads, training];
+const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['limits'])];
+
+/**
+ * @typedef {object} Shown
+ * @property {HTMLElement} section
+ * @property {{ update(): void, python(): string }} view
+ * @property {HTMLElement} code
+ * @property {boolean} visible
+ * @property {boolean} stale
+ */
+
+const scene = JSON.parse(document.getElementById('scene')?.textContent ?? '{}');
+const main = /** @type {HTMLElement} */ (document.getElementById('views'));
+const bar = /** @type {HTMLElement} */ (document.getElementById('bar'));
+const page = new Page(scene, fromAddress(location.hash), changed);
+/** @type {Shown[]} */
+let shown = [];
+let built = '';
+let waiting = 0;
+
+const seen = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const each = shown.find(({ section }) => section === target);
+      if (each) each.visible = isIntersecting;
+    }
+    render();
+  },
+  { rootMargin: '0px' },
+);
+
+const controls = buildBar();
+const report = footer(page);
+changed();
+addEventListener('hashchange', () => {
+  page.state = fromAddress(location.hash);
+  changed();
+});
+for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
+  matchMedia(query).addEventListener('change', () => {
+    forget();
+    changed();
+  });
+}
+
+/** Something has changed: draw what is on the screen, in the next frame. */
+function changed() {
+  for (const each of shown) each.stale = true;
+  if (!waiting) {
+    waiting = requestAnimationFrame(() => {
+      waiting = 0;
+      render();
+    });
+  }
+}
+
+function render() {
+  const wanted = [page.document.name, page.state.hide.join()].join('|');
+  if (wanted !== built) {
+    built = wanted;
+    rebuild();
+  }
+  const start = performance.now();
+  controls();
+  let drawn = 0;
+  for (const each of shown) {
+    if (!each.visible || !each.stale) continue;
+    each.view.update();
+    each.code.textContent = each.view.python();
+    each.stale = false;
+    drawn += 1;
+  }
+  if (drawn) report.frame(performance.now() - start);
+  remember();
+}
+
+/** Put the state into the address, which a frame in a notebook does not have. */
+function remember() {
+  const address = toAddress(page.state);
+  if (location.protocol !== 'about:' && location.hash.replace(/^#/, '') !== address) {
+    history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
+  }
+}
+
+function rebuild() {
+  for (const { section } of shown) seen.unobserve(section);
+  shown = VIEWS.filter(({ id }) => !without().includes(id)).map((module) => {
+    const index = VIEWS.indexOf(module) + 1;
+    const claim = html('p', { class: 'claim' });
+    const body = html('div');
+    const section = html(
+      'section',
+      { id: `view-${module.id}`, 'aria-labelledby': `title-${module.id}` },
+      html('div', { class: 'head' }, html('h2', { id: `title-${module.id}` }, html('span', { class: 'index' }, String(index)), module.title), claim),
+      body,
+    );
+    const view = module.build(body, claim, page);
+    const code = html('pre', { tabindex: 0, 'aria-label': `Python for view ${index}` });
+    const tools = html('div', { class: 'tools' });
+    button(tools, 'Save figures', () => saveFigures(body, module.id));
+    const copy = button(tools, 'Copy as Python', () => {
+      navigator.clipboard.writeText(code.textContent ?? '').then(
+        () => tell(copy, 'Copied'),
+        () => tell(copy, 'Select the code below'),
+      );
+    });
+    button(tools, 'Hide', () => page.change({ hide: [...page.state.hide, module.id] }));
+    tools.append(html('details', {}, html('summary', {}, 'The same numbers in Python'), code));
+    section.append(tools);
+    return { section, view, code, visible: false, stale: true };
+  });
+  main.replaceChildren(...shown.map(({ section }) => section));
+  for (const { section } of shown) seen.observe(section);
+}
+
+/**
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
+function tell(element, text) {
+  const before = 'Copy as Python';
+  element.textContent = text;
+  setTimeout(() => {
+    element.textContent = before;
+  }, 1500);
+}
+
+/** Build the bar; return what shows the state in it. */
+function buildBar() {
+  const inner = bar.appendChild(html('div'));
+  /** @type {[string, string][]} */
+  const names = scene.layers.map((/** @type {any} */ each) => [each.name, each.title]);
+  const layer = choice(inner, 'layer', names, (name) => page.change({ layer: name }));
+  const output = field(inner, 'output', { min: 1, max: 1, step: 1 }, (value) => page.change({ output: value - 1 }));
+  const strength = inner.appendChild(html('div', { class: 'alpha' }));
+  const range = { min: ALPHA.least, max: ALPHA.most, step: ALPHA.step };
+  const alpha = slider(strength, 'α', range, (value) => page.change({ alpha: Number(value.toFixed(3)) }));
+  alpha.setAttribute('aria-label', 'α, the locality strength');
+  const typed = field(strength, '=', { ...range, step: 'any' }, (value) => page.change({ alpha: value }));
+  typed.setAttribute('aria-label', 'α as a number');
+  const note = inner.appendChild(html('span', { class: 'note' }));
+  return () => {
+    layer.value = page.document.name;
+    const { outputs, whole } = page.document;
+    set(output, { max: outputs });
+    output.value = String(page.output + 1);
+    output.parentElement?.toggleAttribute('hidden', outputs === 1);
+    alpha.value = String(page.state.alpha);
+    alpha.setAttribute('aria-valuetext', `α = ${page.state.alpha}`);
+    typed.value = String(page.state.alpha);
+    const size = page.document.image.shape.slice(-page.document.dimensions);
+    const cut = [
+      ...(outputs < whole.outputs ? [`${outputs} of ${whole.outputs} outputs`] : []),
+      ...(size.join() === whole.size.join() ? [] : [`a ${size.join('×')} window of ${whole.size.join('×')} pixels`]),
+      ...(page.live ? [] : ['too large to be live: numbers are quoted']),
+    ];
+    note.textContent = cut.length ? `Shown: ${cut.join(', ')}` : '';
+  };
+}
