@@ -1,6 +1,5 @@
 """Who records a computation: autograd, forward mode and tracers of graphs."""
 
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch.autograd import forward_ad
 from expressivity.errors import InputError
 
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
-_PROXIES = "torch.fx.experimental.proxy_tensor"
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
 
 
 def are_recorded(tensors: Sequence[Tensor]) -> bool:
@@ -34,10 +33,14 @@ def is_followed() -> bool:
     ``torch.jit.trace``, ``make_fx`` and modes of fake tensors do. They take a number
     that code reads from a parameter for a constant, or have no numbers at all.
     """
-    if is_jit_traced() or torch._C._get_dispatch_mode(_FAKE) is not None:
+    if is_jit_traced():
         return True
-    proxies = sys.modules.get(_PROXIES)  # make_fx imports it
-    return proxies is not None and proxies.get_proxy_mode() is not None
+    mode_of = torch._C._get_dispatch_mode
+    return (
+        mode_of(_FAKE) is not None
+        or mode_of(_PROXY) is not None
+        or torch._ops._get_dispatch_mode_pre_dispatch(_PROXY) is not None
+    )
 
 
 def is_jit_traced() -> bool:

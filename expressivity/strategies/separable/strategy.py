@@ -15,6 +15,7 @@ a kernel of one tap runs as a product of matrices, the same up to rounding. Deri
 of saturated heads with respect to α and Δ are zero.
 """
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -163,11 +164,28 @@ def _parts(heads: Heads, grid: Grid) -> list[Part | OwnPart]:
         and isinstance(first, Step)
         and first.group.lattice.is_everyone(len(alpha))
     ):
-        return compose()  # a view of the projection: there is nothing to keep
+        return _views(heads, compose, (grid, context))
     key = ("parts", grid, apart, recorded)
     return memo.get(
         key, heads.projections, compose, context=context, differentiable=True
     )
+
+
+def _views(
+    heads: Heads, compose: Callable[[], list[Part | OwnPart]], context: Hashable
+) -> list[Part | OwnPart]:
+    """Return parts whose kernel is a view of a projection: it is the same memory.
+
+    A view shows every write, so that only another memory makes another part.
+    """
+    (weight,) = heads.projections
+    if are_recorded((weight,)):
+        return compose()
+    try:
+        memory = (weight.data_ptr(), weight.shape, weight.stride(), weight.dtype)
+    except RuntimeError:  # vmap
+        return compose()
+    return heads.memo.get("views", (), compose, context=(context, memory))
 
 
 def _is_tied(heads: Heads) -> bool:
