@@ -182,7 +182,8 @@ class RelativeSelfAttention(AttentionParameters):
             ...     print(layer.explain(torch.ones(1, 1, 9)))
             strategy 'auto' runs separable
               * separable: one smoothing per group of heads, then a convolution
-                  3 heads with alpha=1 smoothed over the whole canvas, neglecting 0
+                  3 heads with alpha=1 smoothed over the whole canvas, neglecting
+                  2.6e-13
               - normalised: cannot run: without a table heads attend to the whole
                 canvas, not to a window
               - fused: a fused attention kernel per head, on absolute positions

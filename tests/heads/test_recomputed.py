@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from expressivity.heads import in_cache, recomputed
+from expressivity.heads import pieces, recomputed
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import heads_first, paired, projected
 
@@ -107,7 +107,7 @@ def test_buffers_and_products_agree(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer = layer_of(axes, groups, place, banded=banded, batch=batch)
-    monkeypatch.setattr(in_cache, "_IN_CACHE", 60)  # an image or two at a time
+    monkeypatch.setattr(pieces, "IN_CACHE", 60)  # an image or two at a time
     found = outcome(layer)
     monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
     expected = outcome(layer)

@@ -13,6 +13,7 @@ from expressivity.numbers.precision import compute_dtype
 from expressivity.numbers.softmax import masked_mass, softmax, without_negligible
 from expressivity.strategies.normalised import probabilities_of
 from expressivity.strategies.separable import plans
+from expressivity.strategies.separable.own_heads import OwnHeads
 
 DTYPES = [torch.float64, torch.float32, torch.float16]
 ALPHAS = [0.01, 1.0, 4.0, 18.0, 1e4]
@@ -45,11 +46,16 @@ def matrices_of(
     heads, grid = layer.heads(), Grid.of(layer.geometry, size)
     for plan in plans(heads, grid):
         for step in plan:
-            if not step.group.saturated:
-                smoothing = step.smoothing_with(heads, grid)
-                assert isinstance(smoothing, AxisProduct)
-                for _, _, matrix in smoothing.factors:
-                    yield from matrix.blocks
+            if step.is_saturated:
+                continue
+            if isinstance(step, OwnHeads):
+                for along in step.smoothing(heads, grid):
+                    yield from along.blocks
+                continue
+            smoothing = step.smoothing_with(heads, grid)
+            assert isinstance(smoothing, AxisProduct)
+            for _, _, matrix in smoothing.factors:
+                yield from matrix.blocks
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)

@@ -47,7 +47,7 @@ class TestDefaultAlpha:
         assert line == (
             f"{prod(case.kernel_size)} heads saturated: {leak:.2g} of the attention is "
             f"off its pixel, below the rounding of {str(dtype)[6:]}: no smoothing is "
-            "needed"
+            "needed until alpha or centers change"
         )
 
     @pytest.mark.parametrize("bias", [True, False])

@@ -73,7 +73,7 @@ class TestSearching:
         conversion = ex.convert(network)
         assert len(conversion.converted) == 1
         assert any("much holds so much" in remark for remark in conversion.remarks)
-        assert "much holds so much" in str(conversion)
+        assert "much holds so much" in conversion.table(width=200)
 
     def test_a_list_that_leads_back_to_its_owner_counts_for_others(self):
         network = Network()
