@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.convolutions import build_convolution
-from expressivity.digits import DigitsCNN, load_digit_images, train
 from expressivity.errors import MissingDependencyError
 from expressivity.explorer.subject import Subject
 
@@ -36,9 +35,11 @@ def samples() -> list[Subject]:
         Subject.of(name, title, _kernel(rows, scale), image)
         for name, (title, rows, scale) in _KERNELS.items()
     ]
-    digits = load_digit_images()
-    network = DigitsCNN()
-    train(network, digits, epochs=_EPOCHS)
+    # Whoever explores a layer of their own loads no demonstration.
+    demonstration = import_module("expressivity.digits")
+    digits = demonstration.load_digit_images()
+    network = demonstration.DigitsCNN()
+    demonstration.train(network, digits, epochs=_EPOCHS)
     return [
         *kernels,
         Subject.of(

@@ -202,11 +202,11 @@ class TestCompile:
             x = replace(case, size=size).input()
             assert_alike(traced(x), layer(x))
         assert len(backend.graphs) <= 3
-        # One smoothing for all of them, not one a head.
+        # One smoothing for all of them; heads of their own go together, too.
         alone = Counter()
         layer.alpha.requires_grad_()
         torch.compile(layer, backend=alone, fullgraph=True)(case.input())
-        assert 3 * max(backend.graphs) < max(alone.graphs)
+        assert max(backend.graphs) < max(alone.graphs) < 100
 
     def test_training_and_evaluation_take_turns(self):
         layer, backend = ex.attention_from_conv(FEW.conv(), alpha=0.7), Counter()

@@ -162,7 +162,9 @@ class OwnPart:
         mixing = groups * inputs * outputs
         tokens = prod([axis.tokens for axis in axes_of(grid)])
         smoothing = groups * step.cost * _SMOOTHING_COST
-        early = inputs * smoothing + mixing * prod(map(len, grid.queries))
+        early = inputs * smoothing + mixing * prod([
+            len(query) for query in grid.queries
+        ])
         late = outputs * smoothing + mixing * tokens
         return cls(step, weight, None) if late < early else cls(step, None, weight)
 
