@@ -49,10 +49,15 @@ def show(tab: Any, view: str) -> None:
 
 
 def settle(tab: Any) -> None:
-    """Wait for two frames."""
+    """Wait for two frames, and until nothing on the screen shows an earlier state."""
     tab.evaluate(
         "() => new Promise(done => requestAnimationFrame(() => "
         "requestAnimationFrame(done)))"
+    )
+    tab.wait_for_function(
+        "() => [...document.querySelectorAll('section[data-stale]')].every(section => {"
+        "const { top, bottom } = section.getBoundingClientRect();"
+        "return bottom <= 0 || top >= innerHeight; })"
     )
 
 

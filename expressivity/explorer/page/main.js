@@ -64,7 +64,10 @@ for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)'])
 
 /** Something has changed: draw what is on the screen, in the next frame. */
 function changed() {
-  for (const each of shown) each.stale = true;
+  for (const each of shown) {
+    each.stale = true;
+    each.section.dataset.stale = '';
+  }
   if (!waiting) {
     waiting = requestAnimationFrame(() => {
       waiting = 0;
@@ -87,6 +90,7 @@ function render() {
     each.view.update();
     each.code.textContent = each.view.python();
     each.stale = false;
+    delete each.section.dataset.stale;
     drawn += 1;
   }
   if (drawn) report.frame(performance.now() - start);
