@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from expressivity.attention.parameters import AttentionParameters
+from expressivity.attention.repetition import Repetition
 from expressivity.checks import check_instance, check_size, check_tensor, is_dense
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry.grid import Grid
@@ -116,15 +117,25 @@ class RelativeSelfAttention(AttentionParameters):
         """
         if isinstance(x, fx.Proxy):
             return cast("Tensor", called_as_a_whole(self, x))
+        again = None if is_traced() else self._memo.repetition
+        if isinstance(again, Repetition) and again.suits(self, x):
+            return in_format_of(x, again.attend(x))
         heads, grid, batch = self._inputs(x)
         if is_jit_traced():  # the program is for this size: it refuses others
             batch = torch.cat([batch, batch.new_empty(0, self.in_channels, *grid.size)])
-        output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
+        strategy = select(self.strategy, heads, grid, batch)
+        output = strategy.attend(heads, grid, batch)
         if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
-        if not is_traced():  # compilers choose formats themselves
-            output = in_format_of(batch, output)
-        return output if x.dim() == batch.dim() else output.squeeze(0)
+        if is_traced():  # compilers choose formats themselves
+            return output if x.dim() == batch.dim() else output.squeeze(0)
+        output = in_format_of(batch, output)
+        if x.dim() != batch.dim():
+            return output.squeeze(0)
+        if output.dtype == x.dtype:
+            again = Repetition.of(self, strategy, heads, grid, x)
+            self._memo.repetition = again
+        return output
 
     def scores(
         self,

@@ -96,6 +96,9 @@ class Memo:
     tensor: a step of an optimiser comes next. A copied or unpickled layer starts with
     an empty memo.
 
+    Attributes:
+        repetition: How the layer evaluated its last input, if it may do so again.
+
     Example:
         >>> memo, weight = Memo(), torch.ones(2)
         >>> total = lambda: memo.get("total", [weight], lambda: weight.sum().item())
@@ -106,6 +109,7 @@ class Memo:
     def __init__(self) -> None:
         """Start with nothing."""
         self._entries: dict[Hashable, _Entry] = {}
+        self.repetition: object | None = None
 
     def get(
         self,
@@ -160,6 +164,7 @@ class Memo:
     def clear(self) -> None:
         """Forget everything."""
         self._entries.clear()
+        self.repetition = None
 
     def _forget(self, pointers: set[int]) -> None:
         """Drop what follows from some memory."""

@@ -1,5 +1,6 @@
 """What every strategy must offer."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from jaxtyping import Float
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
+
+Attend = Callable[[Tensor], Tensor]
 
 
 class Strategy(Protocol):
@@ -34,6 +37,13 @@ class Strategy(Protocol):
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
         """Return the attention output at every query, bias included."""
+
+    def prepared(self, heads: Heads, grid: Grid) -> Attend | None:
+        """Return :meth:`attend` as a function of the input alone.
+
+        It holds for as long as α and Δ hold the same numbers and every projection is
+        the same memory; ``None`` if there is no such function.
+        """
 
 
 def add_bias(

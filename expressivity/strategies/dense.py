@@ -50,6 +50,9 @@ class Dense:
         needed = bytes_needed(heads, grid, x) / GIB
         return [f"its probabilities and outputs take {needed:.3g} GiB at once"]
 
+    def prepared(self, heads: Heads, grid: Grid) -> None:
+        """Find nothing to prepare."""
+
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:

@@ -96,6 +96,9 @@ class Fused:
         count = factors_of(grid, dtype)
         return [f"positions in {count} factors of {_BITS[dtype]} bits, {memory}"]
 
+    def prepared(self, heads: Heads, grid: Grid) -> None:
+        """Find nothing to prepare."""
+
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:

@@ -60,6 +60,9 @@ class Normalised:
             text += f", in {parts} parts where borders cut it off differently"
         return [text]
 
+    def prepared(self, heads: Heads, grid: Grid) -> None:
+        """Find nothing to prepare."""
+
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:

@@ -6,15 +6,12 @@ from itertools import pairwise
 from math import prod
 from typing import Self, TypeGuard
 
-import torch
 from torch import Tensor
 
 from expressivity.convolutions import convolve
 from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, Scratch
 from expressivity.heads.parameters import Heads
-from expressivity.machine.memory_format import is_channels_last
-from expressivity.machine.recording import is_traced
 from expressivity.strategies.base import add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
@@ -22,7 +19,6 @@ from expressivity.strategies.separable.reading import Reading
 
 # A multiplication of a smoothing takes as long as two of a projection.
 _SMOOTHING_COST = 2
-_MANY_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class Part:
             base = None if early else base
         tokens = smoothing(tokens, scratch)
         if after:
-            return _projected(tokens, after, groups, base, reused=scratch is not None)
+            return _projected(tokens, after, groups, base)
         return add_bias(tokens, base) if _is_bias(base) else _sum(tokens, base)
 
 
@@ -165,30 +161,18 @@ def _projected(
     matrices: tuple[Tensor, ...],
     groups: int,
     base: Tensor | None = None,
-    *,
-    reused: bool = False,
 ) -> Tensor:
     """Multiply every token by matrices, and add a bias or an output at the end."""
-    *others, last = matrices
-    for matrix in others:
-        tokens = _times(matrix, tokens, groups)
-    return _times(last, tokens, groups, base, reused=reused)
-
-
-def _times(
-    matrix: Tensor,
-    tokens: Tensor,
-    groups: int,
-    base: Tensor | None = None,
-    *,
-    reused: bool = False,
-) -> Tensor:
-    """Multiply every token by a matrix; add a bias, or an output that may be reused."""
-    if groups == 1 and _suits_a_product(tokens):
-        return _product(matrix, tokens, base, reused=reused)
+    # A product of matrices is slower than this convolution on some processors, and
+    # rounds otherwise than the convolution that the heads came from.
     ones = (1,) * (tokens.dim() - 2)
-    kernel = matrix.reshape(*matrix.shape, *ones)
-    return _convolved(tokens, kernel, base, stride=ones, dilation=ones, groups=groups)
+    for matrix in matrices:
+        kernel = matrix.reshape(*matrix.shape, *ones)
+        added = base if matrix is matrices[-1] else None
+        tokens = _convolved(
+            tokens, kernel, added, stride=ones, dilation=ones, groups=groups
+        )
+    return tokens
 
 
 def _convolved(
@@ -213,48 +197,6 @@ def _convolved(
         groups=groups,
     )
     return _sum(output, total)
-
-
-def _suits_a_product(tokens: Tensor) -> bool:
-    """Whether a product of matrices is no slower than the convolution that it is."""
-    if is_traced():  # a graph is for any number of tokens
-        return False
-    # On a CPU a product is up to twice as fast for one image or for large ones. Many
-    # small images together are better convolved.
-    return tokens.shape[0] == 1 or prod(tokens.shape[2:]) >= _MANY_TOKENS
-
-
-def _product(
-    matrix: Tensor, tokens: Tensor, base: Tensor | None, *, reused: bool
-) -> Tensor:
-    """Multiply every token by a matrix, and add a bias or an output."""
-    if is_channels_last(tokens):
-        return _product_of_rows(matrix, tokens, base)
-    flat = tokens.flatten(2)
-    weights = matrix.expand(flat.shape[0], *matrix.shape)
-    if base is None:
-        product = torch.bmm(weights, flat)
-    elif _is_bias(base):
-        product = torch.baddbmm(base[:, None], weights, flat)
-    else:
-        total = base.flatten(2)
-        product = torch.baddbmm(total, weights, flat, out=total if reused else None)
-    output: Tensor = product.unflatten(2, tokens.shape[2:])
-    return output
-
-
-def _product_of_rows(matrix: Tensor, tokens: Tensor, base: Tensor | None) -> Tensor:
-    """Do the same where the channels of a token lie side by side."""
-    batch, channels, *size = tokens.shape
-    rows = tokens.movedim(1, -1).reshape(-1, channels)
-    if base is None:
-        product = torch.mm(rows, matrix.mT)
-    elif _is_bias(base):
-        product = torch.addmm(base, rows, matrix.mT)
-    else:
-        total = base.movedim(1, -1).reshape(-1, len(matrix))
-        product = torch.addmm(total, rows, matrix.mT)
-    return product.reshape(batch, *size, -1).movedim(-1, 1)
 
 
 def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:

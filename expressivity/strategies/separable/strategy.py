@@ -10,13 +10,13 @@ smoothed canvas G_α X, and together they are one convolution of it without padd
 of one. Each has a smoothing of its own, on the side of its projections that costs less.
 
 Heads that leak less than half an ulp of their dtype are *saturated*: for them G_α is
-the identity at working precision. Whatever their α, they run as the plain convolution;
-a kernel of one tap runs as a product of matrices, the same up to rounding. Derivatives
-of saturated heads with respect to α and Δ are zero.
+the identity at working precision. Whatever their α, they run as the plain convolution.
+Derivatives of saturated heads with respect to α and Δ are zero.
 """
 
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -28,6 +28,7 @@ from expressivity.heads.parameters import Heads
 from expressivity.heads.placement import Values, values_of
 from expressivity.machine.recording import are_recorded, is_traced
 from expressivity.numbers.precision import compute_dtype
+from expressivity.strategies.base import Attend
 from expressivity.strategies.separable.grouping import groups_alone, groups_of
 from expressivity.strategies.separable.own_heads import OwnHeads, OwnPart
 from expressivity.strategies.separable.part import Part
@@ -63,24 +64,42 @@ class Separable:
             parts = [part_of(step, heads, grid) for step in steps]
         else:
             parts = _parts(heads, grid)
-        first, *others = parts
-        tokens, bias = grid.tokens(x), heads.bias
-        if any(part.step.is_saturated for part in parts):
-            bias = _with_zero_derivatives(heads)
-        output = first.attend(heads, grid, tokens, bias)
-        if not others:
-            return output
-        wide = compute_dtype(output.dtype)
-        if wide == output.dtype:
-            scratch = Scratch() if _may_reuse_buffers(heads, tokens) else None
-            for part in others:
-                output = part.attend(heads, grid, tokens, output, scratch)
-            return output
-        # Half precision would lose digits with every head.
-        total = output.to(wide)
+        return _attended(parts, heads, grid, x)
+
+    def prepared(self, heads: Heads, grid: Grid) -> Attend | None:
+        """Return :meth:`attend` without its plan, where the kernel is a view."""
+        if are_recorded((heads.alpha, heads.centers, *heads.projections)):
+            return None
+        steps, context = _kept_steps(heads, grid)
+        if context is None or not _is_a_view(steps[0], heads):
+            return None
+        # A circle of references would keep the memory of a deleted layer.
+        apart = replace(heads, memo=Memo(), placement=None)
+        return partial(_attended, _parts(heads, grid), apart, grid)
+
+
+def _attended(
+    parts: Sequence[Part | OwnPart], heads: Heads, grid: Grid, x: Tensor
+) -> Tensor:
+    """Return the sum of what all groups of heads attend to, and the bias."""
+    first, *others = parts
+    tokens, bias = grid.tokens(x), heads.bias
+    if any(part.step.is_saturated for part in parts):
+        bias = _with_zero_derivatives(heads)
+    output = first.attend(heads, grid, tokens, bias)
+    if not others:
+        return output
+    wide = compute_dtype(output.dtype)
+    if wide == output.dtype:
+        scratch = Scratch() if _may_reuse_buffers(heads, tokens) else None
         for part in others:
-            total = total + part.attend(heads, grid, tokens, None).to(wide)
-        return total.to(output.dtype)
+            output = part.attend(heads, grid, tokens, output, scratch)
+        return output
+    # Half precision would lose digits with every head.
+    total = output.to(wide)
+    for part in others:
+        total = total + part.attend(heads, grid, tokens, None).to(wide)
+    return total.to(output.dtype)
 
 
 def _with_zero_derivatives(heads: Heads) -> Tensor | None:
@@ -142,32 +161,46 @@ def part_of(step: Step | OwnHeads, heads: Heads, grid: Grid) -> Part | OwnPart:
 
 def _parts(heads: Heads, grid: Grid) -> list[Part | OwnPart]:
     """Return what every group of heads does on a grid, and with which projections."""
+    steps, context = _kept_steps(heads, grid)
+
+    def compose() -> list[Part | OwnPart]:
+        return [part_of(step, heads, grid) for step in steps]
+
+    if context is None:
+        return compose()
+    if _is_a_view(steps[0], heads):
+        return _views(heads, compose, context)
+    key = ("parts", *context[0])
+    return heads.memo.get(
+        key, heads.projections, compose, context=context, differentiable=True
+    )
+
+
+def _kept_steps(
+    heads: Heads, grid: Grid
+) -> tuple[list[Step | OwnHeads], tuple[tuple[object, ...], ...] | None]:
+    """Return the plan of a layer, and what it depends on; ``None`` where unknown."""
     alpha, memo = heads.alpha, heads.memo
     values = values_of(alpha, heads.centers, memo)
     if values is None:
-        return [part_of(step, heads, grid) for step in _unknown(heads, grid)]
+        return _unknown(heads, grid), None
     recorded = are_recorded((alpha, heads.centers))
     apart = recorded and not _is_tied(heads)
 
     def plan() -> list[Step | OwnHeads]:
         return _planned(values, heads, grid, apart=apart, keep=not recorded)
 
-    context = (values, heads.dtype, alpha.device)
-    steps = memo.get(("plan", grid, apart, recorded), (), plan, context=context)
+    key, context = (grid, apart, recorded), (values, heads.dtype, alpha.device)
+    steps = memo.get(("plan", *key), (), plan, context=context)
+    return steps, (key, context)
 
-    def compose() -> list[Part | OwnPart]:
-        return [part_of(step, heads, grid) for step in steps]
 
-    first = steps[0]
-    if (
-        len(heads.projections) == 1
-        and isinstance(first, Step)
-        and first.group.lattice.is_everyone(len(alpha))
-    ):
-        return _views(heads, compose, (grid, context))
-    key = ("parts", grid, apart, recorded)
-    return memo.get(
-        key, heads.projections, compose, context=context, differentiable=True
+def _is_a_view(first: Step | OwnHeads, heads: Heads) -> bool:
+    """Whether one kernel is all that a layer has: a view of its only projection."""
+    return (
+        isinstance(first, Step)
+        and len(heads.projections) == 1
+        and first.group.lattice.is_everyone(len(heads.alpha))
     )
 
 
