@@ -308,15 +308,26 @@ class AttentionParameters(ConvolutionAttributes):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._memo.clear()  # it would keep the memory of what is moved or cast
         positions = [p for p in (self.alpha, self.centers, self.table) if p is not None]
-        gradients = [p.grad for p in positions if p.grad is not None]
-        wide = {id(tensor): tensor for tensor in (*positions, *gradients)}
+        weights = [w for w in (self.value_weight, self.output_weight) if w is not None]
+        wide, kernels = _with_gradients(positions), _with_gradients(weights)
+        ones = (1,) * (self.geometry.axes - 1)
 
         def move(tensor: Tensor) -> Tensor:
-            result = fn(tensor)
+            # Memory formats are to mean what they mean for a convolution.
+            if id(tensor) in kernels:
+                kernel = tensor.detach().flatten(0, 1).unflatten(-1, (-1, *ones))
+                moved = fn(kernel)
+                unchanged = moved is kernel
+                result = moved.flatten(2).unflatten(0, (self.groups, -1))
+                return tensor if unchanged else result
+            if id(tensor) not in wide:
+                return fn(tensor)
+            flat = tensor.detach().flatten(1) if tensor.dim() > 1 else tensor
+            result = fn(flat)
             dtype = compute_dtype(result.dtype)
-            if id(tensor) in wide and result.dtype != dtype:
-                return tensor.to(result.device, dtype)
-            return result
+            if result.dtype != dtype:
+                result = flat.to(result.device, dtype)
+            return tensor if result is flat else result.reshape(tensor.shape)
 
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         self._place()
@@ -337,6 +348,12 @@ class AttentionParameters(ConvolutionAttributes):
         """Hand α and Δ to the placement, which tells tracers about them."""
         parameters = self._parameters
         self._placement = Placement(parameters.get("alpha"), parameters.get("centers"))
+
+
+def _with_gradients(parameters: Sequence[nn.Parameter]) -> dict[int, Tensor]:
+    """Return tensors and their gradients by identity."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return {id(tensor): tensor for tensor in (*parameters, *gradients)}
 
 
 def _draw(weight: Tensor) -> None:

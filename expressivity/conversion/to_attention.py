@@ -23,6 +23,7 @@ from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.window import Window
 from expressivity.heads.leak import head_leaks, round_up, saturation_alpha
 from expressivity.heads.tables import Table
+from expressivity.machine.memory_format import format_of
 from expressivity.numbers.precision import compute_dtype, rounding_level
 
 
@@ -137,6 +138,7 @@ def build_attention(kernel: Kernel, options: Options) -> RelativeSelfAttention:
     attention = attention._apply(
         lambda p: torch.empty(p.shape, dtype=p.dtype, device=conv.weight.device)
     )
+    attention.to(memory_format=format_of(conv.weight))  # type: ignore[call-overload]
     blocks = plan.matrices.unflatten(1, (conv.groups, -1))
     value, output = _projections(blocks, attention.head_dim)
     with torch.no_grad():

@@ -25,6 +25,11 @@ def is_channels_last(x: Tensor) -> bool:
         return False
 
 
+def format_of(x: Tensor) -> torch.memory_format:
+    """Return the memory format of images or of a kernel, as ``Module.to`` takes it."""
+    return _FORMATS[x.dim()] if is_channels_last(x) else torch.contiguous_format
+
+
 def in_format_of(x: Tensor, output: Tensor) -> Tensor:
     """Return images in the memory format of others: a copy only if they need one.
 
@@ -32,6 +37,4 @@ def in_format_of(x: Tensor, output: Tensor) -> Tensor:
         x: Images, (batch, channels, *size).
         output: The images to return, of as many axes.
     """
-    if is_channels_last(x):
-        return output.contiguous(memory_format=_FORMATS[x.dim()])
-    return output.contiguous()
+    return output.contiguous(memory_format=format_of(x))

@@ -1,5 +1,6 @@
 """A channels-last input gives a channels-last output, with the same numbers."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -102,3 +103,33 @@ def test_a_format_is_changed_only_where_it_differs() -> None:
     assert in_format_of(x, last).is_contiguous()
     assert is_channels_last(in_format_of(last, x))
     assert not is_channels_last(torch.randn(2, 1, 1, 1))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("first", ["converted", "laid out"])
+def test_kernels_lie_as_the_weights_of_convolutions(case: Case, first: str) -> None:
+    """torch would reorder another kernel in every call."""
+    conv = case.conv()
+    memory_format = FORMATS[conv.weight.dim()]
+    kept = ex.attention_from_conv(conv)
+    last = conv.to(memory_format=memory_format)
+    if first == "converted":
+        layer = copy.deepcopy(kept).to(memory_format=memory_format)
+    else:
+        layer = ex.attention_from_conv(last)
+    assert layer.weight.is_contiguous(memory_format=memory_format)
+    assert torch.equal(layer.weight, last.weight)
+    x = channels_last(case.input())
+    assert layer(x).allclose(last(x), rtol=0, atol=1e-12)
+    assert layer.to(memory_format=torch.contiguous_format).weight.is_contiguous()
+
+
+def test_gradients_move_with_their_weights() -> None:
+    layer = ex.attention_from_conv(BASE.conv(torch.float64))
+    layer(BASE.input()).sum().backward()
+    gradient = layer.output_weight.grad.clone()
+    layer.to(torch.float32, memory_format=torch.channels_last)
+    weight = layer.output_weight
+    assert weight.grad.dtype == weight.dtype == torch.float32
+    assert weight.grad.stride() == weight.stride()
+    assert torch.equal(weight.grad, gradient.float())
