@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from expressivity.attention.convolution_attributes import ConvolutionAttributes
+from expressivity.attention.moving import Move
 from expressivity.checks import (
     check_device,
     check_dtype,
@@ -309,26 +310,7 @@ class AttentionParameters(ConvolutionAttributes):
         self._memo.clear()  # it would keep the memory of what is moved or cast
         positions = [p for p in (self.alpha, self.centers, self.table) if p is not None]
         weights = [w for w in (self.value_weight, self.output_weight) if w is not None]
-        wide, kernels = _with_gradients(positions), _with_gradients(weights)
-        ones = (1,) * (self.geometry.axes - 1)
-
-        def move(tensor: Tensor) -> Tensor:
-            # Memory formats are to mean what they mean for a convolution.
-            if id(tensor) in kernels:
-                kernel = tensor.detach().flatten(0, 1).unflatten(-1, (-1, *ones))
-                moved = fn(kernel)
-                unchanged = moved is kernel
-                result = moved.flatten(2).unflatten(0, (self.groups, -1))
-                return tensor if unchanged else result
-            if id(tensor) not in wide:
-                return fn(tensor)
-            flat = tensor.detach().flatten(1) if tensor.dim() > 1 else tensor
-            result = fn(flat)
-            dtype = compute_dtype(result.dtype)
-            if result.dtype != dtype:
-                result = flat.to(result.device, dtype)
-            return tensor if result is flat else result.reshape(tensor.shape)
-
+        move = Move(fn, positions, weights, self.geometry.axes)
         super()._apply(move, recurse)  # type: ignore[no-untyped-call]
         self._place()
         return self
@@ -348,12 +330,6 @@ class AttentionParameters(ConvolutionAttributes):
         """Hand α and Δ to the placement, which tells tracers about them."""
         parameters = self._parameters
         self._placement = Placement(parameters.get("alpha"), parameters.get("centers"))
-
-
-def _with_gradients(parameters: Sequence[nn.Parameter]) -> dict[int, Tensor]:
-    """Return tensors and their gradients by identity."""
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    return {id(tensor): tensor for tensor in (*parameters, *gradients)}
 
 
 def _draw(weight: Tensor) -> None:
