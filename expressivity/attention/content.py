@@ -64,7 +64,7 @@ class ContentParameters(ConvolutionAttributes):
             >>> from expressivity import attention_from_conv
             >>> layer = attention_from_conv(nn.Conv2d(4, 4, 3, padding=1), alpha=4.0)
             >>> layer = layer.add_content(8)
-            >>> round(float(layer.gate.neg().sigmoid().max()), 3)
+            >>> round(layer.gate.neg().sigmoid().max().item(), 3)
             0.018
             >>> layer.explain(torch.rand(1, 4, 6, 6)).chosen
             'separable'

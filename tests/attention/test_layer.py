@@ -1,5 +1,7 @@
 """What RelativeSelfAttention offers: its options, its attention, its refusals."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
