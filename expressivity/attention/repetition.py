@@ -20,7 +20,7 @@ from expressivity.heads.memo import is_at_hand
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import are_recorded, is_traced
 from expressivity.numbers.precision import autocast_is_on
-from expressivity.strategies.base import Strategy
+from expressivity.strategies import prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +53,12 @@ class Repetition:
 
     @classmethod
     def of(
-        cls,
-        layer: AttentionParameters,
-        strategy: Strategy,
-        heads: Heads,
-        grid: Grid,
-        x: Tensor,
+        cls, layer: AttentionParameters, heads: Heads, grid: Grid, x: Tensor
     ) -> Self | None:
         """Return how a layer evaluates batches like one; ``None`` if that may change.
 
         Args:
             layer: The layer.
-            strategy: What evaluates it.
             heads: Its parameters.
             grid: Canvas and queries.
             x: The batch.
@@ -72,7 +66,7 @@ class Repetition:
         parameters = tuple(layer._parameters.values())
         if not is_at_hand(x) or autocast_is_on(x.device) or not _are_all(heads, layer):
             return None
-        attend = strategy.prepared(heads, grid)
+        attend = prepared(layer.strategy, heads, grid, x)
         if attend is None:
             return None
         weight, positions = heads.projections[0], (heads.alpha, heads.centers)

@@ -6,7 +6,7 @@ where each is.
 
 Example:
     >>> import torch
-    >>> from expressivity import attention_from_conv, to_multihead
+    >>> from expressivity import attention_from_conv
     >>> conv = torch.nn.Conv2d(3, 4, 3, padding=1)
     >>> layer = to_multihead(attention_from_conv(conv), size=(6, 5))
     >>> type(layer.attention), layer.attention.num_heads
@@ -16,8 +16,21 @@ Example:
     True
 """
 
+from expressivity.stock.encoder import EncoderBlock, attention_maps, encoder_blocks
 from expressivity.stock.image_tokens import ImageTokens
+from expressivity.stock.init_vit import VitInitialisation, init_vit
 from expressivity.stock.multihead import ImageMultihead, to_multihead
 from expressivity.stock.vision import fill_gpsa, fill_vit
 
-__all__ = ["ImageMultihead", "ImageTokens", "fill_gpsa", "fill_vit", "to_multihead"]
+__all__ = [
+    "EncoderBlock",
+    "ImageMultihead",
+    "ImageTokens",
+    "VitInitialisation",
+    "attention_maps",
+    "encoder_blocks",
+    "fill_gpsa",
+    "fill_vit",
+    "init_vit",
+    "to_multihead",
+]

@@ -7,7 +7,9 @@ from typing import get_args
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.attention.content import DEFAULT_GATE
 from expressivity.checks import check_choice
+from expressivity.conversion.network.allotment import within_tolerance
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
     Plan,
@@ -27,7 +29,7 @@ from expressivity.conversion.network.stock import (
     stock_layers,
 )
 from expressivity.conversion.options import HeadKind, Options
-from expressivity.conversion.to_attention import build_attention
+from expressivity.conversion.to_attention import build_attention, warn_of_saturation
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -46,6 +48,8 @@ def convert(
     inputs: Inputs | None = None,
     into: Into = "relative",
     size: Sequence[int] | None = None,
+    content: int | None = None,
+    gate: float | None = DEFAULT_GATE,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -60,7 +64,11 @@ def convert(
         model: Any module; a single convolution too.
         alpha: As for :func:`expressivity.attention_from_conv`, for every layer.
         tolerance: As for :func:`expressivity.attention_from_conv`, for every layer:
-            its largest absolute error for inputs of the layer within ±1.
+            its largest absolute error for inputs of the layer within ±1. With
+            ``inputs`` instead the largest difference of any output of the network on
+            them: every layer gets an α of its own, as small as that allows, soft enough
+            to be trained. What was measured is in ``end_to_end`` of the result; what is
+            certified is each layer alone.
         head_dim: As for :func:`expressivity.attention_from_conv`.
         heads: As for :func:`expressivity.attention_from_conv`. A convolution that
             ``"minimal"`` heads do not suit stays, with the reason.
@@ -75,10 +83,13 @@ def convert(
             for its class, or reads an attribute that attention lacks.
         into: ``"relative"`` for :class:`expressivity.RelativeSelfAttention`, or
             ``"multihead"`` for ``torch.nn.MultiheadAttention``, for inputs of one size:
-            see :func:`expressivity.to_multihead`. A convolution that sees inputs of
-            several sizes, or that it does not suit, stays.
+            see :func:`expressivity.stock.to_multihead`. A convolution that sees inputs
+            of several sizes, or that it does not suit, stays.
         size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
             network's input, where that is one image for its first convolution.
+        content: As for :func:`expressivity.attention_from_conv`, for every layer:
+            attention to what tokens hold, for training.
+        gate: As for :func:`expressivity.attention_from_conv`.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
@@ -86,7 +97,8 @@ def convert(
 
     Raises:
         ArgumentError: If an option is out of range, a name in ``where`` matches no
-            convolution, or ``"multihead"`` comes without ``inputs`` and ``size``.
+            convolution, ``"multihead"`` comes without ``inputs`` and ``size``, or no
+            α keeps the tolerance on ``inputs``.
         InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
         UnsupportedModuleError: If the model cannot be copied or was compiled, or its
@@ -99,10 +111,66 @@ def convert(
         [('0', 9), ('2', 1)]
     """
     options = Options(
-        alpha, tolerance, None, head_dim, strategy, heads, max_heads, rings
+        alpha,
+        tolerance,
+        None,
+        head_dim,
+        strategy,
+        heads,
+        max_heads,
+        rings,
+        content,
+        gate,
     )
     _check_inputs(inputs)
-    if check_choice("into", into, get_args(Into)) == "multihead":
+    multihead = check_choice("into", into, get_args(Into)) == "multihead"
+    if multihead and content is not None:
+        raise ArgumentError(
+            "into='multihead' holds positions alone, got "
+            f"{content=}: leave one of the two out"
+        )
+    if tolerance is None or inputs is None or multihead:
+        conversion = convert_each(model, where, options, inputs, size, into=into)
+    else:
+        sharp = convert_each(model, where, replace(options, tolerance=None), inputs)
+        conversion = within_tolerance(model, sharp, tolerance, inputs)
+    if content is not None:
+        warn_of_saturation([
+            module
+            for module in conversion.model.modules()
+            if isinstance(module, RelativeSelfAttention)
+        ])
+    return conversion
+
+
+def convert_each(
+    model: nn.Module,
+    where: Where | None,
+    options: Options,
+    inputs: Inputs | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    into: Into = "relative",
+) -> Conversion:
+    """Convert as :func:`convert` does, but for a tolerance, which is every layer's.
+
+    Args:
+        model: Any module.
+        where: Which convolutions to convert.
+        options: How.
+        inputs: Arguments of the model, for a run; it is converted again as long as a
+            run shows that some convolution has to stay.
+        size: As for :func:`convert`.
+        into: As for :func:`convert`.
+
+    Returns:
+        The conversion.
+
+    Raises:
+        ArgumentError: If a size comes alone.
+    """
+    multihead = into == "multihead"
+    if multihead:
         inputs = images(model, size) if inputs is None else inputs
     elif size is not None:
         raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
@@ -112,7 +180,7 @@ def convert(
     while True:
         conversion, replaced = _attempt(model, where, to_keep, options, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
-        if not used and into == "multihead":
+        if not used and multihead:
             stock, used = stock_layers(conversion.model, inputs)
             if not used:
                 conversion = in_stock(conversion, stock)
