@@ -1,0 +1,1 @@
+"""Training: data, networks, a loop with a log, and experiments."""
