@@ -20,7 +20,7 @@ from expressivity.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 Course = tuple[Sequence[float], Sequence[Sequence[float]]]
 _LOOKS = (
@@ -68,7 +68,28 @@ def plot_courses(
     """
     check_figure(figure)
     figure = figure or new_figure(6.0, 3.6)
-    axes = figure.subplots()
+    draw_courses(figure, courses, x=x, y=y, logarithmic=logarithmic)
+    return figure
+
+
+def draw_courses(
+    place: "Figure | SubFigure",
+    courses: Mapping[str, Course],
+    *,
+    x: str,
+    y: str,
+    logarithmic: bool = False,
+) -> None:
+    """Draw what :func:`plot_courses` draws into a part of a figure.
+
+    Args:
+        place: A figure or a part of one.
+        courses: As there. A single one has no legend.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        logarithmic: Whether the horizontal axis is.
+    """
+    axes = place.subplots()
     for number, (name, (places, runs)) in enumerate(courses.items()):
         color, marker, dashes = _LOOKS[number % len(_LOOKS)]
         columns = list(zip(*runs, strict=True))
@@ -98,16 +119,16 @@ def plot_courses(
     axes.tick_params(labelsize=SMALL_TEXT)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=FAINT, alpha=0.2, linewidth=0.5)
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="outside right upper",
-        fontsize=SMALL_TEXT,
-        frameon=False,
-        title="mean, and range over seeds",
-        title_fontsize=SMALL_TEXT,
-        alignment="left",
-    )
-    return figure
+    if len(courses) > 1:
+        place.legend(
+            *axes.get_legend_handles_labels(),
+            loc="outside right upper",
+            fontsize=SMALL_TEXT,
+            frameon=False,
+            title="mean, and range over seeds",
+            title_fontsize=SMALL_TEXT,
+            alignment="left",
+        )
 
 
 def plot_centers(

@@ -18,11 +18,11 @@ from torch.nn import functional
 from expressivity.checks import check_choice, check_integer, check_positive
 from expressivity.errors import ArgumentError
 from expressivity.training.data.images import Dataset, Images
+from expressivity.training.groups import positions_apart
 from expressivity.training.journal import Journal, Record, State
 from expressivity.training.processes import Processes
 
 Optimizer = Literal["sgd", "adam"]
-Groups = Callable[[nn.Module, float, float], list[dict[str, Any]]]
 _MOMENTUM = 0.9
 _EVALUATED = 256  # images at a time
 
@@ -37,6 +37,8 @@ class Schedule:
         learning_rate: The largest: it rises linearly, then falls as a cosine to zero.
         optimizer: ``"sgd"``, with momentum 0.9, or ``"adam"``, with decoupled decay.
         weight_decay: As torch's optimizers take it.
+        positions_rate: Learning rate of centers, α and covariances, over that of
+            weights. They are not decayed.
         warmup: Share of the steps in which the learning rate rises.
         crop: Pixels by which training images are shifted at random, at most.
         flip: Whether training images are mirrored at random.
@@ -52,6 +54,7 @@ class Schedule:
     learning_rate: float = 0.1
     optimizer: Optimizer = "sgd"
     weight_decay: float = 1e-4
+    positions_rate: float = 1.0
     warmup: float = 0.05
     crop: int = 0
     flip: bool = False
@@ -63,6 +66,7 @@ class Schedule:
         check_integer("every", self.every)
         check_integer("crop", self.crop, least=0)
         check_positive("learning_rate", self.learning_rate)
+        check_positive("positions_rate", self.positions_rate)
         check_choice("optimizer", self.optimizer, get_args(Optimizer))
         if not (0 <= self.warmup <= 1 and 0 <= self.weight_decay < math.inf):
             raise ArgumentError(
@@ -106,8 +110,6 @@ class Run:
         build: Returns the network; torch's generators are seeded then.
         data: What it is trained and tested on.
         schedule: How.
-        groups: Returns what the optimizer is given, from the network, the learning rate
-            and the weight decay; by default all parameters alike.
         observe: Returns what else the record of an epoch holds.
         keep: Name under which later runs find the trained network.
     """
@@ -117,7 +119,6 @@ class Run:
     build: Callable[[], nn.Module]
     data: Dataset
     schedule: Schedule
-    groups: Groups | None = None
     observe: Callable[[nn.Module], Mapping[str, object]] | None = None
     keep: str | None = None
 
@@ -170,11 +171,12 @@ class _Training:
         self.data = run.data.to(processes.device)
         torch.manual_seed(run.seed)
         self.model = run.build().to(processes.device)
-        rate, decay = run.schedule.learning_rate, run.schedule.weight_decay
-        groups = (
-            [{"params": list(self.model.parameters()), "lr": rate}]
-            if run.groups is None
-            else run.groups(self.model, rate, decay)
+        rate = run.schedule.learning_rate
+        groups = positions_apart(
+            self.model,
+            rate,
+            run.schedule.weight_decay,
+            factor=run.schedule.positions_rate,
         )
         self.optimizer = _optimizer(run.schedule, groups)
         for group in self.optimizer.param_groups:

@@ -22,6 +22,7 @@ from expressivity.machine.files import (
 # What each experiment draws.
 FIGURES = {
     "networks": ("accuracy.png", "centers.png"),
+    "heads": ("centers.png", "scores.png"),
 }
 # A figure that shows one of the networks is drawn if that is trained.
 _SHOWS = {"centers.png": "isotropic"}
@@ -101,6 +102,10 @@ class Train(Arguments):
     ] = None
     optimizer: Annotated[str | None, _how(help="sgd (momentum 0.9) or adam.")] = None
     weight_decay: Annotated[float | None, _how()] = None
+    positions_rate: Annotated[
+        float | None,
+        _how(help="Learning rate of centers and α, over that of weights."),
+    ] = None
     crop: Annotated[
         int | None,
         _how(min=0, max=LARGEST, help="Shift training images at random, in pixels."),
@@ -144,11 +149,11 @@ class Train(Arguments):
             )
         if not self.leads:
             return []
-        chosen = self.networks and self.networks.split(",")
+        chosen = self.experiment == "networks" and (self.networks or "").split(",")
         drawn = [
             name
             for name in FIGURES[self.experiment]
-            if not chosen or name not in _SHOWS or _SHOWS[name] in chosen
+            if not self.networks or not chosen or _SHOWS.get(name) in (None, *chosen)
         ]
         return [self.output / name for name in (*drawn, "results.json")]
 

@@ -28,7 +28,12 @@ from expressivity.training.run import Schedule, Session
 # For images that are small and few; all other data get the sizes of the paper.
 _SMALL = Architecture(width=24, hidden=48, dropout=0.0, residual_width=8)
 _BRIEF = Schedule(
-    epochs=15, batch=64, learning_rate=0.005, optimizer="adam", weight_decay=0.01
+    epochs=15,
+    batch=64,
+    learning_rate=0.005,
+    optimizer="adam",
+    weight_decay=0.01,
+    positions_rate=10.0,
 )
 _FEWER = replace(_SMALL, patch=4)
 _PRESETS = {

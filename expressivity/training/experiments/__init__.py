@@ -1,8 +1,11 @@
 """Experiments: what is trained, and what is reported of it."""
 
-from expressivity.training.experiments import networks
+from expressivity.training.experiments import heads, networks
 from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
 
-EXPERIMENTS: dict[str, Experiment] = {"networks": networks.EXPERIMENT}
+EXPERIMENTS: dict[str, Experiment] = {
+    "networks": networks.EXPERIMENT,
+    "heads": heads.EXPERIMENT,
+}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Outcome", "Plan"]
