@@ -23,6 +23,7 @@ from expressivity.machine.files import (
 FIGURES = {
     "networks": ("accuracy.png", "centers.png"),
     "heads": ("centers.png", "scores.png"),
+    "data-size": ("data-size.png",),
 }
 # A figure that shows one of the networks is drawn if that is trained.
 _SHOWS = {"centers.png": "isotropic"}

@@ -1,11 +1,12 @@
 """Experiments: what is trained, and what is reported of it."""
 
-from expressivity.training.experiments import heads, networks
+from expressivity.training.experiments import data_size, heads, networks
 from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
 
 EXPERIMENTS: dict[str, Experiment] = {
     "networks": networks.EXPERIMENT,
     "heads": heads.EXPERIMENT,
+    "data-size": data_size.EXPERIMENT,
 }
 
 __all__ = ["EXPERIMENTS", "Experiment", "Outcome", "Plan"]
