@@ -93,16 +93,19 @@ def check_integer(
 
 def check_positive(name: str, value: object) -> float:
     """Return a positive finite number as a float."""
-    number = math.nan
-    if isinstance(value, SupportsFloat) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError, RuntimeError):
-            number = math.nan
+    number = _number(value)
     if not 0 < number < math.inf:
         raise ArgumentError(
             f"{name} needs a positive finite number, got {shown(value)}"
         )
+    return number
+
+
+def check_finite(name: str, value: object) -> float:
+    """Return a finite number of any sign as a float."""
+    number = _number(value)
+    if not math.isfinite(number):
+        raise ArgumentError(f"{name} needs a finite number, got {shown(value)}")
     return number
 
 
@@ -186,6 +189,16 @@ def integers(value: object) -> tuple[int, ...] | None:
         return None
     entries = [_integer(entry) for entry in value]
     return tuple(e for e in entries if e is not None) if None not in entries else None
+
+
+def _number(value: object) -> float:
+    """Return a number as a float; NaN for what is none."""
+    if not isinstance(value, SupportsFloat) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return math.nan
 
 
 def _integer(value: object) -> int | None:

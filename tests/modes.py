@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp, vjp, vmap
 
-POSITIONS = ("alpha", "centers", "table")
+POSITIONS = ("alpha", "centers", "table", "gate")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Mode:
 
     Attributes:
         name: Its name.
-        positions: Whether α, Δ and tables require gradients.
+        positions: Whether α, Δ, tables and gates require gradients.
         projections: Whether all other parameters do.
         x: Whether the input does.
         call: How the layer is called.

@@ -72,6 +72,11 @@ class Snapshot:
 
     def require_position_only(self) -> None:
         """Refuse a layer whose scores depend on the tokens."""
+        if self.heads.gated is not None:
+            raise NotOneHotError(
+                "the heads of this layer attend to what tokens hold, too (it has a "
+                "gate): no convolution does that. Take layer.without_content()"
+            )
         content = self.heads.content
         if content is not None and bool(
             content.query_weight.any() or content.content_bias.any()

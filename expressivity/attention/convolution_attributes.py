@@ -164,6 +164,8 @@ def _placement(heads: Heads, geometry: ConvGeometry) -> tuple[str | None, bool]:
 
     Without numbers, as for tracers, both are unknown.
     """
+    if heads.gated is not None:
+        return "its heads attend to what tokens hold: see without_content()", False
     if heads.table is not None:
         return "its heads attend by tables: use conv_from_attention", False
     if is_traced():

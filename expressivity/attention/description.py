@@ -54,7 +54,8 @@ class LayerDescription(Struct, frozen=True, forbid_unknown_fields=True):
         parameters: Names of the parameters; a projection that is not among them is the
             identity.
         frozen: Names of those that do not require gradients.
-        key_dim: Dimension of the content terms, ``None`` for none.
+        key_dim: Dimension of content, ``None`` for none; it is gated where ``gate`` is
+            among the parameters.
         window: Window of the table, ``None`` for none.
         strategy: How the layer is evaluated.
         dtype: Dtype of the projections.
@@ -179,7 +180,7 @@ class LayerDescription(Struct, frozen=True, forbid_unknown_fields=True):
             head_dim=self.head_dim,
             groups=self.groups,
             bias="bias" in self.parameters,
-            key_dim=self.key_dim,
+            key_dim=None if "gate" in self.parameters else self.key_dim,
             strategy=self.strategy,
             device="meta",
             dtype=getattr(torch, self.dtype),
@@ -187,6 +188,8 @@ class LayerDescription(Struct, frozen=True, forbid_unknown_fields=True):
         if self.window is not None:
             window = self.window
             layer.add_table(window.low, window.size, step=window.step)
+        if self.key_dim is not None and "gate" in self.parameters:
+            layer.add_content(self.key_dim)
         if {"value_weight", "output_weight"} <= set(self.parameters):
             layer.materialize_projections()
         return layer

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.attention.content import ContentParameters
 from expressivity.attention.parameters import AttentionParameters
 from expressivity.convolutions import changed_names, require_no_additions
 from expressivity.errors import UnsupportedModuleError
@@ -49,7 +50,7 @@ def plain_attention(module: nn.Module) -> RelativeSelfAttention:
             "its parameters are computed by parametrisations: call "
             "torch.nn.utils.parametrize.remove_parametrizations first"
         )
-    understood = AttentionParameters.__annotations__
+    understood = AttentionParameters.__annotations__ | ContentParameters.__annotations__
     require_no_additions(module, understood, plain=f"a plain {_NAME}")
     changed = changed_names(module, _newly_made())
     if changed:

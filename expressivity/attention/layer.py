@@ -7,9 +7,9 @@ to every token of a canvas over 1, 2 or 3 axes; the score of a head is
 
 with v_h · r_δ = −α_h ‖δ − Δ_h‖² up to a constant of the head. The first three terms are
 optional, and so is a table with a free score for every displacement δ of a window.
+Content may instead attend by itself, mixed in by a gate: see ``add_content``.
 """
 
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,9 +19,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
+from expressivity.attention.inputs import batched, size_of, with_checked_alpha
 from expressivity.attention.parameters import AttentionParameters
-from expressivity.checks import check_instance, check_size, check_tensor, is_dense
-from expressivity.errors import ArgumentError, InputError
+from expressivity.checks import check_instance, check_size
+from expressivity.errors import ArgumentError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
 from expressivity.machine.memory_format import in_format_of
@@ -31,8 +32,13 @@ from expressivity.machine.recording import (
     is_traced,
 )
 from expressivity.numbers.precision import autocast_is_on
-from expressivity.numbers.softmax import softmax
-from expressivity.strategies import Explanation, attention_scores, select
+from expressivity.strategies import (
+    Explanation,
+    attend,
+    attention_probabilities,
+    attention_scores,
+    select,
+)
 from expressivity.strategies import explain as explain_choice
 
 
@@ -81,6 +87,7 @@ class RelativeSelfAttention(AttentionParameters):
         key_weight: W_keyᵀ, (heads, key_dim, in_channels), or ``None``.
         position_weight: Ŵ_keyᵀ, (heads, key_dim, axes + 1), or ``None``.
         content_bias: u, (heads, key_dim), or ``None``.
+        gate: λ, (heads,), or ``None``: see :meth:`add_content`.
         table: Scores of the displacements in ``window``, (heads, *window.size), or
             ``None``, see :meth:`add_table`.
         window: The displacements that the table is of, or ``None``.
@@ -119,7 +126,7 @@ class RelativeSelfAttention(AttentionParameters):
         heads, grid, batch = self._inputs(x)
         if is_jit_traced():  # the program is for this size: it refuses others
             batch = torch.cat([batch, batch.new_empty(0, self.in_channels, *grid.size)])
-        output = select(self.strategy, heads, grid, batch).attend(heads, grid, batch)
+        output = attend(self.strategy, heads, grid, batch)
         if output.dtype != x.dtype and not autocast_is_on(x.device):
             output = output.to(x.dtype)
         if not is_traced():  # compilers choose formats themselves
@@ -145,11 +152,18 @@ class RelativeSelfAttention(AttentionParameters):
 
         Raises:
             ArgumentError: If neither or both of ``size`` and ``x`` are given, or
-                ``x`` is missing for a layer with content terms.
+                ``x`` is missing for a layer with content, or the content is gated.
             InputError: If the size or the input does not suit.
             StrategyError: If the scores would not fit in the memory that is free.
         """
-        return self._scores(_size_of(pixels, size), x)
+        heads, queries, canvas = self._tokens(size_of(pixels, size), x)
+        if heads.gated is not None:
+            raise ArgumentError(
+                "scores are those of one softmax, and gated heads have two: read "
+                "attention_probabilities, or the scores of without_content()"
+            )
+        scores = attention_scores(heads, queries, canvas)
+        return scores if heads.sees_tokens else scores.squeeze(0)
 
     def attention_probabilities(
         self,
@@ -157,11 +171,13 @@ class RelativeSelfAttention(AttentionParameters):
         size: Sequence[int] | None = None,
         x: Tensor | None = None,
     ) -> Float[Tensor, "*batch heads queries keys"]:
-        """Return the softmax of the scores over the keys.
+        """Return the softmax of the scores over the keys, gated content included.
 
         Arguments, shape and errors are those of :meth:`scores`.
         """
-        return softmax(self._scores(_size_of(pixels, size), x))
+        heads, queries, canvas = self._tokens(size_of(pixels, size), x)
+        probabilities = attention_probabilities(heads, queries, canvas)
+        return probabilities if heads.sees_tokens else probabilities.squeeze(0)
 
     def explain(self, x: Tensor) -> Explanation:
         """Say which strategy runs on an input and why the others do not.
@@ -242,17 +258,20 @@ class RelativeSelfAttention(AttentionParameters):
             force=force,
         )
 
-    def _scores(self, size: Sequence[int] | None, x: Tensor | None) -> Tensor:
+    def _tokens(
+        self, size: Sequence[int] | None, x: Tensor | None
+    ) -> tuple[Heads, tuple[range, ...], Tensor]:
+        """Return the heads, the queries and the canvas, if dense attention fits."""
         if (size is None) == (x is None):
             raise ArgumentError(
                 "give either size=, one integer an axis, or x=, the input itself; got "
                 f"{'neither' if x is None else 'both'}"
             )
         if x is None:
-            if self.heads().content is not None:
+            if self.heads().sees_tokens:
                 raise ArgumentError(
-                    "a layer with content terms attends differently to every input: "
-                    "pass it as x="
+                    "a layer with content attends differently to every input: pass it "
+                    "as x="
                 )
             size = check_size("size", size, least=0)
             self.geometry.check_input(size)
@@ -260,12 +279,11 @@ class RelativeSelfAttention(AttentionParameters):
             x = x.expand(1, self.in_channels, *size)
         heads, grid, batch = self._inputs(x)
         select("dense", heads, grid, batch)  # refuses what would not fit
-        scores = attention_scores(heads, grid.queries, grid.canvas(batch))
-        return scores if heads.content is not None else scores.squeeze(0)
+        return heads, grid.queries, grid.canvas(batch)
 
     def _inputs(self, x: Tensor) -> tuple[Heads, Grid, Tensor]:
         """Check an input, and return what strategies take: heads, grid and a batch."""
-        batch, heads = self._batched(x), self.heads()
+        batch, heads = batched(self, x), with_checked_alpha(self.heads())
         return heads, self._grid(heads, batch.shape[2:]), batch
 
     def _grid(self, heads: Heads, size: Sequence[int]) -> Grid:
@@ -279,47 +297,6 @@ class RelativeSelfAttention(AttentionParameters):
 
         heads.memo.get(("reach", grid, table.window), [table.scores], check)
         return grid
-
-    def _batched(self, x: Tensor) -> Tensor:
-        """Check the input and give it a batch axis if it has none."""
-        if not isinstance(x, Tensor) or not is_dense(x):
-            check_tensor("x", x)
-        axes = self.geometry.axes
-        if x.dim() not in (axes + 1, axes + 2):
-            raise InputError(
-                f"the layer takes (batch, channels, {axes} axes) or the same without "
-                f"batch, got {x.dim()} dimensions: {tuple(x.shape)}"
-            )
-        batch = x if x.dim() == axes + 2 else x.unsqueeze(0)
-        if batch.shape[1] != self.in_channels:
-            raise InputError(
-                f"the layer takes {self.in_channels} channels, got {batch.shape[1]} "
-                f"in an input of shape {tuple(x.shape)}"
-            )
-        if x.dtype != self.dtype and not (
-            x.is_floating_point() and autocast_is_on(x.device)
-        ):
-            raise InputError(
-                f"the layer takes {self.dtype}, got {x.dtype}: cast the input "
-                "or the layer"
-            )
-        return batch
-
-
-def _size_of(
-    pixels: tuple[int, ...], size: Sequence[int] | None
-) -> Sequence[int] | None:
-    """Return the size of an input in whichever way it is spelled."""
-    if not pixels:
-        return size
-    if size is not None:
-        raise ArgumentError(f"give the size once, as size=, got {pixels} and {size=}")
-    warnings.warn(
-        f"the size as positional arguments is deprecated: pass size={pixels}",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return pixels
 
 
 def explain(attention: RelativeSelfAttention, x: Tensor) -> Explanation:

@@ -6,7 +6,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
-from expressivity.attention.convolution_attributes import ConvolutionAttributes
+from expressivity.attention.content import ContentParameters, draw
 from expressivity.checks import (
     check_device,
     check_dtype,
@@ -18,7 +18,7 @@ from expressivity.errors import ArgumentError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.window import Window
 from expressivity.heads.memo import Memo
-from expressivity.heads.parameters import ContentTerms, Heads
+from expressivity.heads.parameters import Heads
 from expressivity.heads.placement import Placement
 from expressivity.heads.tables import Table
 from expressivity.numbers.precision import compute_dtype
@@ -28,18 +28,12 @@ from expressivity.strategies import check_name
 _MOST = 2**31 - 1
 
 
-class AttentionParameters(ConvolutionAttributes):
+class AttentionParameters(ContentParameters):
     """The parameters of a layer: how they are made, changed, moved and described."""
 
-    alpha: nn.Parameter
     centers: nn.Parameter
     value_weight: nn.Parameter | None
-    output_weight: nn.Parameter | None
     bias: nn.Parameter | None
-    query_weight: nn.Parameter | None
-    key_weight: nn.Parameter | None
-    position_weight: nn.Parameter | None
-    content_bias: nn.Parameter | None
     table: nn.Parameter | None
     window: Window | None
 
@@ -71,7 +65,8 @@ class AttentionParameters(ConvolutionAttributes):
             groups: Number of channel groups.
             bias: Whether an output bias is added.
             key_dim: Dimension of the content terms; ``None`` for none. They start
-                at zero, see :meth:`add_content_terms`.
+                at zero, see :meth:`add_content_terms`; for gated content call
+                :meth:`add_content`.
             strategy: How the attention is evaluated: ``"auto"`` or a name.
             device: Device of the parameters.
             dtype: Dtype of the parameters.
@@ -121,8 +116,7 @@ class AttentionParameters(ConvolutionAttributes):
         alpha = torch.empty(heads, device=device, dtype=wide)
         self.alpha = nn.Parameter(alpha)
         self.centers = nn.Parameter(alpha.new_empty(heads, geometry.axes))
-        self.query_weight = self.key_weight = None
-        self.position_weight = self.content_bias = None
+        self._without_content()
         self.table = self.window = None
         self.reset_parameters()
         if key_dim is not None:
@@ -141,37 +135,9 @@ class AttentionParameters(ConvolutionAttributes):
                 self.centers.normal_(0, 2**0.5)
             for weight in (self.value_weight, self.output_weight):
                 if weight is not None:
-                    _draw(weight)
+                    draw(weight)
             if self.bias is not None:
                 self.bias.zero_()
-
-    def add_content_terms(self, key_dim: int) -> Self:
-        """Add the score terms that look at the tokens, without changing the output.
-
-        W_qry and u start at zero, which makes all three terms vanish, W_key and
-        Ŵ_key at random, so that W_qry and u receive gradients.
-
-        Args:
-            key_dim: Dimension of queries and keys.
-
-        Returns:
-            The layer itself.
-
-        Raises:
-            ArgumentError: If ``key_dim`` is below 1.
-        """
-        key_dim = check_integer("key_dim", key_dim, most=_MOST)
-        heads, encoding = self.num_heads, self.geometry.axes + 1
-        like = self.alpha.to(self.dtype)
-        self.query_weight = nn.Parameter(
-            like.new_zeros(heads, key_dim, self.in_channels)
-        )
-        self.content_bias = nn.Parameter(like.new_zeros(heads, key_dim))
-        self.key_weight = nn.Parameter(torch.empty_like(self.query_weight))
-        self.position_weight = nn.Parameter(like.new_empty(heads, key_dim, encoding))
-        for weight in (self.key_weight, self.position_weight):
-            _draw(weight)
-        return self
 
     def add_table(
         self,
@@ -254,19 +220,6 @@ class AttentionParameters(ConvolutionAttributes):
 
     def heads(self) -> Heads:
         """Return the parameters of all heads as strategies take them: no copies."""
-        content = None
-        if (
-            self.query_weight is not None
-            and self.key_weight is not None
-            and self.position_weight is not None
-            and self.content_bias is not None
-        ):
-            content = ContentTerms(
-                self.query_weight,
-                self.key_weight,
-                self.position_weight,
-                self.content_bias,
-            )
         table = None
         if self.table is not None and self.window is not None:
             table = Table(self.table, self.window)
@@ -276,10 +229,11 @@ class AttentionParameters(ConvolutionAttributes):
             self.value_weight,
             self.output_weight,
             self.bias,
-            content,
+            self._content_terms(),
             table,
             self._memo,
             lambda: self._placement,
+            self._gated_content(),
         )
 
     def extra_repr(self) -> str:
@@ -299,6 +253,8 @@ class AttentionParameters(ConvolutionAttributes):
             parts.append(f"groups={self.groups}")
         if self.query_weight is not None:
             parts.append(f"key_dim={self.query_weight.shape[1]}")
+        if self.gate is not None:
+            parts.append("gated")
         if self.window is not None:
             parts.append(f"low={self.window.low}, size={self.window.size}")
             if any(step != 1 for step in self.window.step):
@@ -307,7 +263,11 @@ class AttentionParameters(ConvolutionAttributes):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._memo.clear()  # it would keep the memory of what is moved or cast
-        positions = [p for p in (self.alpha, self.centers, self.table) if p is not None]
+        positions = [
+            p
+            for p in (self.alpha, self.centers, self.table, self.gate)
+            if p is not None
+        ]
         gradients = [p.grad for p in positions if p.grad is not None]
         wide = {id(tensor): tensor for tensor in (*positions, *gradients)}
 
@@ -337,9 +297,3 @@ class AttentionParameters(ConvolutionAttributes):
         """Hand α and Δ to the placement, which tells tracers about them."""
         parameters = self._parameters
         self._placement = Placement(parameters.get("alpha"), parameters.get("centers"))
-
-
-def _draw(weight: Tensor) -> None:
-    """Draw a weight as Glorot and Bengio do, from its second and third dimension."""
-    bound = (6 / (weight.shape[1] + weight.shape[2])) ** 0.5
-    nn.init.uniform_(weight, -bound, bound)

@@ -60,8 +60,7 @@ def exact_layer(layer: RelativeSelfAttention) -> RelativeSelfAttention:
     if content is not None and not (
         content.query_weight.any() or content.content_bias.any()
     ):  # terms that add nothing to any score
-        wide.query_weight = wide.key_weight = None
-        wide.position_weight = wide.content_bias = None
+        wide = wide.without_content()
     return wide.requires_grad_(False)
 
 
@@ -95,7 +94,7 @@ def judged(
         InputError: If the layer does not take such an input.
         CertificateError: If the parameters are not finite, or out of range.
     """
-    if layer.heads().content is not None:
+    if layer.heads().sees_tokens:
         return _searched(layer, conv, size, input_bound)
     alike = layer.geometry == ConvGeometry.from_conv(conv)
     channels = (layer.in_channels, layer.out_channels, layer.groups)

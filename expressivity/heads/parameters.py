@@ -1,7 +1,8 @@
 """The parameters of all heads, as every strategy takes them."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import torch
@@ -35,6 +36,39 @@ class ContentTerms:
 
 
 @dataclass(frozen=True)
+class GatedContent:
+    """Attention by the tokens, mixed with the positional one after the softmax.
+
+    Head h attends with σ(λ_h) · positional + (1 − σ(λ_h)) · content probabilities.
+    Those of content are the softmax of x_q W_qry W_keyᵀ x_k / √key_dim over the keys k,
+    as in ConViT (d'Ascoli et al., 2021, equation 7).
+
+    Attributes:
+        query_weight: W_qryᵀ, (heads, key_dim, channels).
+        key_weight: W_keyᵀ, (heads, key_dim, channels).
+        gate: λ, (heads,).
+    """
+
+    query_weight: Float[Tensor, "heads key_dim channels"]
+    key_weight: Float[Tensor, "heads key_dim channels"]
+    gate: Float[Tensor, " heads"]
+
+    @property
+    def scale(self) -> float:
+        """What content scores are multiplied by."""
+        width = len(range(self.query_weight.shape[1]))  # torch.jit.trace has tensors
+        return 1 / math.sqrt(width)
+
+    def share_of_positions(self) -> Float[Tensor, " heads"]:
+        """Return σ(λ), in at least float32."""
+        return self.gate.sigmoid()
+
+    def share_of_content(self) -> Float[Tensor, " heads"]:
+        """Return 1 − σ(λ) = σ(−λ), to full relative precision however small."""
+        return self.gate.neg().sigmoid()
+
+
+@dataclass(frozen=True)
 class Heads:
     """The parameters of all heads as plain tensors.
 
@@ -49,6 +83,7 @@ class Heads:
         output_weight: W_outᵀ, (groups, outputs of a group, head_dim, heads).
         bias: Added to every output, (out_channels,), or ``None``.
         content: The content terms, or ``None`` where they are zero.
+        gated: Content beside the positions, or ``None`` for none.
         table: Scores of displacements, or ``None`` for the quadratic ones alone.
         memo: Earlier results that follow from these parameters.
         placement: Returns the object that tells a tracer the numbers of α and Δ.
@@ -68,12 +103,36 @@ class Heads:
     placement: Callable[[], Placement] | None = field(
         default=None, compare=False, repr=False
     )
+    gated: GatedContent | None = None
 
     def __post_init__(self) -> None:
         if self.value_weight is None and self.output_weight is None:
             raise ArgumentError(
                 "value_weight and output_weight cannot both be the identity: pass one"
             )
+
+    @property
+    def sees_tokens(self) -> bool:
+        """Whether attention depends on the tokens, so that each image has its own."""
+        return self.content is not None or self.gated is not None
+
+    def positional(self) -> "Heads":
+        """Return what is left of the heads without gated content.
+
+        Their projections are then smaller by σ(λ).
+        """
+        if self.gated is None:
+            return self
+        gated, weight = self.gated, self.projections[0]
+        scaled = self.memo.get(
+            "share of positions",
+            [gated.gate, weight],
+            lambda: weight * gated.share_of_positions().to(weight.dtype),
+            differentiable=True,
+        )
+        if self.output_weight is None:
+            return replace(self, gated=None, value_weight=scaled)
+        return replace(self, gated=None, output_weight=scaled)
 
     @property
     def projections(self) -> list[Float[Tensor, "groups rows columns heads"]]:

@@ -18,7 +18,7 @@ from expressivity.checks import (
     shown,
 )
 from expressivity.errors import ArgumentError, InputError
-from expressivity.strategies import attention_scores
+from expressivity.strategies import attention_probabilities
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ class HeadMaps:
         canvas = _canvas(attention, size, image)
         queries = [range(start, start + 1) for start in at]
         with torch.no_grad():
-            scores = attention_scores(attention.heads(), queries, canvas)
+            probabilities = attention_probabilities(attention.heads(), queries, canvas)
         (top, _), (left, _) = geometry.token_padding
         return cls(
-            scores[0, :, 0].softmax(-1).unflatten(-1, canvas.shape[2:]).float().cpu(),
+            probabilities[0, :, 0].unflatten(-1, canvas.shape[2:]).float().cpu(),
             at,
             tuple((row, column) for row, column in attention.centers.tolist()),
             (top, left),
@@ -130,7 +130,7 @@ def _canvas(
             f"image needs as many pixels as size says, {tuple(size)}, got a tensor of "
             f"shape {tuple(image.shape)}"
         )
-    if attention.heads().content is None:
+    if not attention.heads().sees_tokens:
         shape = attention.geometry.canvas_size(size)
         x = attention.alpha.new_zeros((), dtype=attention.dtype)
         return x.expand(1, attention.in_channels, *shape)

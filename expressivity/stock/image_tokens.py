@@ -137,7 +137,7 @@ def checked(
     )
     check_numbers("attention.alpha", layer.alpha)
     heads = layer.heads()
-    if heads.table is not None or heads.content is not None:
+    if heads.table is not None or heads.sees_tokens:
         what = "tables" if heads.table is not None else "content terms"
         raise ArgumentError(
             "a stock module needs heads that attend by quadratic positions alone, got "

@@ -1,11 +1,12 @@
 """The same attention, evaluated several ways: pure functions below the layer."""
 
 from expressivity.strategies.base import Strategy
-from expressivity.strategies.dense import attention_scores
+from expressivity.strategies.dense import attention_probabilities, attention_scores
 from expressivity.strategies.select import (
     AUTO,
     STRATEGIES,
     Explanation,
+    attend,
     check_name,
     explain,
     select,
@@ -16,6 +17,8 @@ __all__ = [
     "STRATEGIES",
     "Explanation",
     "Strategy",
+    "attend",
+    "attention_probabilities",
     "attention_scores",
     "check_name",
     "explain",

@@ -55,10 +55,7 @@ class Dense:
     ) -> Float[Tensor, "batch out_channels ..."]:
         """Return Σ_h W_outᵀ W_valᵀ X softmax(scores_h)ᵀ at every query."""
         canvas = grid.canvas(x)
-        scores = attention_scores(heads, grid.queries, canvas)
-        scores = masked(scores)  # two arrays of this size at a time, not three
-        probabilities = scores.softmax(-1)
-        del scores
+        probabilities = attention_probabilities(heads, grid.queries, canvas)
         tokens = canvas.flatten(2).to(probabilities.dtype)
         value, output = (
             weight if weight is None else weight.to(tokens.dtype)
@@ -67,9 +64,9 @@ class Dense:
         values, each = tokens.unflatten(1, (heads.groups, -1)), "bgdk"
         if value is not None:
             values, each = torch.einsum("gdch,bgck->bhgdk", value, values), "bhgdk"
-        # Without content terms all images share their probabilities: no copies.
-        pairs = "bhqk" if heads.content is not None else "hqk"
-        rows = probabilities if heads.content is not None else probabilities.squeeze(0)
+        # Without content all images share their probabilities: no copies.
+        pairs = "bhqk" if heads.sees_tokens else "hqk"
+        rows = probabilities if heads.sees_tokens else probabilities.squeeze(0)
         attended = torch.einsum(f"{pairs},{each}->bhgdq", rows, values)
         if output is None:
             mixed = attended.sum(1)
@@ -77,6 +74,35 @@ class Dense:
             mixed = torch.einsum("godh,bhgdq->bgoq", output, attended)
         size = (heads.out_channels, *map(len, grid.queries))
         return add_bias(mixed.reshape(canvas.shape[0], *size), heads.bias)
+
+
+def attention_probabilities(
+    heads: Heads, queries: Sequence[range], canvas: Float[Tensor, "batch channels ..."]
+) -> Float[Tensor, "batch_or_1 heads queries keys"]:
+    """Return what every head attends to, gated content included.
+
+    Args:
+        heads: Parameters of the heads.
+        queries: Query positions along each axis.
+        canvas: The tokens; only their shape matters without content.
+    """
+    scores = attention_scores(heads, queries, canvas)
+    scores = masked(scores)  # two arrays of this size at a time, not three
+    probabilities = scores.softmax(-1)
+    del scores
+    if heads.gated is None:
+        return probabilities
+    gated, dtype = heads.gated, probabilities.dtype
+    with without_autocast(canvas.device):
+        query, key = _queries_and_keys(
+            gated.query_weight, gated.key_weight, queries, canvas.to(dtype)
+        )
+        content = (gated.scale * query @ key.mT).softmax(-1)
+        share, rest = (
+            each.to(dtype)[:, None, None]
+            for each in (gated.share_of_positions(), gated.share_of_content())
+        )
+        return share * probabilities + rest * content
 
 
 def attention_scores(
@@ -104,10 +130,9 @@ def attention_scores(
         if heads.content is None:
             return scores
         terms = heads.content
-        origins = tokens_at(queries, canvas).flatten(2).to(dtype)
-        tokens = canvas.flatten(2).to(dtype)
-        query = torch.einsum("hdc,bcq->bhqd", terms.query_weight.to(dtype), origins)
-        key = torch.einsum("hdc,bck->bhkd", terms.key_weight.to(dtype), tokens)
+        query, key = _queries_and_keys(
+            terms.query_weight, terms.key_weight, queries, canvas.to(dtype)
+        )
         bias = terms.content_bias.to(dtype)[:, None, :]
         scores = scores + (query + bias) @ key.mT
         keys = list(map(range, size))
@@ -117,21 +142,33 @@ def attention_scores(
         return scores + torch.einsum("bhqp,qkp->bhqk", slope, encoding)
 
 
+def _queries_and_keys(
+    query_weight: Tensor, key_weight: Tensor, queries: Sequence[range], canvas: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the queries and keys of all heads, (batch, heads, tokens, key_dim)."""
+    origins, tokens = tokens_at(queries, canvas).flatten(2), canvas.flatten(2)
+    query = torch.einsum("hdc,bcq->bhqd", query_weight.to(canvas.dtype), origins)
+    key = torch.einsum("hdc,bck->bhkd", key_weight.to(canvas.dtype), tokens)
+    return query, key
+
+
 def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     """Return the bytes that :class:`Dense` holds at its peak.
 
     Those are scores and probabilities (with content terms: one more copy, per image,
-    and the encodings), values and outputs of every head. The backward pass doubles
-    what gradients go through.
+    and the encodings; with gated content those of every image beside), values and
+    outputs of every head. The backward pass doubles what gradients go through.
     """
     dtype, axes, batch = compute_dtype(x.dtype), len(grid.size), len(x)
     queries, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
     pairs = len(heads.alpha) * queries * keys
-    if heads.content is None:
+    if heads.content is not None:
+        scores = 3 * pairs * batch + 2 * queries * keys * (axes + 1)
+    elif heads.gated is not None:
+        scores = (3 * batch + 2) * pairs
+    else:
         # Along one axis the gaps, their squares and the scores are all this large.
         scores = (3 if axes == 1 else 2) * pairs
-    else:
-        scores = 3 * pairs * batch + 2 * queries * keys * (axes + 1)
     if heads.table is not None:  # entries and their indices
         scores += pairs + 2 * queries * keys
     per_head = heads.value_width * (queries + keys) * len(heads.alpha)
@@ -139,8 +176,9 @@ def bytes_needed(heads: Heads, grid: Grid, x: Tensor) -> int:
     positions, others = [heads.alpha, heads.centers], [x, *heads.projections]
     if heads.table is not None:
         positions.append(heads.table.scores)
-    if heads.content is not None:  # scores depend on the tokens, too
-        positions += [x, *vars(heads.content).values()]
+    for content in (heads.content, heads.gated):
+        if content is not None:  # scores depend on the tokens, too
+            positions += [x, *vars(content).values()]
     if are_recorded(positions):
         scores *= 2
     if are_recorded([*positions, *others]):

@@ -9,14 +9,11 @@ Kernels have first derivatives only: for second ones, set a layer to ``"dense"``
 
 from dataclasses import dataclass
 from functools import reduce
-from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn.functional import pad, scaled_dot_product_attention
-from torch.utils.checkpoint import checkpoint
 
 from expressivity.geometry.grid import Grid, tokens_at
 from expressivity.geometry.positions import grid_positions
@@ -29,23 +26,18 @@ from expressivity.heads.factors import (
 )
 from expressivity.heads.parameters import Heads
 from expressivity.machine.recording import is_traced
-from expressivity.numbers.precision import (
-    autocast_is_on,
-    compute_dtype,
-    without_autocast,
-)
+from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.strategies.base import add_bias
+from expressivity.strategies.kernel import (
+    attention_dtype,
+    queries_at_once,
+    softmax_attention,
+)
 
 # Significant bits of a factor, and the factors of a number. A GPU may round float32 to
 # the 11 bits of TF32 on the way, so that no factor has more.
 _BITS = {torch.bfloat16: 8, torch.float16: 11, torch.float32: 11, torch.float64: 53}
 _LEVELS = {torch.bfloat16: 3, torch.float16: 3, torch.float32: 3, torch.float64: 1}
-# Kernels store no scores if queries, keys and values have the same width, a multiple of
-# the first number, and on a GPU at most the second.
-_ALIGNED = 8
-_WIDEST = 128
-# Where there is no such kernel: scores at a time, per number of input and output.
-_SCORES = 8
 
 
 def factors_of(grid: Grid, dtype: torch.dtype) -> int:
@@ -78,7 +70,7 @@ class Fused:
             inputs += vars(heads.content).values()
         if any(forward_ad.unpack_dual(t).tangent is not None for t in inputs):
             return "fused attention kernels have no forward-mode derivatives"
-        dtype = _dtype(x)
+        dtype = attention_dtype(x)
         if dtype == torch.float16 and not is_traced():
             largest, limit = _largest_factor(heads, grid), torch.finfo(dtype).max
             if not largest <= limit:
@@ -90,8 +82,8 @@ class Fused:
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
         """Say how many factors a score has, and how many scores exist at a time."""
-        dtype = _dtype(x)
-        rows = _queries_at_once(grid, x)
+        dtype = attention_dtype(x)
+        rows = queries_at_once(grid, x)
         memory = "no score is held" if rows is None else f"{rows} queries at a time"
         count = factors_of(grid, dtype)
         return [f"positions in {count} factors of {_BITS[dtype]} bits, {memory}"]
@@ -100,7 +92,7 @@ class Fused:
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
     ) -> Float[Tensor, "batch out_channels ..."]:
         """Return Σ_h W_outᵀ softmax(query_h · key_h) values_h, at every query."""
-        dtype = _dtype(x)
+        dtype = attention_dtype(x)
         with without_autocast(x.device):
             canvas = grid.canvas(x).to(dtype)
             # A sum in half precision would lose digits with every head.
@@ -123,8 +115,8 @@ def _attend(
         weight = heads.value_weight[..., head].to(canvas.dtype)
         values = torch.einsum("gdc,bgck->bgdk", weight, values)
     flat = values.flatten(1, 2).mT.contiguous()
-    rows = _queries_at_once(grid, canvas)
-    attended = _softmax_attention(query, key, flat, rows).mT
+    rows = queries_at_once(grid, canvas)
+    attended = softmax_attention(query, key, flat, rows).mT
     if heads.output_weight is None:
         return attended
     weight = heads.output_weight[..., head].to(canvas.dtype)
@@ -233,63 +225,3 @@ def _largest_factor(heads: Heads, grid: Grid) -> float:
         )
     except RuntimeError:
         return 0.0
-
-
-def _softmax_attention(
-    query: Float[Tensor, "batch queries factors"],
-    key: Float[Tensor, "batch keys factors"],
-    values: Float[Tensor, "batch keys width"],
-    rows: int | None,
-) -> Float[Tensor, "batch queries width"]:
-    """Return softmax(query · key) values, never with all scores at once."""
-    width = values.shape[2]
-    parts = []
-    for part in values.split(_WIDEST if values.is_cuda else width, dim=2):
-        widest = max(query.shape[2], part.shape[2])
-        aligned = -(-widest // _ALIGNED) * _ALIGNED
-        same_width = [
-            pad(tensor, (0, aligned - tensor.shape[2])) for tensor in (query, key, part)
-        ]
-        attended = _in_chunks(*same_width, rows=rows)
-        parts.append(attended[..., : part.shape[2]])
-    return torch.cat(parts, dim=2)
-
-
-def _in_chunks(
-    query: Tensor, key: Tensor, values: Tensor, *, rows: int | None
-) -> Tensor:
-    """Call the kernel, on some queries at a time where it would store all scores."""
-
-    def attend(some: Tensor) -> Tensor:
-        attended = scaled_dot_product_attention(
-            some[:, None], key[:, None], values[:, None], scale=1.0
-        )
-        return attended.squeeze(1)
-
-    if rows is None:
-        return attend(query)
-    parts = [
-        checkpoint(attend, some, use_reentrant=False)  # computes scores again
-        for some in query.split(rows, dim=1)
-    ]
-    return torch.cat(parts, dim=1)
-
-
-def _queries_at_once(grid: Grid, x: Tensor) -> int | None:
-    """Return how many queries attend at a time; ``None`` for all of them."""
-    if _has_fused_kernel(x):
-        return None
-    keys, queries = prod(grid.canvas_size), prod([len(q) for q in grid.queries])
-    allowed = _SCORES * x.shape[1] * (keys + queries) // keys
-    return max(1, allowed)
-
-
-def _has_fused_kernel(x: Tensor) -> bool:
-    """Whether scaled dot-product attention stores no scores on this device."""
-    return x.is_cpu or (x.is_cuda and _dtype(x) != torch.float64)
-
-
-def _dtype(x: Tensor) -> torch.dtype:
-    if autocast_is_on(x.device):
-        return torch.get_autocast_dtype(x.device.type)
-    return x.dtype

@@ -1,7 +1,8 @@
-"""The ordered registry of strategies: choose one, and say why."""
+"""The ordered registry of strategies: choose one, say why, and run it."""
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.checks import shown
@@ -11,6 +12,7 @@ from expressivity.heads.parameters import Heads
 from expressivity.strategies.base import Strategy
 from expressivity.strategies.dense import Dense
 from expressivity.strategies.fused import Fused
+from expressivity.strategies.gated import attend_by_content, describe
 from expressivity.strategies.normalised import Normalised
 from expressivity.strategies.separable import Separable
 
@@ -73,12 +75,43 @@ def select(name: str, heads: Heads, grid: Grid, x: Tensor) -> Strategy:
     raise StrategyError("; ".join(refusals))
 
 
+def attend(
+    name: str, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
+) -> Float[Tensor, "batch out_channels ..."]:
+    """Return the attention output at every query, bias included.
+
+    Gated content is evaluated beside the strategy, whose heads are then those of the
+    positions alone. The definition takes both at once.
+
+    Args:
+        name: The name of a strategy or ``"auto"``.
+        heads: Parameters of the heads.
+        grid: Canvas and queries.
+        x: Input, (batch, channels, *size).
+
+    Returns:
+        (batch, out_channels, *output size).
+
+    Raises:
+        StrategyError: If the strategy cannot run.
+    """
+    strategy = select(name, heads, grid, x)
+    gated = heads.gated
+    if gated is None or isinstance(strategy, Dense):
+        return strategy.attend(heads, grid, x)
+    output = strategy.attend(heads.positional(), grid, x)
+    return output + attend_by_content(heads, gated, grid, x).to(output.dtype)
+
+
 def explain(name: str, heads: Heads, grid: Grid, x: Tensor) -> Explanation:
     """Return the choice that :func:`select` makes, and the reason of each strategy."""
     check_name(name)
     reasons = {s.name: s.why_not(heads, grid, x) for s in STRATEGIES}
     for strategy in STRATEGIES:
         if name in (AUTO, strategy.name) and reasons[strategy.name] is None:
-            details = tuple(strategy.details(heads, grid, x))
-            return Explanation(name, strategy.name, reasons, details)
+            own = heads if isinstance(strategy, Dense) else heads.positional()
+            details = strategy.details(own, grid, x)
+            if heads.gated is not None:
+                details = [*details, describe(heads.gated)]
+            return Explanation(name, strategy.name, reasons, tuple(details))
     return Explanation(name, None, reasons)

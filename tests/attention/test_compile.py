@@ -95,6 +95,24 @@ class TestCompile:
         compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
         assert_all_close([compiled(FEW.input())], [layer(FEW.input())])
 
+    @pytest.mark.parametrize("trained", [False, True])
+    def test_gated_content_compiles(self, trained: bool):
+        layer = ex.attention_from_conv(FEW.conv(), alpha=1.0).add_content(2)
+        nn.init.normal_(layer.gate)
+        for position in (layer.alpha, layer.centers):
+            position.requires_grad_(trained)
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        assert_all_close([compiled(FEW.input())], [layer(FEW.input())])
+
+    @pytest.mark.parametrize("wrong", [-0.5, float("nan")])
+    def test_a_strength_out_of_range_gives_no_numbers(self, wrong: float):
+        layer = ex.attention_from_conv(FEW.conv(), alpha=1.0)
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+        assert compiled(FEW.input()).isfinite().all()
+        with torch.no_grad():
+            layer.alpha[1] = wrong
+        assert compiled(FEW.input()).isnan().all()
+
     def test_a_converted_network_compiles(self):
         network, x = digits_network(), network_input(2)
         model = ex.convert(network).model

@@ -1,5 +1,7 @@
 """What RelativeSelfAttention offers: its options, its attention, its refusals."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -328,3 +330,40 @@ class TestInputs:
             ex.errors.InputError, match=f"{mode} .* at most {widest} wide"
         ):
             layer(torch.zeros(1, 1, 3, 9))
+
+
+class TestStrengthsOutOfRange:
+    @pytest.mark.parametrize("strategy", ["separable", "fused", "dense"])
+    @pytest.mark.parametrize("wrong", [-0.5, float("nan"), float("inf")])
+    def test_are_refused(self, wrong: float, strategy: str):
+        layer = converted(alpha=1.0, strategy=strategy)
+        layer(X)
+        with torch.no_grad():
+            layer.alpha[2] = wrong
+        with pytest.raises(
+            ex.errors.ArgumentError,
+            match=rf"got {wrong:.4g} in head 2 \(1 of 6 heads\): call .*clamp_alpha",
+        ):
+            layer(X)
+
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_give_no_numbers_where_nobody_reads_them(self, bias: bool):
+        layer = converted(replace(BASE, bias=bias), alpha=1.0)
+        parameters = {n: p.detach() for n, p in layer.named_parameters()}
+
+        def run(alpha: torch.Tensor) -> torch.Tensor:
+            values = parameters | {"alpha": alpha}
+            return torch.func.functional_call(layer, values, (X,))
+
+        alphas = torch.ones(4, 6, dtype=torch.float64)
+        alphas[1, 3], alphas[2, 0] = -0.5, float("nan")
+        right, negative, nan, also_right = torch.func.vmap(run)(alphas)
+        torch.testing.assert_close(right, layer(X))
+        torch.testing.assert_close(also_right, right)
+        assert negative.isnan().all()
+        assert nan.isnan().all()
+
+    def test_zero_is_in_range(self):
+        layer = converted(alpha=1.0)
+        nn.init.zeros_(layer.alpha)
+        assert layer(X).isfinite().all()

@@ -83,6 +83,26 @@ def with_tables_and_alpha(case: Case) -> nn.Module:
     return layer
 
 
+def gated(case: Case) -> nn.Module:
+    """Heads of all strengths that attend to what tokens hold, too."""
+    return with_gates(soft_and_saturated(case))
+
+
+def gated_and_saturated(case: Case) -> nn.Module:
+    return with_gates(saturated(case))
+
+
+def gated_with_tables(case: Case) -> nn.Module:
+    return with_gates(with_tables(case))
+
+
+def with_gates(layer: nn.Module) -> nn.Module:
+    layer.add_content(3)
+    with torch.no_grad():
+        layer.gate.normal_()
+    return layer
+
+
 LAYERS: dict[str, tuple[Case, Callable[[Case], nn.Module]]] = {
     "dense lattice": (BASE, saturated),
     "dense lattice, one query": (replace(BASE, size=(1, 1), padding=1), saturated),
@@ -111,6 +131,20 @@ LAYERS: dict[str, tuple[Case, Callable[[Case], nn.Module]]] = {
     "tables": (BASE, with_tables),
     "tables, strided": (replace(BASE, stride=2, groups=2, padding=0), with_tables),
     "tables and alpha": (replace(BASE, padding=(2, 1)), with_tables_and_alpha),
+    "gated": (BASE, gated),
+    "gated, two projections": (
+        replace(BASE, groups=2, stride=2),
+        lambda case: with_gates(with_two_projections(case)),
+    ),
+    "gated, replicate": (
+        replace(BASE, padding_mode="replicate", padding=3, bias=False),
+        gated,
+    ),
+    "gated and saturated": (
+        replace(BASE_1D, padding_mode="circular", in_channels=8, out_channels=4),
+        gated_and_saturated,
+    ),
+    "tables, gated": (BASE, gated_with_tables),
 }
 # Other strategies than "separable" do not look at lattices.
 EVERYWHERE = (
@@ -120,6 +154,8 @@ EVERYWHERE = (
     "soft, circular",
     "soft and saturated, groups",
     "two projections",
+    "gated",
+    "gated, two projections",
 )
 
 
@@ -228,7 +264,14 @@ def test_a_mode_records_what_it_says() -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 @pytest.mark.parametrize(
     "name",
-    ["lattice with gaps", "no lattice", "soft and saturated", "two projections"],
+    [
+        "lattice with gaps",
+        "no lattice",
+        "soft and saturated",
+        "two projections",
+        "gated, two projections",
+        "gated and saturated",
+    ],
 )
 def test_compiled_layers_are_the_definition(name: str) -> None:
     torch.compiler.reset()

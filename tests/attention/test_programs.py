@@ -33,9 +33,16 @@ def with_content(alpha: float) -> nn.Module:
     return layer
 
 
+def with_gates(alpha: float) -> nn.Module:
+    layer = ex.attention_from_conv(BASE.conv(), alpha=alpha).add_content(2)
+    nn.init.normal_(layer.gate)
+    return layer
+
+
 BUILDS = [
     *LAYERS,
     with_content,
+    with_gates,
     *(pytest.param(soft_with(strategy=name), id=name) for name in ("fused", "dense")),
 ]
 

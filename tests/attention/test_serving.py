@@ -31,6 +31,12 @@ def content() -> nn.Module:
     return layer
 
 
+def gated() -> nn.Module:
+    layer = ex.attention_from_conv(CONV, alpha=1.0).add_content(2)
+    nn.init.normal_(layer.gate)
+    return layer
+
+
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "separable": lambda: ex.attention_from_conv(CONV),
     "separable, soft": lambda: ex.attention_from_conv(CONV, alpha=1.0),
@@ -38,6 +44,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "normalised": lambda: ex.attention_from_conv(CONV, heads="minimal"),
     "fused": lambda: ex.attention_from_conv(CONV, alpha=1.0, strategy="fused"),
     "content": content,
+    "gated content": gated,
     "multihead": lambda: ex.to_multihead(ex.attention_from_conv(CONV), size=SIZE),
 }
 

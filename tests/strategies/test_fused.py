@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import expressivity as ex
 from expressivity.attention import explain
-from expressivity.strategies import fused
+from expressivity.strategies import kernel
 from tests import allocations, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
 
@@ -63,14 +63,14 @@ class TestChunks:
     def chunked(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         """Make torch hold all scores of a call; return the queries of each."""
         asked = []
-        attend = fused.scaled_dot_product_attention
+        attend = kernel.scaled_dot_product_attention
 
         def counted(query: Tensor, *others: Tensor, **options: Any) -> Tensor:
             asked.append(query.shape[-2])
             return attend(query, *others, **options)
 
-        monkeypatch.setattr(fused, "_has_fused_kernel", lambda _: False)
-        monkeypatch.setattr(fused, "scaled_dot_product_attention", counted)
+        monkeypatch.setattr(kernel, "_has_fused_kernel", lambda _: False)
+        monkeypatch.setattr(kernel, "scaled_dot_product_attention", counted)
         with sdpa_kernel(SDPBackend.MATH):
             yield asked
 
@@ -115,7 +115,7 @@ class TestChunks:
     def test_without_them_the_memory_is_quadratic(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fused, "_has_fused_kernel", lambda _: True)
+        monkeypatch.setattr(kernel, "_has_fused_kernel", lambda _: True)
         case = replace(BASE, size=(48, 48), kernel_size=(1, 1), padding=0)
         layer, x = fused_layer(case, False), case.input(1)
         with torch.no_grad():
@@ -134,7 +134,7 @@ class TestWideValues:
         case = replace(BASE, in_channels=8)
         layer, x, widths = fused_layer(case, content), case.input(), []
         expected = laws.with_strategy(layer, "dense")(x).detach()
-        attend = fused.scaled_dot_product_attention
+        attend = kernel.scaled_dot_product_attention
 
         def counted(
             query: Tensor, key: Tensor, value: Tensor, **options: Any
@@ -142,8 +142,8 @@ class TestWideValues:
             widths.append(int(value.flatten(0, -2).any(0).sum()))  # less the padding
             return attend(query, key, value, **options)
 
-        monkeypatch.setattr(fused, "scaled_dot_product_attention", counted)
-        monkeypatch.setattr(fused, "_WIDEST", widest)
+        monkeypatch.setattr(kernel, "scaled_dot_product_attention", counted)
+        monkeypatch.setattr(kernel, "_WIDEST", widest)
         with monkeypatch.context() as patched:
             # What the code asks to know whether it is on a GPU.
             patched.setattr(Tensor, "is_cuda", True)

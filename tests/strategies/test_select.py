@@ -79,7 +79,7 @@ class TestDense:
             after = attention.add_content_terms(2)(x)
         torch.testing.assert_close(after, before, rtol=0, atol=laws.ROUNDING)
 
-    @pytest.mark.parametrize("content", [None, 3])
+    @pytest.mark.parametrize("content", [None, "terms", "gated"])
     @pytest.mark.parametrize("batch", [1, 4])
     @pytest.mark.parametrize("dtype", DTYPES[1:], ids=str)
     @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ class TestDense:
     )
     @torch.no_grad()
     def test_says_what_memory_it_takes(
-        self, case: Case, dtype: torch.dtype, batch: int, content: int | None
+        self, case: Case, dtype: torch.dtype, batch: int, content: str | None
     ) -> None:
         attention = ex.attention_from_conv(case.conv(dtype), strategy="dense")
         if content is not None:
-            attention.add_content_terms(content)
+            attention.add_content(3, *([] if content == "gated" else [None]))
         x = case.input(batch, dtype=dtype)
         grid = Grid.of(attention.geometry, case.size)
         with torch.no_grad():

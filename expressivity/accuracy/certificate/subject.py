@@ -30,10 +30,10 @@ def require_rigour(layer: Snapshot, conv: Convolution) -> None:
             "torch has hooks that run with every module, which may change outputs: "
             "remove them first"
         )
-    if heads.content is not None:
+    if heads.sees_tokens:
         raise CertificateError(
             "the layer has content terms: its attention depends on the input, and no "
-            "bound holds for all of them"
+            "bound holds for all of them. Certify layer.without_content()"
         )
     if heads.table is not None:
         raise CertificateError(
