@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 from expressivity.atlas.layers.gaussian import GaussianScores
@@ -37,10 +38,19 @@ def positions_apart(
     return groups
 
 
+def clamp_alpha(model: nn.Module) -> None:
+    """Set every α below 0 to 0, after a step of the optimizer."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, RelativeSelfAttention):
+                module.alpha.clamp_(min=0)
+
+
 def _positions(model: nn.Module) -> Iterator[nn.Parameter]:
     for module in model.modules():
         if isinstance(module, RelativeSelfAttention):
-            found = [module.alpha, module.centers]
+            gates = [] if module.gate is None else [module.gate]
+            found = [module.alpha, module.centers, *gates]
         elif isinstance(module, GaussianScores):
             found = [module.centers, module.spans]
         else:

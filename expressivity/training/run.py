@@ -18,7 +18,7 @@ from torch.nn import functional
 from expressivity.checks import check_choice, check_integer, check_positive
 from expressivity.errors import ArgumentError
 from expressivity.training.data.images import Dataset, Images
-from expressivity.training.groups import positions_apart
+from expressivity.training.groups import clamp_alpha, positions_apart
 from expressivity.training.journal import Journal, Record, State
 from expressivity.training.processes import Processes
 
@@ -233,6 +233,7 @@ class _Training:
             # Gradients become means over the processes.
             (losses * (processes.count / len(batch))).backward()
             self.optimizer.step()
+            clamp_alpha(self.model)
             total += float(losses.detach())
         return processes.total(total)[0] / count
 

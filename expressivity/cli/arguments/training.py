@@ -24,6 +24,8 @@ FIGURES = {
     "networks": ("accuracy.png", "centers.png"),
     "heads": ("centers.png", "scores.png"),
     "data-size": ("data-size.png",),
+    "recast": ("recast.png",),
+    "must-have-content": ("must-have-content.png",),
 }
 # A figure that shows one of the networks is drawn if that is trained.
 _SHOWS = {"centers.png": "isotropic"}

@@ -19,7 +19,7 @@ from expressivity.training.data import (
     read_cifar10,
     read_folders,
 )
-from expressivity.training.experiments import EXPERIMENTS, Outcome, Plan
+from expressivity.training.experiments import EXPERIMENTS, Experiment, Outcome, Plan
 from expressivity.training.journal import Journal
 from expressivity.training.networks import NETWORKS, Architecture
 from expressivity.training.processes import Processes, joined
@@ -57,10 +57,10 @@ class _Silent(Report):
 def run(arguments: Train) -> Report:
     """Train what the experiment needs, and report what is seen."""
     with joined(arguments.device) as processes:
-        data = _data(arguments)
-        plan = _plan(arguments, data)
-        settings = _settings(arguments, plan)
         experiment = EXPERIMENTS[arguments.experiment]
+        data = _data(arguments, experiment)
+        plan = _plan(arguments, experiment, data)
+        settings = _settings(arguments, plan)
         if (
             processes.device.type == "cpu"
             and data.size[0] * data.size[1] < _SMALL_IMAGE
@@ -98,9 +98,16 @@ def _report(
     )
 
 
-def _data(arguments: Train) -> Dataset:
-    """Return the images that the options name."""
+def _data(arguments: Train, experiment: Experiment) -> Dataset:
+    """Return the images that the options name, or those of the experiment."""
     name, folder = arguments.data, arguments.folder
+    if experiment.data is not None:
+        if name != Train.data:
+            raise ArgumentError(
+                f"--experiment {arguments.experiment} brings its own images: leave "
+                f"--data out, got --data {name}"
+            )
+        return experiment.data()
     if (folder is not None) != (name == "cifar10"):
         raise ArgumentError(
             "--folder goes with --data cifar10, which needs it, got "
@@ -127,9 +134,10 @@ def _image_size(text: str | None) -> tuple[int, int] | None:
     return sides[0], sides[-1]
 
 
-def _plan(arguments: Train, data: Dataset) -> Plan:
+def _plan(arguments: Train, experiment: Experiment, data: Dataset) -> Plan:
     """Return the plan: what is given, and for the rest what suits the data."""
     sizes, schedule = _PRESETS.get(arguments.data, (Architecture(), Schedule()))
+    schedule = experiment.schedule or schedule
     names = tuple((arguments.networks or ",".join(NETWORKS)).split(","))
     unknown = [name for name in names if name not in NETWORKS]
     if unknown or len(set(names)) < len(names):

@@ -1,12 +1,20 @@
 """Experiments: what is trained, and what is reported of it."""
 
-from expressivity.training.experiments import data_size, heads, networks
+from expressivity.training.experiments import (
+    data_size,
+    heads,
+    must_have_content,
+    networks,
+    recast,
+)
 from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
 
 EXPERIMENTS: dict[str, Experiment] = {
     "networks": networks.EXPERIMENT,
     "heads": heads.EXPERIMENT,
     "data-size": data_size.EXPERIMENT,
+    "recast": recast.EXPERIMENT,
+    "must-have-content": must_have_content.EXPERIMENT,
 }
 
 __all__ = ["EXPERIMENTS", "Experiment", "Outcome", "Plan"]

@@ -60,12 +60,16 @@ class Experiment:
         epochs: How many epochs that takes in all.
         outcome: What the records show.
         figures: Names of the files that it draws.
+        data: Returns images of its own; by default the user's are taken.
+        schedule: What suits these.
     """
 
     runs: Callable[[Plan, Journal], Iterator[Run]]
     epochs: Callable[[Plan], int]
     outcome: Callable[[Plan, list[Record]], Outcome]
     figures: tuple[str, ...]
+    data: Callable[[], Dataset] | None = None
+    schedule: Schedule | None = None
 
     def carry_out(self, plan: Plan, session: Session) -> Outcome:
         """Train what is missing in the journal, and say what is seen.
