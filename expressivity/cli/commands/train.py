@@ -12,18 +12,18 @@ from expressivity.cli.console import counter
 from expressivity.cli.options import parse_size
 from expressivity.cli.report import Report, Writer
 from expressivity.errors import ArgumentError
-from expressivity.training.data import (
+from expressivity.experiments.data import (
     Dataset,
     load_digits,
     load_mnist,
     read_cifar10,
     read_folders,
 )
-from expressivity.training.experiments import EXPERIMENTS, Experiment, Outcome, Plan
-from expressivity.training.journal import Journal
-from expressivity.training.networks import NETWORKS, Architecture
-from expressivity.training.processes import Processes, joined
-from expressivity.training.run import Schedule, Session
+from expressivity.experiments.studies import EXPERIMENTS, Experiment, Outcome, Plan
+from expressivity.experiments.journal import Journal
+from expressivity.experiments.networks import NETWORKS, Architecture
+from expressivity.experiments.processes import Processes, joined
+from expressivity.experiments.run import Schedule, Session
 
 # For images that are small and few; all other data get the sizes of the paper.
 _SMALL = Architecture(width=24, hidden=48, dropout=0.0, residual_width=8)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from expressivity.errors import FileError
 from expressivity.machine.files import check_input
-from expressivity.training.data.images import Dataset, Images
+from expressivity.experiments.data.images import Dataset, Images
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST, NAMES = "test_batch.bin", "batches.meta.txt"

@@ -1,7 +1,7 @@
 """Scikit-learn's 1,797 handwritten digits of 8×8 pixels: nothing to download."""
 
 from expressivity.digits import load_digit_images
-from expressivity.training.data.images import Dataset, Images
+from expressivity.experiments.data.images import Dataset, Images
 
 _BRIGHTEST = 16
 

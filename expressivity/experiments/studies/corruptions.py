@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from expressivity.training.data import Dataset
+from expressivity.experiments.data import Dataset
 
 _NOISE, _CONTRAST, _SEED = 0.2, 0.4, 0
 _SHARE = 4  # of a side: a quarter is hidden, an eighth shifted

@@ -1,13 +1,13 @@
 """Experiments: what is trained, and what is reported of it."""
 
-from expressivity.training.experiments import (
+from expressivity.experiments.studies import (
     data_size,
     heads,
     must_have_content,
     networks,
     recast,
 )
-from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
 
 EXPERIMENTS: dict[str, Experiment] = {
     "networks": networks.EXPERIMENT,

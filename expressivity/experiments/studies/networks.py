@@ -9,11 +9,11 @@ from torch import nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.listing import Listing
 from expressivity.plots.training import plot_centers, plot_courses
-from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
-from expressivity.training.experiments.spread import course, last
-from expressivity.training.journal import Journal, Record
-from expressivity.training.networks import network
-from expressivity.training.run import Run
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.experiments.studies.spread import course, last
+from expressivity.experiments.journal import Journal, Record
+from expressivity.experiments.networks import network
+from expressivity.experiments.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,7 +5,7 @@ from importlib import import_module
 import torch
 
 from expressivity.errors import MissingDependencyError
-from expressivity.training.data.images import Dataset, Images, split_by_class
+from expressivity.experiments.data.images import Dataset, Images, split_by_class
 
 _SIDE = 28
 

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from expressivity.checks import check_choice, check_integer, check_positive
 from expressivity.errors import ArgumentError
-from expressivity.training.data.images import Dataset, Images
-from expressivity.training.groups import clamp_alpha, positions_apart
-from expressivity.training.journal import Journal, Record, State
-from expressivity.training.processes import Processes
+from expressivity.experiments.data.images import Dataset, Images
+from expressivity.experiments.groups import clamp_alpha, positions_apart
+from expressivity.experiments.journal import Journal, Record, State
+from expressivity.experiments.processes import Processes
 
 Optimizer = Literal["sgd", "adam"]
 _MOMENTUM = 0.9

@@ -1,7 +1,7 @@
 """A task that needs content: are two distant squares of one kind?
 
 A network of convolutions whose windows meet one square at most cannot get its loss
-below that of guessing: see :mod:`expressivity.training.data.same_different`. The same
+below that of guessing: see :mod:`expressivity.experiments.data.same_different`. The same
 network, recast with a gate, attends to what tokens hold, wherever they are. The
 ablation recasts without content.
 """
@@ -13,19 +13,19 @@ from torch import nn
 
 from expressivity.listing import Listing
 from expressivity.plots.training import plot_courses
-from expressivity.training.data import Dataset
-from expressivity.training.data.same_different import same_different
-from expressivity.training.experiments import small
-from expressivity.training.experiments.experiment import Experiment, Outcome, Plan
-from expressivity.training.experiments.recast import (
+from expressivity.experiments.data import Dataset
+from expressivity.experiments.data.same_different import same_different
+from expressivity.experiments.studies import small
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.experiments.studies.recast import (
     from_kept,
     gated,
     shares_of_content,
     soft,
 )
-from expressivity.training.experiments.spread import Spread, course, last
-from expressivity.training.journal import Journal, Record
-from expressivity.training.run import Run, Schedule
+from expressivity.experiments.studies.spread import Spread, course, last
+from expressivity.experiments.journal import Journal, Record
+from expressivity.experiments.run import Run, Schedule
 
 FIGURES = ("must-have-content.png",)
 _SCHEDULE = Schedule(

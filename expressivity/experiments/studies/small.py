@@ -7,7 +7,7 @@ from torch import nn
 from expressivity.atlas.layers.standalone import StandAloneAttention
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion import attention_from_conv
-from expressivity.training.data import Dataset
+from expressivity.experiments.data import Dataset
 
 WIDTH, KERNEL = 16, 3
 SOFT = 2.0  # α of converted layers, 1/pixel²

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from expressivity.training.journal import Record
+from expressivity.experiments.journal import Record
 
 
 @dataclass(frozen=True)

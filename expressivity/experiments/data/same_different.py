@@ -15,7 +15,7 @@ import itertools
 
 import torch
 
-from expressivity.training.data.images import Dataset, Images
+from expressivity.experiments.data.images import Dataset, Images
 
 SIZE = (8, 10)
 # No window of so many pixels meets both squares.

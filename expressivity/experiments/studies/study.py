@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from expressivity.listing import Listing
-from expressivity.training.data import Dataset
-from expressivity.training.journal import Journal, Record
-from expressivity.training.networks import Architecture
-from expressivity.training.run import Run, Schedule, Session
+from expressivity.experiments.data import Dataset
+from expressivity.experiments.journal import Journal, Record
+from expressivity.experiments.networks import Architecture
+from expressivity.experiments.run import Run, Schedule, Session
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

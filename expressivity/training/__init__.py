@@ -1,1 +1,0 @@
-"""Training: data, networks, a loop with a log, and experiments."""
