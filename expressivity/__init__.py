@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Return a public name, a module of the package, or a deprecated name."""
+        """Return a public name, a module of the package, a short or an old name."""
         if name == "__all__" or not name.startswith("_"):
             public = import_module("expressivity.public")
             if name == "__all__" or name in public.__all__:
                 return getattr(public, name)
             if name in globals():  # a module that has been imported by now
                 return globals()[name]
+            if name in public.SHORT:
+                return public.short(name)
             if name in public.DEPRECATED:
                 return public.deprecated(name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 import warnings
 from importlib import import_module
 
-from expressivity import accuracy, atlas, errors, plots, stock
+from expressivity import accuracy, atlas, errors, plots, stock, training
 from expressivity.accuracy import alpha_for, worst_case_error
 from expressivity.accuracy.certificate import Certificate, certify
 from expressivity.attention import RelativeSelfAttention, explain
@@ -13,7 +13,6 @@ from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.conversion.network import convert, load
 from expressivity.explorer import explore
 from expressivity.geometry import ConvGeometry
-from expressivity.stock import to_multihead
 from expressivity.sweep import error_sweep
 
 __all__ = [
@@ -35,9 +34,16 @@ __all__ = [
     "load",
     "plots",
     "stock",
-    "to_multihead",
+    "training",
     "worst_case_error",
 ]
+
+# Names that are spelled without their module, too, though they are not listed.
+SHORT = {
+    "head_report": "training",
+    "parameter_groups": "training",
+    "to_multihead": "stock",
+}
 
 # Where the other names of version 0.1 are now.
 _MOVED = {
@@ -81,6 +87,18 @@ DEPRECATED = {
     },
     **_REPLACED,
 }
+
+
+def short(name: str) -> object:
+    """Return what a name stands for that is spelled without its module.
+
+    Args:
+        name: One of ``SHORT``.
+
+    Returns:
+        The object.
+    """
+    return getattr(import_module(f"expressivity.{SHORT[name]}"), name)
 
 
 def deprecated(name: str) -> object:

@@ -135,7 +135,7 @@ CALLS: dict[str, Call] = {
         ex.accuracy.saturation_alpha,
         {"dtype": torch.float32, "axes": 2},
     ),
-    "to_multihead": (ex.to_multihead, {"attention": SATURATED, "size": SIZE}),
+    "stock.to_multihead": (ex.to_multihead, {"attention": SATURATED, "size": SIZE}),
     "truncation_error": (ex.accuracy.truncation_error, {"conv": CONV, "head_dim": 1}),
     "worst_case_error": (ex.worst_case_error, {"conv": CONV, "alpha": 3.0}),
     "ConvGeometry": (ex.ConvGeometry, vars(GEOMETRY) | {}),
@@ -164,6 +164,18 @@ CALLS: dict[str, Call] = {
         lambda key_dim: ex.attention_from_conv(CONV).add_content_terms(key_dim),
         {"key_dim": 2},
     ),
+    "RelativeSelfAttention.add_content": (
+        lambda key_dim, gate: ex.attention_from_conv(CONV).add_content(key_dim, gate),
+        {"key_dim": 2, "gate": 1.0},
+    ),
+    "training.clamp_alpha": (ex.training.clamp_alpha, {"model": LAYER}),
+    "training.head_report": (ex.head_report, {"model": LAYER}),
+    "training.parameter_groups": (
+        ex.parameter_groups,
+        {"model": LAYER, "lr": 0.1, "positions_lr": 0.1, "weight_decay": 0.1},
+    ),
+    "training.sharpness_penalty": (ex.training.sharpness_penalty, {"model": LAYER}),
+    "training.tap_penalty": (ex.training.tap_penalty, {"model": LAYER}),
     "RelativeSelfAttention.add_table": (
         lambda low, size, step: ex.attention_from_conv(CONV).add_table(
             low, size, step=step
@@ -301,6 +313,8 @@ def test_wrong_arguments_are_refused_in_words(name: str, argument: str) -> None:
         ("RelativeSelfAttention", "num_heads"),
         ("RelativeSelfAttention", "geometry"),
         ("RelativeSelfAttention.add_content_terms", "key_dim"),
+        ("RelativeSelfAttention.add_content", "key_dim"),
+        ("training.parameter_groups", "lr"),
         ("RelativeSelfAttention.add_table", "low"),
         ("alpha_for", "size"),
         ("Conversion.table", "width"),

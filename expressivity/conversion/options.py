@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from expressivity.checks import check_choice, check_integer, check_positive, check_size
+from expressivity.attention.content import DEFAULT_GATE
+from expressivity.checks import (
+    check_choice,
+    check_finite,
+    check_integer,
+    check_positive,
+    check_size,
+)
 from expressivity.errors import ArgumentError
 from expressivity.strategies import check_name
 
@@ -29,6 +36,8 @@ class Options:
     heads: HeadKind = "taps"
     max_heads: int | None = None
     rings: int = 0
+    content: int | None = None
+    gate: float | None = DEFAULT_GATE
 
     def __post_init__(self) -> None:
         for name in ("alpha", "tolerance"):
@@ -39,12 +48,25 @@ class Options:
         check_name(self.strategy)
         check_choice("heads", self.heads, get_args(HeadKind))
         check_integer("rings", self.rings, least=0)
+        if self.content is not None:
+            check_integer("content", self.content)
+        self._check_gate()
         self._check_alpha_and_tolerance()
         if self.heads == "minimal":
             self._check_minimal()
         elif self.max_heads is not None:
             raise ArgumentError(
                 f"max_heads goes with heads='minimal', got heads={self.heads!r}"
+            )
+
+    def _check_gate(self) -> None:
+        gate = self.gate
+        if gate is not None:
+            check_finite("gate", gate)
+        if self.content is None and gate != DEFAULT_GATE:
+            raise ArgumentError(
+                "gate goes with content, the dimension of its queries and keys: pass "
+                f"content=, got {gate=} alone"
             )
 
     def _check_alpha_and_tolerance(self) -> None:

@@ -5,6 +5,7 @@ tap's matrix W_Δ. On request rings of heads around the taps, which make up for 
 α, or as few heads as tables of probabilities allow.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from expressivity.accuracy.worst_case import strength_for
 from expressivity.attention import RelativeSelfAttention
+from expressivity.attention.content import DEFAULT_GATE
+from expressivity.attention.saturation import saturated_heads, what_vanishes
 from expressivity.conversion.head_count import Spectrum
 from expressivity.conversion.options import HeadKind, Options
 from expressivity.conversion.rings import ringed_heads
@@ -21,9 +24,9 @@ from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 from expressivity.geometry.window import Window
-from expressivity.heads.leak import head_leaks, round_up, saturation_alpha
+from expressivity.heads.leak import round_up, saturation_alpha
 from expressivity.heads.tables import Table
-from expressivity.numbers.precision import compute_dtype, rounding_level
+from expressivity.numbers.precision import compute_dtype
 
 
 def attention_from_conv(
@@ -37,6 +40,8 @@ def attention_from_conv(
     heads: HeadKind = "taps",
     max_heads: int | None = None,
     rings: int = 0,
+    content: int | None = None,
+    gate: float | None = DEFAULT_GATE,
 ) -> RelativeSelfAttention:
     """Build the self-attention layer that computes a convolution.
 
@@ -66,6 +71,13 @@ def attention_from_conv(
         rings: m rings of further heads around the taps, (K + 2m)^d of them without
             dilation, whose values undo the smoothing of a given ``alpha``: the error
             is then of order e^−α(m+1), far from borders, and e^−2α near them.
+        content: Dimension of queries and keys by which heads attend to what tokens
+            hold, too, for training: see
+            :meth:`~expressivity.RelativeSelfAttention.add_content`. Without it the
+            layer attends by positions alone. At an α that saturates a warning says
+            which gradients vanish.
+        gate: With ``content``: the initial λ of every head, by default 4, at which
+            content has a share of 1.8 %; ``None`` for terms inside the softmax.
 
     Returns:
         A layer on the device, in the dtype and in the training mode of the convolution.
@@ -103,9 +115,21 @@ def attention_from_conv(
         (2, torch.Size([2, 3, 3]))
     """
     options = Options(
-        alpha, tolerance, size, head_dim, strategy, heads, max_heads, rings
+        alpha,
+        tolerance,
+        size,
+        head_dim,
+        strategy,
+        heads,
+        max_heads,
+        rings,
+        content,
+        gate,
     )
-    return build_attention(Kernel.of(conv), options)
+    attention = build_attention(Kernel.of(conv), options)
+    if content is not None:
+        warn_of_saturation([attention])
+    return attention
 
 
 def build_attention(kernel: Kernel, options: Options) -> RelativeSelfAttention:
@@ -152,20 +176,33 @@ def build_attention(kernel: Kernel, options: Options) -> RelativeSelfAttention:
                 parameter.copy_(content.movedim(0, -1))
         if attention.bias is not None and conv.bias is not None:
             attention.bias.copy_(conv.bias)
+    if options.content is not None:
+        attention.add_content(options.content, options.gate)
     attention.requires_grad_(conv.weight.requires_grad)
     if attention.bias is not None and conv.bias is not None:
         attention.bias.requires_grad_(conv.bias.requires_grad)
-    if plan.table is None and _are_saturated(attention):
+    if bool(saturated_heads(attention).all()):
         # Their derivatives are zeros, and weight decay alone would move them.
         attention.alpha.requires_grad_(False)
         attention.centers.requires_grad_(False)
     return attention.train(conv.training)
 
 
-def _are_saturated(attention: RelativeSelfAttention) -> bool:
-    """Whether all heads leak less than the rounding level of their dtype."""
-    leaks = head_leaks(attention.alpha.detach(), attention.centers.detach())
-    return bool((leaks <= rounding_level(attention.dtype)).all())
+def warn_of_saturation(layers: Sequence[RelativeSelfAttention]) -> None:
+    """Warn of content at an α that saturates, on behalf of a public function."""
+    stuck = [layer for layer in layers if bool(saturated_heads(layer).all())]
+    if not stuck:
+        return
+    strength = max(float(layer.alpha.detach().max()) for layer in stuck)
+    text = what_vanishes(
+        terms=any(layer.heads().content is not None for layer in stuck),
+        gate=any(layer.gate is not None for layer in stuck),
+    )
+    warnings.warn(
+        f"alpha={strength:.4g} saturates {stuck[0].dtype}: {text}",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ where each is.
 
 Example:
     >>> import torch
-    >>> from expressivity import attention_from_conv, to_multihead
+    >>> from expressivity import attention_from_conv
     >>> conv = torch.nn.Conv2d(3, 4, 3, padding=1)
     >>> layer = to_multihead(attention_from_conv(conv), size=(6, 5))
     >>> type(layer.attention), layer.attention.num_heads

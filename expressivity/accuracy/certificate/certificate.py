@@ -179,8 +179,8 @@ def certify(
 
     Args:
         attention: The layer; its strategy decides the rounding part (``"auto"``: the
-            one that runs). Or what :func:`expressivity.to_multihead` made of one, whose
-            bound is for the size that it was made for.
+            one that runs). Or what :func:`expressivity.stock.to_multihead` made of one,
+            whose bound is for the size that it was made for.
         conv: A convolution of the same geometry, channels and dtype.
         input_bound: Largest absolute value of any input, positive.
         size: Pixels per axis of the input, for an exact part that the worst input

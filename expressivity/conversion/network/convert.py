@@ -7,6 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
+from expressivity.attention.content import DEFAULT_GATE
 from expressivity.checks import check_choice
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
@@ -27,7 +28,7 @@ from expressivity.conversion.network.stock import (
     stock_layers,
 )
 from expressivity.conversion.options import HeadKind, Options
-from expressivity.conversion.to_attention import build_attention
+from expressivity.conversion.to_attention import build_attention, warn_of_saturation
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -46,6 +47,8 @@ def convert(
     inputs: Inputs | None = None,
     into: Into = "relative",
     size: Sequence[int] | None = None,
+    content: int | None = None,
+    gate: float | None = DEFAULT_GATE,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -75,10 +78,13 @@ def convert(
             for its class, or reads an attribute that attention lacks.
         into: ``"relative"`` for :class:`expressivity.RelativeSelfAttention`, or
             ``"multihead"`` for ``torch.nn.MultiheadAttention``, for inputs of one size:
-            see :func:`expressivity.to_multihead`. A convolution that sees inputs of
-            several sizes, or that it does not suit, stays.
+            see :func:`expressivity.stock.to_multihead`. A convolution that sees inputs
+            of several sizes, or that it does not suit, stays.
         size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
             network's input, where that is one image for its first convolution.
+        content: As for :func:`expressivity.attention_from_conv`, for every layer:
+            attention to what tokens hold, for training.
+        gate: As for :func:`expressivity.attention_from_conv`.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
@@ -99,10 +105,45 @@ def convert(
         [('0', 9), ('2', 1)]
     """
     options = Options(
-        alpha, tolerance, None, head_dim, strategy, heads, max_heads, rings
+        alpha,
+        tolerance,
+        None,
+        head_dim,
+        strategy,
+        heads,
+        max_heads,
+        rings,
+        content,
+        gate,
     )
     _check_inputs(inputs)
-    if check_choice("into", into, get_args(Into)) == "multihead":
+    multihead = check_choice("into", into, get_args(Into)) == "multihead"
+    if multihead and content is not None:
+        raise ArgumentError(
+            "into='multihead' holds positions alone, got "
+            f"{content=}: leave one of the two out"
+        )
+    conversion = _converted(model, where, options, inputs, size, multihead=multihead)
+    if content is not None:
+        warn_of_saturation([
+            module
+            for module in conversion.model.modules()
+            if isinstance(module, RelativeSelfAttention)
+        ])
+    return conversion
+
+
+def _converted(
+    model: nn.Module,
+    where: Where | None,
+    options: Options,
+    inputs: Inputs | None,
+    size: Sequence[int] | None,
+    *,
+    multihead: bool,
+) -> Conversion:
+    """Convert, and again as long as a run shows that some convolution has to stay."""
+    if multihead:
         inputs = images(model, size) if inputs is None else inputs
     elif size is not None:
         raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
@@ -112,7 +153,7 @@ def convert(
     while True:
         conversion, replaced = _attempt(model, where, to_keep, options, release=False)
         used = rehearse(model, conversion.model, replaced, inputs)
-        if not used and into == "multihead":
+        if not used and multihead:
             stock, used = stock_layers(conversion.model, inputs)
             if not used:
                 conversion = in_stock(conversion, stock)

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import nn
 
+from expressivity.accuracy.content_share import content_bound
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.accuracy.worst_case import worst_case
 from expressivity.attention import RelativeSelfAttention
@@ -59,7 +60,7 @@ class Plan:
             tuple(kernel.conv.kernel_size),
             attention.num_heads,
             float(attention.alpha.detach().max()),
-            float(worst_case(Snapshot.of(attention), kernel, None).max()),
+            _worst_case_error(attention, kernel),
         )
 
     def kept(self) -> LayerRecord:
@@ -72,6 +73,14 @@ class Plan:
             self.reason,
             tuple(size) if isinstance(size, Sequence) else None,
         )
+
+
+def _worst_case_error(attention: RelativeSelfAttention, kernel: Kernel) -> float:
+    """Return the largest error over all sizes; gated content counts as pure error."""
+    error = content_bound(attention.heads())
+    if attention.gate is not None:
+        attention = attention.without_content()
+    return float((worst_case(Snapshot.of(attention), kernel, None) + error).max())
 
 
 def plan_conversion(

@@ -35,7 +35,8 @@ class LayerRecord:
         num_heads: Heads of the attention, ``None`` if kept.
         alpha: Locality strength of the heads, 1/pixel², ``None`` if kept.
         worst_case_error: Largest absolute error of any output over inputs with
-            ‖x‖_∞ ≤ 1 of any size, in exact arithmetic; ``None`` if kept.
+            ‖x‖_∞ ≤ 1 of any size, in exact arithmetic; gated content counts as error
+            in its whole share. ``None`` if kept.
     """
 
     name: str
