@@ -1,1 +1,1 @@
-"""What does training find? Data, the paper's networks, a loop with a log, and studies."""
+"""What does training find? Data, networks, a loop with a log, and studies."""

@@ -31,8 +31,8 @@ from expressivity.atlas.layers.tables import AxisTables
 from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_integer
 from expressivity.errors import ArgumentError
-from expressivity.geometry import ConvGeometry
 from expressivity.experiments.data.images import Dataset
+from expressivity.geometry import ConvGeometry
 
 # Of the first centers, in pixels, and of the first covariances.
 _CENTERS, _SPANS = 2**0.5, 0.01

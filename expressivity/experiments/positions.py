@@ -1,18 +1,19 @@
 """What an optimizer is given: positions apart from everything else."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import nn
 
 from expressivity.atlas.layers.gaussian import GaussianScores
 from expressivity.attention import RelativeSelfAttention
+from expressivity.training import clamp_alpha, parameter_groups
+
+Groups = list[dict[str, Any]]
 
 
 def positions_apart(
     model: nn.Module, rate: float, decay: float, *, factor: float
-) -> list[dict[str, Any]]:
+) -> Groups:
     """Return parameter groups in which positions have a learning rate of their own.
 
     Centers, α and covariances are measured in pixels: a step that suits a weight hardly
@@ -25,34 +26,32 @@ def positions_apart(
         factor: Learning rate of positions over that of weights.
 
     Returns:
-        One group, or two, of the parameters that require gradients.
+        Groups of the parameters that require gradients.
     """
-    positions = list(_positions(model))
+    if has_alpha(model):
+        return parameter_groups(
+            model, lr=rate, positions_lr=factor * rate, weight_decay=decay
+        )
+    positions = [
+        parameter
+        for module in model.modules()
+        if isinstance(module, GaussianScores)
+        for parameter in (module.centers, module.spans)
+    ]
     known = {id(parameter) for parameter in positions}
     weights = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "lr": rate, "weight_decay": decay}
+    return [
+        {"params": weights, "lr": rate, "weight_decay": decay},
+        {"params": positions, "lr": factor * rate, "weight_decay": 0.0},
     ]
-    if positions:
-        groups.append({"params": positions, "lr": factor * rate, "weight_decay": 0.0})
-    return groups
 
 
-def clamp_alpha(model: nn.Module) -> None:
-    """Set every α below 0 to 0, after a step of the optimizer."""
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, RelativeSelfAttention):
-                module.alpha.clamp_(min=0)
+def kept_in_range(model: nn.Module) -> None:
+    """Set every α that a step has made negative to 0; refuse NaN."""
+    if has_alpha(model):
+        clamp_alpha(model)
 
 
-def _positions(model: nn.Module) -> Iterator[nn.Parameter]:
-    for module in model.modules():
-        if isinstance(module, RelativeSelfAttention):
-            gates = [] if module.gate is None else [module.gate]
-            found = [module.alpha, module.centers, *gates]
-        elif isinstance(module, GaussianScores):
-            found = [module.centers, module.spans]
-        else:
-            continue
-        yield from (parameter for parameter in found if parameter.requires_grad)
+def has_alpha(model: nn.Module) -> bool:
+    """Whether a network holds layers with quadratic heads."""
+    return any(isinstance(m, RelativeSelfAttention) for m in model.modules())

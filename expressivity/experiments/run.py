@@ -18,8 +18,8 @@ from torch.nn import functional
 from expressivity.checks import check_choice, check_integer, check_positive
 from expressivity.errors import ArgumentError
 from expressivity.experiments.data.images import Dataset, Images
-from expressivity.experiments.groups import clamp_alpha, positions_apart
 from expressivity.experiments.journal import Journal, Record, State
+from expressivity.experiments.positions import kept_in_range, positions_apart
 from expressivity.experiments.processes import Processes
 
 Optimizer = Literal["sgd", "adam"]
@@ -233,7 +233,7 @@ class _Training:
             # Gradients become means over the processes.
             (losses * (processes.count / len(batch))).backward()
             self.optimizer.step()
-            clamp_alpha(self.model)
+            kept_in_range(self.model)
             total += float(losses.detach())
         return processes.total(total)[0] / count
 

@@ -19,11 +19,11 @@ from expressivity.experiments.data import (
     read_cifar10,
     read_folders,
 )
-from expressivity.experiments.studies import EXPERIMENTS, Experiment, Outcome, Plan
 from expressivity.experiments.journal import Journal
 from expressivity.experiments.networks import NETWORKS, Architecture
 from expressivity.experiments.processes import Processes, joined
 from expressivity.experiments.run import Schedule, Session
+from expressivity.experiments.studies import EXPERIMENTS, Experiment, Outcome, Plan
 
 # For images that are small and few; all other data get the sizes of the paper.
 _SMALL = Architecture(width=24, hidden=48, dropout=0.0, residual_width=8)

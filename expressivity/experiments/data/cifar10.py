@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from expressivity.errors import FileError
-from expressivity.machine.files import check_input
 from expressivity.experiments.data.images import Dataset, Images
+from expressivity.machine.files import check_input
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST, NAMES = "test_batch.bin", "batches.meta.txt"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from expressivity.errors import FileError, MissingDependencyError
-from expressivity.machine.files import check_input
 from expressivity.experiments.data.images import Dataset, Images, split_by_class
+from expressivity.machine.files import check_input
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm")
 _TRAIN, _TEST = "train", "test"

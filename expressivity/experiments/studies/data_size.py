@@ -12,15 +12,15 @@ from functools import partial
 
 from torch import nn
 
-from expressivity.listing import Listing
-from expressivity.plots.training import plot_courses
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.data.images import split_by_class
-from expressivity.experiments.studies import small
-from expressivity.experiments.studies.study import Experiment, Outcome, Plan
-from expressivity.experiments.studies.spread import Spread, last
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.run import Run, Schedule
+from expressivity.experiments.studies import small
+from expressivity.experiments.studies.spread import Spread, last
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.listing import Listing
+from expressivity.plots.training import plot_courses
 
 FIGURES = ("data-size.png",)
 SIZES = (50, 100, 200, 400, 2000, 10000)

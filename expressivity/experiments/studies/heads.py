@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.listing import Listing
-from expressivity.plots.style import new_figure, side_by_side
-from expressivity.plots.training import draw_courses, plot_centers
-from expressivity.experiments.studies.arrangement import Arrangement, arrangement
-from expressivity.experiments.studies.study import Experiment, Outcome, Plan
-from expressivity.experiments.studies.networks import ISOTROPIC, positions
-from expressivity.experiments.studies.spread import Spread, last
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.networks import network
 from expressivity.experiments.run import Run
+from expressivity.experiments.studies.arrangement import Arrangement, arrangement
+from expressivity.experiments.studies.networks import ISOTROPIC, positions
+from expressivity.experiments.studies.spread import Spread, last
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.listing import Listing
+from expressivity.plots.style import new_figure, side_by_side
+from expressivity.plots.training import draw_courses, plot_centers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

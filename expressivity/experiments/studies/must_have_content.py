@@ -1,9 +1,9 @@
 """A task that needs content: are two distant squares of one kind?
 
 A network of convolutions whose windows meet one square at most cannot get its loss
-below that of guessing: see :mod:`expressivity.experiments.data.same_different`. The same
-network, recast with a gate, attends to what tokens hold, wherever they are. The
-ablation recasts without content.
+below that of guessing: :mod:`expressivity.experiments.data.same_different` says why.
+The same network, recast with a gate, attends to what tokens hold, wherever they are.
+The ablation recasts without content.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,12 +11,11 @@ from functools import partial
 
 from torch import nn
 
-from expressivity.listing import Listing
-from expressivity.plots.training import plot_courses
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.data.same_different import same_different
+from expressivity.experiments.journal import Journal, Record
+from expressivity.experiments.run import Run, Schedule
 from expressivity.experiments.studies import small
-from expressivity.experiments.studies.study import Experiment, Outcome, Plan
 from expressivity.experiments.studies.recast import (
     from_kept,
     gated,
@@ -24,8 +23,9 @@ from expressivity.experiments.studies.recast import (
     soft,
 )
 from expressivity.experiments.studies.spread import Spread, course, last
-from expressivity.experiments.journal import Journal, Record
-from expressivity.experiments.run import Run, Schedule
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.listing import Listing
+from expressivity.plots.training import plot_courses
 
 FIGURES = ("must-have-content.png",)
 _SCHEDULE = Schedule(

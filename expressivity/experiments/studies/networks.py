@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.listing import Listing
-from expressivity.plots.training import plot_centers, plot_courses
-from expressivity.experiments.studies.study import Experiment, Outcome, Plan
-from expressivity.experiments.studies.spread import course, last
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.networks import network
 from expressivity.experiments.run import Run
+from expressivity.experiments.studies.spread import course, last
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.listing import Listing
+from expressivity.plots.training import plot_centers, plot_courses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

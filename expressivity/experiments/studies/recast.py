@@ -14,15 +14,15 @@ from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.conversion import attention_from_conv
-from expressivity.listing import Listing
-from expressivity.plots.training import plot_courses
 from expressivity.experiments.data import Dataset
-from expressivity.experiments.studies import small
-from expressivity.experiments.studies.corruptions import CORRUPTIONS, corrupted
-from expressivity.experiments.studies.study import Experiment, Outcome, Plan
-from expressivity.experiments.studies.spread import course, last
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.run import Run, accuracy
+from expressivity.experiments.studies import small
+from expressivity.experiments.studies.corruptions import CORRUPTIONS, corrupted
+from expressivity.experiments.studies.spread import course, last
+from expressivity.experiments.studies.study import Experiment, Outcome, Plan
+from expressivity.listing import Listing
+from expressivity.plots.training import plot_courses
 
 FIGURES = ("recast.png",)
 ALPHA = 4.0

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from expressivity.listing import Listing
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.networks import Architecture
 from expressivity.experiments.run import Run, Schedule, Session
+from expressivity.listing import Listing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
