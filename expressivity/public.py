@@ -41,6 +41,7 @@ __all__ = [
 # Names that are spelled without their module, too, though they are not listed.
 SHORT = {
     "head_report": "training",
+    "init_vit": "stock",
     "parameter_groups": "training",
     "to_multihead": "stock",
 }

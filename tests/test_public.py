@@ -40,6 +40,15 @@ def test_every_public_object_explains_itself(name: str) -> None:
         assert ">>>" in documentation, f"{name} needs an example"
 
 
+@pytest.mark.parametrize("name", sorted(public.SHORT))
+def test_short_names_are_those_of_their_modules(name: str) -> None:
+    module = importlib.import_module(f"expressivity.{public.SHORT[name]}")
+    assert getattr(ex, name) is getattr(module, name)
+    assert name in module.__all__
+    assert name not in dir(ex)
+    assert ">>>" in inspect.getdoc(getattr(ex, name))
+
+
 @pytest.mark.parametrize("name", sorted(public.DEPRECATED))
 def test_old_names_work_and_warn(name: str) -> None:
     instead = public.DEPRECATED[name][0]

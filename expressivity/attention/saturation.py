@@ -15,9 +15,10 @@ SOFT = 4.0
 def saturated_heads(attention: RelativeSelfAttention) -> Bool[Tensor, " heads"]:
     """Return which heads give less than half an ulp of their attention to neighbours.
 
-    Their derivatives with respect to α, Δ and terms inside the softmax are zeros.
+    Their derivatives with respect to α, Δ and terms inside the softmax are zeros. Heads
+    with tables, and on the meta device, are not.
     """
-    if attention.table is not None:
+    if attention.table is not None or attention.alpha.is_meta:
         return torch.zeros(len(attention.alpha), dtype=torch.bool, device="cpu")
     leaks = head_leaks(attention.alpha.detach(), attention.centers.detach()).cpu()
     return leaks <= rounding_level(attention.dtype)

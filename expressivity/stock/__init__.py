@@ -16,8 +16,21 @@ Example:
     True
 """
 
+from expressivity.stock.encoder import EncoderBlock, attention_maps, encoder_blocks
 from expressivity.stock.image_tokens import ImageTokens
+from expressivity.stock.init_vit import VitInitialisation, init_vit
 from expressivity.stock.multihead import ImageMultihead, to_multihead
 from expressivity.stock.vision import fill_gpsa, fill_vit
 
-__all__ = ["ImageMultihead", "ImageTokens", "fill_gpsa", "fill_vit", "to_multihead"]
+__all__ = [
+    "EncoderBlock",
+    "ImageMultihead",
+    "ImageTokens",
+    "VitInitialisation",
+    "attention_maps",
+    "encoder_blocks",
+    "fill_gpsa",
+    "fill_vit",
+    "init_vit",
+    "to_multihead",
+]

@@ -13,19 +13,10 @@ from expressivity.attention import RelativeSelfAttention
 from expressivity.checks import check_instance
 from expressivity.errors import ArgumentError, UnsupportedModuleError
 from expressivity.heads.parameters import Heads
+from expressivity.stock.encoder import VIT_MAPS
 from expressivity.stock.factors import Slots, least_width, write, write_values
 from expressivity.stock.image_tokens import ImageTokens, checked, places
 
-# Where transformers keeps the four maps of an attention: today, and before version 5.
-_VIT = (
-    ("q_proj", "k_proj", "v_proj", "o_proj"),
-    (
-        "attention.query",
-        "attention.key",
-        "attention.value",
-        "output.dense",
-    ),
-)
 _GPSA = ("qk", "v", "proj", "pos_proj")
 
 
@@ -115,7 +106,7 @@ def fill_vit(
         InputError: If the size does not suit the layer.
         UnsupportedModuleError: If the module is no ``ViTAttention``.
     """
-    maps = next(filter(None, (_maps(module, names) for names in _VIT)), None)
+    maps = next(filter(None, (_maps(module, names) for names in VIT_MAPS)), None)
     if maps is None:
         raise UnsupportedModuleError(
             f"module needs to be ViTAttention of transformers, got {_kind(module)}"

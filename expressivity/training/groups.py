@@ -9,7 +9,7 @@ from torch import nn
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.saturation import saturated_heads, what_vanishes
-from expressivity.checks import check_finite, check_positive
+from expressivity.checks import check_finite, check_numbers, check_positive
 from expressivity.errors import ArgumentError
 from expressivity.training.layers import attention_layers
 
@@ -64,7 +64,7 @@ def parameter_groups(
     if positions_lr is None:
         positions_lr = lr
     positions_lr = check_positive("positions_lr", positions_lr)
-    weight_decay = _checked_decay(weight_decay)
+    weight_decay = _not_negative("weight_decay", weight_decay)
     _warn_of_saturation(layers, asked_for_positions)
     kinds = {
         id(parameter): kind
@@ -106,7 +106,9 @@ def clamp_alpha(model: nn.Module, *, least: float = 0.0) -> int:
         How many heads were moved.
 
     Raises:
-        ArgumentError: If some α is not a number: no clamp brings that back.
+        ArgumentError: If some α is not a number: no clamp brings that back. If
+            ``least`` is negative or not finite.
+        InputError: If a layer is on the meta device.
         UnsupportedModuleError: If the model holds no attention layer.
 
     Example:
@@ -116,13 +118,11 @@ def clamp_alpha(model: nn.Module, *, least: float = 0.0) -> int:
         >>> clamp_alpha(layer), clamp_alpha(layer)
         (9, 0)
     """
-    layers = attention_layers(model)
-    if least:
-        least = check_positive("least", least)
-    moved = 0
+    layers, moved = attention_layers(model), 0
+    least = _not_negative("least", least)
     with torch.no_grad():
         for name, layer in layers.items():
-            alpha = layer.alpha
+            alpha = check_numbers(f"alpha of {name or 'the layer'}", layer.alpha)
             if bool(alpha.isnan().any()):
                 raise ArgumentError(
                     f"alpha needs numbers, got NaN in {name or 'the layer'}: load an "
@@ -134,11 +134,11 @@ def clamp_alpha(model: nn.Module, *, least: float = 0.0) -> int:
     return moved
 
 
-def _checked_decay(weight_decay: object) -> float:
-    decay = check_finite("weight_decay", weight_decay)
-    if decay < 0:
-        raise ArgumentError(f"weight_decay needs to be at least 0, got {decay}")
-    return decay
+def _not_negative(name: str, value: object) -> float:
+    number = check_finite(name, value)
+    if number < 0:
+        raise ArgumentError(f"{name} needs to be at least 0, got {number}")
+    return number
 
 
 def _warn_of_saturation(

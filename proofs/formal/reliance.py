@@ -62,6 +62,10 @@ FUNCTIONS: dict[str, Reliance] = {
         ("absolute_factorisation", "softmax_limit"),
         ("absolute_factorisation", "softmax_limit"),
     ),
+    "head_report": Reliance(
+        ("leak", "worst_case"),
+        ("leak_theta", "worst_case_any_size", "worst_case_bound"),
+    ),
     "leak": Reliance(("leak",), ("leak_theta", "leak_any_size")),
     "saturation_alpha": Reliance(("leak", "saturation"), ("leak_saturation",)),
     "worst_case_error": Reliance(
