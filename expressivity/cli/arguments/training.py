@@ -25,6 +25,7 @@ FIGURES = {
     "heads": ("centers.png", "scores.png"),
     "data-size": ("data-size.png",),
     "recast": ("recast.png",),
+    "initialisation": ("initialisation.png",),
     "must-have-content": ("must-have-content.png",),
 }
 # A figure that shows one of the networks is drawn if that is trained.

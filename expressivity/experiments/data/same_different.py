@@ -7,8 +7,9 @@ whether they are of one kind.
 Take any network whose logit is a sum over windows, such as convolutions followed by a
 mean, where no window meets both squares. For squares at given places the logit is then
 f(a) + g(b) for kinds a and b. Its mean over equal pairs of kinds is its mean over
-different ones. The logarithmic loss is convex: its mean over the four pairs is at least
-log 2, which is that of guessing.
+different ones. The logarithmic loss is convex: its mean over the four pairs is at
+least log 2, which is that of guessing. Accuracy has no such bound: three of the four
+pairs may by luck be on the right side of zero.
 """
 
 import itertools

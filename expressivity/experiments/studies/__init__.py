@@ -3,6 +3,7 @@
 from expressivity.experiments.studies import (
     data_size,
     heads,
+    initialisation,
     must_have_content,
     networks,
     recast,
@@ -14,6 +15,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "heads": heads.EXPERIMENT,
     "data-size": data_size.EXPERIMENT,
     "recast": recast.EXPERIMENT,
+    "initialisation": initialisation.EXPERIMENT,
     "must-have-content": must_have_content.EXPERIMENT,
 }
 
