@@ -29,7 +29,7 @@ from expressivity.results import Result
 from expressivity.stock.encoder import EncoderBlock, encoder_blocks, is_post_norm
 from expressivity.stock.vit_stream import (
     codes_of,
-    places_of,
+    shifted_maps,
     write_block,
     write_stream,
 )
@@ -93,18 +93,11 @@ class VitInitialisation(Result):
         Args:
             block: Index of the block.
         """
-        places = places_of(self.size)
-        count, prefix = len(places), int(self.class_token)
-        aimed = places.new_zeros(len(self.shifts[block]), count, count)
-        low, high = places.amin(0), places.amax(0)
-        for head, shift in enumerate(self.shifts[block]):
-            target = (places + places.new_tensor(shift)).clamp(low, high)
-            gaps = (target[:, None] - places).square().sum(-1)
-            aimed[head, torch.arange(count, device="cpu"), gaps.argmin(1)] = 1
-        if not prefix:
+        aimed = shifted_maps(self.size, self.shifts[block])
+        if not self.class_token:
             return aimed
         padded = torch.nn.functional.pad(aimed, (1, 0, 1, 0))
-        padded[:, 0] = 1 / (count + 1)
+        padded[:, 0] = 1 / padded.shape[1]
         return padded
 
 
@@ -179,8 +172,8 @@ def init_vit(
     """
     blocks = encoder_blocks(model)
     alpha = check_positive("alpha", alpha)
-    position = _position(model)
-    size, prefix = _size(model, position, size)
+    position = vit_positions(model)
+    size, prefix = size_of_vit(model, position, size)
     width = blocks[0].query.shape[2]
     _require_fit(blocks, position, axes=len(size))
     shifts = _shifts(blocks, kernels, axes=len(size), generator=generator)
@@ -222,7 +215,7 @@ def _anchor_for(loss: float, content_bound: float) -> float:
     return content_bound / math.sqrt(2 * (1 / (1 - loss) ** 2 - 1))
 
 
-def _position(model: nn.Module) -> Tensor:
+def vit_positions(model: nn.Module) -> Tensor:
     """Return the encoding of positions, (tokens, width)."""
     width = encoder_blocks(model)[0].query.shape[2]
     found = {
@@ -242,7 +235,7 @@ def _position(model: nn.Module) -> Tensor:
     return parameter.detach().view(-1, width)
 
 
-def _size(
+def size_of_vit(
     model: nn.Module, position: Tensor, size: Sequence[int] | None
 ) -> tuple[tuple[int, ...], bool]:
     """Return the patches per axis, and whether a class token comes first."""
@@ -298,6 +291,17 @@ def _shifts(
     if isinstance(kernels, Sequence) and not isinstance(kernels, (str, bytes)):
         return _given_shifts(blocks, kernels, axes=axes)
     taps = check_integer("kernels", kernels, most=2**10)
+    return random_shifts(blocks, taps, axes=axes, generator=generator)
+
+
+def random_shifts(
+    blocks: Sequence[EncoderBlock],
+    taps: int,
+    *,
+    axes: int,
+    generator: torch.Generator | None,
+) -> tuple[tuple[Shift, ...], ...]:
+    """Draw a shift for every head of every block from the taps of a kernel."""
     around = range(-((taps - 1) // 2), taps // 2 + 1)
     places = grid_positions([around] * axes, torch.device("cpu")).tolist()
     drawn = []

@@ -27,6 +27,20 @@ def places_of(size: Sequence[int]) -> Float[Tensor, "patches axes"]:
     return positions - positions.new_tensor(middle)
 
 
+def shifted_maps(
+    size: Sequence[int], shifts: Sequence[tuple[int, ...]]
+) -> Float[Tensor, "heads patches patches"]:
+    """Return one-hot rows at the shift of every patch, or the patch nearest to it."""
+    places = places_of(size)
+    low, high, count = places.amin(0), places.amax(0), len(places)
+    aimed = places.new_zeros(len(shifts), count, count)
+    for head, shift in enumerate(shifts):
+        targets = (places + places.new_tensor(shift)).clamp(low, high)
+        nearest = (targets[:, None] - places).square().sum(-1).argmin(1)
+        aimed[head].scatter_(1, nearest[:, None], 1.0)
+    return aimed
+
+
 def codes_of(
     size: Sequence[int], class_token: bool
 ) -> tuple[Float[Tensor, "tokens codes"], list[float]]:
