@@ -44,6 +44,6 @@ def test_the_default_command_takes_less_than_five_minutes_of_one_core() -> None:
 
 
 def test_exact_shifts_start_near_shifts_and_learn() -> None:
-    found = carried_out("initialisation")["initialisers"]["exact shifts"]
+    found = carried_out("initialisation")["initialisers"]["shifts"]
     assert max(found["distance"]["before"]["values"]) < 0.15
     assert min(found["accuracy"]["values"]) > 0.9

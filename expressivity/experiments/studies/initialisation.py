@@ -4,7 +4,7 @@ Accuracy against epochs, and the distance of attention maps from shifts, before 
 and after it. The ablation is the default: the same network.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from torch import nn
@@ -15,32 +15,31 @@ from expressivity.experiments.run import Run
 from expressivity.experiments.studies.spread import course, last
 from expressivity.experiments.studies.study import Experiment, Outcome, Plan
 from expressivity.experiments.vision_transformer import (
-    INITIALISERS,
     VisionTransformer,
     distance_from_shifts,
 )
 from expressivity.listing import Listing
 from expressivity.plots.training import plot_courses
 from expressivity.stock import attention_maps
+from expressivity.training.initialisers import INITIALISERS, Initialiser
 
 FIGURES = ("initialisation.png",)
 _OBSERVED = 32  # test images
 DEFAULT = "default"
 
 
-def _build(
-    plan: Plan, initialise: Callable[[VisionTransformer], None]
-) -> VisionTransformer:
+def _build(plan: Plan, initialise: Initialiser) -> VisionTransformer:
     sizes, data = plan.sizes, plan.data
+    canvas = sizes.canvas(data.size)
     model = VisionTransformer(
         heads=sizes.heads,
         layers=sizes.layers,
         patch=sizes.patch,
-        canvas=sizes.canvas(data.size),
+        canvas=canvas,
         channels=data.channels,
         classes=len(data.classes),
     )
-    initialise(model)
+    initialise(model, size=canvas)
     return model
 
 
