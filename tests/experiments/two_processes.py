@@ -1,6 +1,6 @@
 """What each process of ``torchrun`` does in the test of two of them."""
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
@@ -20,6 +20,9 @@ def train_all(session: Session) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the log goes")
+    folder = parser.parse_args().folder
     torch.set_num_threads(1)
     with joined("cpu") as processes:
-        train_all(Session(Journal({}, folder=Path(sys.argv[1])), processes))
+        train_all(Session(Journal({}, folder=folder), processes))
