@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,13 +12,21 @@ from typer.testing import CliRunner, Result
 
 from expressivity.cli import app
 from expressivity.cli.arguments.training import FIGURES, Train
+from expressivity.cli.report import Report
 from expressivity.experiments.studies import EXPERIMENTS
+from tests import ROOT
 from tests.experiments.data.test_cifar10 import written
 
 for library in ("sklearn", "matplotlib"):  # not imported: collecting takes seconds then
     if find_spec(library) is None:
         pytest.skip(f"needs {library}", allow_module_level=True)
 
+PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(
+    r"^(?:\S*expressivity|torchrun .* expressivity) train\b([^#`\n]*)",
+    PAGE.replace("\\\n", " "),
+    re.MULTILINE,
+)
 PNG = b"\x89PNG\r\n\x1a\n"
 QUICK = ("--epochs", "1", "--seeds", "2", "--layers", "1", "--width", "4")
 
@@ -175,6 +185,23 @@ def test_a_process_that_does_not_lead_writes_and_prints_nothing(
     monkeypatch.setenv("RANK", "0")
     assert len(arguments.targets()) == 3
     assert os.environ["RANK"] == "0"
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_the_page_on_training_is_one(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Train] = []
+
+    def noted(arguments: Train) -> Report:
+        seen.append(arguments)
+        return Report("train", [], {}, [])
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("expressivity.cli.commands.train.run", noted)
+    result = CliRunner().invoke(app, ["train", *shlex.split(line)])
+    assert result.exit_code == 0, result.output
+    assert seen[0].experiment in EXPERIMENTS
 
 
 def test_the_command_line_knows_the_studies_and_their_figures() -> None:
