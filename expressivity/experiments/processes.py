@@ -1,5 +1,6 @@
 """The processes that train together: one, or those that ``torchrun`` starts."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,5 +106,7 @@ def joined(device: str) -> Iterator[Processes]:
     distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
     try:
         yield Processes(distributed.get_rank(), distributed.get_world_size(), where)
+        distributed.barrier()  # none leaves while another still needs it
     finally:
+        gc.collect()  # what wrapped networks hold of the group goes before the group
         distributed.destroy_process_group()

@@ -13,7 +13,8 @@ from expressivity.errors import ArgumentError, FileError
 from expressivity.experiments.journal import CHECKPOINT, LOG, Journal
 from expressivity.experiments.networks import NETWORKS
 from expressivity.experiments.positions import positions_apart
-from expressivity.experiments.run import Run, Schedule, Session, accuracy
+from expressivity.experiments.run import Run, Session, accuracy
+from expressivity.experiments.schedule import Schedule
 from tests.experiments.training_runs import SCHEDULE, run_of, stripes
 
 SETTINGS = {"data": "stripes", "sizes": [1, 2]}

@@ -9,7 +9,8 @@ from torch import nn
 
 from expressivity.experiments.data import Dataset, Images
 from expressivity.experiments.networks import Architecture, network
-from expressivity.experiments.run import Run, Schedule
+from expressivity.experiments.run import Run
+from expressivity.experiments.schedule import Schedule
 
 SIZES = Architecture(width=4, layers=1, heads=3, hidden=4, residual_width=2)
 SCHEDULE = Schedule(

@@ -22,7 +22,8 @@ from expressivity.experiments.data import (
 from expressivity.experiments.journal import Journal
 from expressivity.experiments.networks import NETWORKS, Architecture
 from expressivity.experiments.processes import Processes, joined
-from expressivity.experiments.run import Schedule, Session
+from expressivity.experiments.run import Session
+from expressivity.experiments.schedule import Schedule
 from expressivity.experiments.studies import EXPERIMENTS, Experiment, Outcome, Plan
 
 # For images that are small and few; all other data get the sizes of the paper.

@@ -15,7 +15,8 @@ from torch import nn
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.data.images import split_by_class
 from expressivity.experiments.journal import Journal, Record
-from expressivity.experiments.run import Run, Schedule
+from expressivity.experiments.run import Run
+from expressivity.experiments.schedule import Schedule
 from expressivity.experiments.studies import small
 from expressivity.experiments.studies.spread import Spread, last
 from expressivity.experiments.studies.study import Experiment, Outcome, Plan
@@ -24,7 +25,7 @@ from expressivity.plots.training import plot_courses
 
 FIGURES = ("data-size.png",)
 SIZES = (50, 100, 200, 400, 2000, 10000)
-RATES = (1 / 3, 1.0, 3.0)  # over the learning rate of the plan
+RATES = (0.3, 1.0, 3.0, 10.0)  # over the learning rate of the plan
 CONVOLUTION = "convolution"
 VARIANTS: dict[str, Callable[[nn.Conv2d], nn.Module]] = {
     CONVOLUTION: lambda conv: conv,
@@ -186,7 +187,23 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         y="accuracy on test images",
         logarithmic=True,
     )
-    return Outcome(tables, (), {"variants": fields}, {FIGURES[0]: draw})
+    return Outcome(
+        tables, _remarks(plan, records), {"variants": fields}, {FIGURES[0]: draw}
+    )
+
+
+def _remarks(plan: Plan, records: list[Record]) -> list[str]:
+    """Say where the best learning rate may lie outside of those that were tried."""
+    ends = {min(RATES), max(RATES)}
+    outside = [
+        _final(variant, size)
+        for variant in VARIANTS
+        for size in sizes(plan)
+        if chosen(records, variant, size) in ends
+    ]
+    tried = ", ".join(f"{rate * plan.schedule.learning_rate:.2g}" for rate in RATES)
+    where = "; ".join(outside) if outside else "none"
+    return [f"learning rates {tried}; chosen at an end of these: {where}"]
 
 
 def _table(

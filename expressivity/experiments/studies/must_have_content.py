@@ -14,7 +14,8 @@ from torch import nn
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.data.same_different import same_different
 from expressivity.experiments.journal import Journal, Record
-from expressivity.experiments.run import Run, Schedule
+from expressivity.experiments.run import Run
+from expressivity.experiments.schedule import Schedule
 from expressivity.experiments.studies import small
 from expressivity.experiments.studies.recast import (
     from_kept,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from expressivity.experiments.data import Dataset
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.networks import Architecture
-from expressivity.experiments.run import Run, Schedule, Session
+from expressivity.experiments.run import Run, Session
+from expressivity.experiments.schedule import Schedule
 from expressivity.listing import Listing
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 from expressivity.attention import RelativeSelfAttention
 from expressivity.experiments.data import Dataset, Images
 from expressivity.experiments.networks import Architecture
-from expressivity.experiments.run import Run, Schedule, Session
+from expressivity.experiments.run import Run, Session
+from expressivity.experiments.schedule import Schedule
 from expressivity.experiments.studies import (
     EXPERIMENTS,
     Outcome,
