@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -172,6 +173,21 @@ def test_bad_options_are_refused_and_leave_nothing(
     result = train(tmp_path / "new", *options)
     assert result.exit_code == 2
     assert message in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("library", "package"),
+    [("sklearn.datasets", "scikit-learn"), ("matplotlib.figure", "matplotlib")],
+)
+def test_a_missing_library_is_named_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setattr("expressivity.experiments.run._Training", pytest.fail)
+    result = train(tmp_path / "new")
+    assert result.exit_code == 2
+    assert f"pip install {package}" in result.stderr
     assert not (tmp_path / "new").exists()
 
 

@@ -25,6 +25,7 @@ from expressivity.experiments.processes import Processes, joined
 from expressivity.experiments.run import Session
 from expressivity.experiments.schedule import Schedule
 from expressivity.experiments.studies import EXPERIMENTS, Experiment, Outcome, Plan
+from expressivity.plots.style import new_figure
 
 # For images that are small and few; all other data get the sizes of the paper.
 _SMALL = Architecture(width=24, hidden=48, dropout=0.0, residual_width=8)
@@ -57,6 +58,7 @@ class _Silent(Report):
 
 def run(arguments: Train) -> Report:
     """Train what the experiment needs, and report what is seen."""
+    new_figure(1, 1)  # training takes hours: what draws the figures has to be there
     with joined(arguments.device) as processes:
         experiment = EXPERIMENTS[arguments.experiment]
         data = _data(arguments, experiment)
