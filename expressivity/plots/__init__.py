@@ -13,6 +13,7 @@ Example:
 from expressivity.plots.error_curve import plot_error_vs_alpha
 from expressivity.plots.evidence import plot_evidence
 from expressivity.plots.growth import plot_growth
+from expressivity.plots.head_centers import plot_heads
 from expressivity.plots.head_curve import plot_head_curve
 from expressivity.plots.inputs import plot_counterexample, plot_witness
 from expressivity.plots.layer_maps import plot_attention_maps
@@ -27,6 +28,7 @@ __all__ = [
     "plot_evidence",
     "plot_growth",
     "plot_head_curve",
+    "plot_heads",
     "plot_overview",
     "plot_witness",
 ]

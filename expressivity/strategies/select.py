@@ -1,5 +1,6 @@
 """The ordered registry of strategies: choose one, say why, and run it."""
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from expressivity.checks import shown
 from expressivity.errors import StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
+from expressivity.machine.recording import is_traced
 from expressivity.strategies.base import Strategy
 from expressivity.strategies.dense import Dense
 from expressivity.strategies.fused import Fused
@@ -17,8 +19,12 @@ from expressivity.strategies.normalised import Normalised
 from expressivity.strategies.separable import Separable
 
 AUTO = "auto"
+_DENSE = Dense()
 # The preferred first.
-STRATEGIES: tuple[Strategy, ...] = (Separable(), Normalised(), Fused(), Dense())
+STRATEGIES: tuple[Strategy, ...] = (Separable(), Normalised(), Fused(), _DENSE)
+# Scores of a batch up to which the definition is faster than a kernel a head, on a CPU:
+# benchmarks/content_crossover.py. Twice as many take about as long either way.
+FEW_SCORES = 2**21
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,14 @@ def check_name(name: str) -> str:
 
 
 def select(name: str, heads: Heads, grid: Grid, x: Tensor) -> Strategy:
-    """Return the strategy of a name; for ``"auto"``, the first that can run.
+    """Return the strategy of a name; for ``"auto"``, the preferred one that can run.
 
     Raises:
         StrategyError: If the named one, or all of them, cannot run; the message
             holds the reasons.
     """
     refusals = []
-    for strategy in STRATEGIES:
+    for strategy in _in_order(heads, grid, x):
         if name in (AUTO, strategy.name):
             reason = strategy.why_not(heads, grid, x)
             if reason is None:
@@ -107,7 +113,7 @@ def explain(name: str, heads: Heads, grid: Grid, x: Tensor) -> Explanation:
     """Return the choice that :func:`select` makes, and the reason of each strategy."""
     check_name(name)
     reasons = {s.name: s.why_not(heads, grid, x) for s in STRATEGIES}
-    for strategy in STRATEGIES:
+    for strategy in _in_order(heads, grid, x):
         if name in (AUTO, strategy.name) and reasons[strategy.name] is None:
             own = heads if isinstance(strategy, Dense) else heads.positional()
             details = strategy.details(own, grid, x)
@@ -115,3 +121,13 @@ def explain(name: str, heads: Heads, grid: Grid, x: Tensor) -> Explanation:
                 details = [*details, describe(heads.gated)]
             return Explanation(name, strategy.name, reasons, tuple(details))
     return Explanation(name, None, reasons)
+
+
+def _in_order(heads: Heads, grid: Grid, x: Tensor) -> tuple[Strategy, ...]:
+    """Return all strategies, the preferred first: few content scores are best dense."""
+    if heads.content is None or not x.is_cpu or is_traced():
+        return STRATEGIES
+    queries, keys = math.prod(map(len, grid.queries)), math.prod(grid.canvas_size)
+    if len(x) * len(heads.alpha) * queries * keys > FEW_SCORES:
+        return STRATEGIES
+    return (_DENSE, *(each for each in STRATEGIES if each is not _DENSE))

@@ -70,6 +70,7 @@ class LayerHeads:
             which takes content for as far off as its share allows. ``None`` if there is
             no such convolution.
         scale: Largest output of the layer for such inputs, Σ|W| of its heads.
+        taps: The taps of the kernel that the layer stands for, in pixels.
         reason: Why there is no convolution.
     """
 
@@ -77,6 +78,7 @@ class LayerHeads:
     heads: tuple[HeadRecord, ...]
     nearest_error: float | None
     scale: float
+    taps: tuple[tuple[int, ...], ...]
     reason: str = ""
 
     @property
@@ -96,7 +98,8 @@ class LayerHeads:
         ]
         own = {"name": self.name, "nearest_error": self.nearest_error}
         more = {"scale": self.scale, "relative_error": self.relative_error}
-        return {**own, **more, "reason": self.reason, "heads": heads}
+        taps = [list(tap) for tap in self.taps]
+        return {**own, **more, "reason": self.reason, "taps": taps, "heads": heads}
 
 
 @dataclass(frozen=True, repr=False)
@@ -201,7 +204,8 @@ def _layer(name: str, layer: RelativeSelfAttention) -> LayerHeads:
         )
     )
     error, scale, reason = _from_convolution(layer)
-    return LayerHeads(name, heads, error, scale, reason)
+    own_taps = tuple(tuple(tap) for tap in layer.geometry.centers().tolist())
+    return LayerHeads(name, heads, error, scale, own_taps, reason)
 
 
 def _from_convolution(

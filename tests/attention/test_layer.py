@@ -248,7 +248,7 @@ class TestContentTerms:
 
     def test_rule_out_the_separable_strategy(self):
         layer = converted().add_content_terms(2)
-        assert explain(layer, X).chosen == "fused"
+        assert explain(layer, X).chosen == "dense"
         layer.strategy = "separable"
         with pytest.raises(
             ex.errors.StrategyError, match="content scores do not factorise"

@@ -1,6 +1,7 @@
 """The strategies: what each computes, refuses and costs, and how one is chosen."""
 
 import re
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from expressivity.errors import ArgumentError, StrategyError
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
 from expressivity.strategies import STRATEGIES, dense, fused
+from expressivity.strategies import explain as explain_choice
 from tests import allocations, laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, DTYPES, MODES, Case
 
@@ -176,17 +178,34 @@ class TestChoice:
             "  - dense: every query against every key, materialised: the definition",
         ]
 
-    def test_content_terms_take_fused(self) -> None:
+    @pytest.mark.parametrize(("few", "chosen"), [(0, "fused"), (2**21, "dense")])
+    def test_content_terms_take_the_faster_one(
+        self, few: int, chosen: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.modules[explain_choice.__module__], "FEW_SCORES", few)
         attention = with_content(BASE)
         explanation = explain(attention, BASE.input())
-        assert explanation.chosen == "fused"
+        assert explanation.chosen == chosen
         assert "- separable: cannot run: content scores" in str(explanation)
-        assert "* fused: a fused attention kernel per head" in str(explanation)
+        assert f"* {chosen}: " in str(explanation)
         outputs = [
             laws.with_strategy(attention, name)(BASE.input())
-            for name in ("auto", "fused")
+            for name in ("auto", chosen)
         ]
         assert torch.equal(*outputs)
+
+    def test_the_number_of_scores_decides(self) -> None:
+        case = replace(BASE_1D, padding=0, size=(32,))
+        attention = with_content(case)  # 3 heads, 30 queries, 32 keys
+        for batch, chosen in ((728, "dense"), (729, "fused")):
+            x = case.input(1).expand(batch, -1, -1)
+            assert explain(attention, x).chosen == chosen
+
+    def test_small_content_without_memory_takes_fused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dense, "free_bytes", lambda _: 0)
+        assert explain(with_content(BASE), BASE.input()).chosen == "fused"
 
     def test_a_named_strategy_is_taken_and_marked(self) -> None:
         attention = ex.attention_from_conv(BASE.conv(), strategy="dense")
@@ -205,7 +224,7 @@ class TestChoice:
         assert explanation.chosen is None
         assert "runs nothing" in str(explanation)
         with pytest.raises(
-            StrategyError, match=r"(?s)separable cannot.*fused cannot.*dense cannot"
+            StrategyError, match=r"(?s)dense cannot.*separable cannot.*fused cannot"
         ):
             attention(BASE.input())
 
