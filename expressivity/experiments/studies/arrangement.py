@@ -1,8 +1,9 @@
 """How the heads of a layer are arranged, and whether chance arranges them so.
 
-Four scores of attention centers c_h, and for two of them a null distribution: clouds
-of as many centers, drawn from the Gaussian that has the mean and covariance of the
-layer's own. Spread and position of a cloud alone earn nothing.
+Four scores of attention centers c_h. Two of them have a null distribution: clouds of as
+many centers, drawn from the Gaussian that has the mean and covariance of the layer's
+own. Spread and position of a cloud alone earn nothing. For the other two
+:func:`trend` says whether they change with depth more than shuffled layers do.
 
 ============  ======================================================================
 gridness      share of the variance that the nearest K×K grid explains, where grid
@@ -100,6 +101,34 @@ def arrangement(
         median(alphas),
         float(np.sqrt((cloud**2).sum(1).mean())),
     )
+
+
+def trend(runs: list[list[float]], *, draws: int = DRAWS) -> tuple[float, float]:
+    """Return how a score changes with depth, and how often chance does as much.
+
+    Args:
+        runs: For every seed one number a layer.
+        draws: Shuffles of the layers of every seed.
+
+    Returns:
+        Spearman's rank correlation of score and layer, mean over seeds; and the share
+        of shuffles in which it is as far from 0, or further.
+
+    Example:
+        >>> trend([[1.0, 2.0, 3.0, 4.0, 5.0], [0.1, 0.2, 0.3, 0.5, 0.4]])[0]
+        0.95
+    """
+    ranks = np.argsort(np.argsort(np.asarray(runs), axis=1), axis=1).astype(float)
+    depth = np.arange(ranks.shape[1]) - (ranks.shape[1] - 1) / 2
+    scale = float((depth**2).sum()) or 1.0
+    found = float((ranks @ depth).mean() / scale)
+    generator = np.random.default_rng(0)
+    others = [
+        (generator.permuted(ranks, axis=1) @ depth).mean() / scale for _ in range(draws)
+    ]
+    near = 1e-9  # sums in another order differ by rounding
+    hits = sum(abs(other) >= abs(found) - near for other in others)
+    return found, _share(hits, draws)
 
 
 def _gridness(cloud: Centers, side: int) -> float:

@@ -15,7 +15,11 @@ from expressivity.attention import RelativeSelfAttention
 from expressivity.experiments.journal import Journal, Record
 from expressivity.experiments.networks import network
 from expressivity.experiments.run import Run
-from expressivity.experiments.studies.arrangement import Arrangement, arrangement
+from expressivity.experiments.studies.arrangement import (
+    Arrangement,
+    arrangement,
+    trend,
+)
 from expressivity.experiments.studies.networks import ISOTROPIC, positions
 from expressivity.experiments.studies.spread import Spread, last
 from expressivity.experiments.studies.study import Experiment, Outcome, Plan
@@ -68,12 +72,18 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         for layer in range(plan.sizes.layers)
     ]
     accuracies = {name: last(records, name, plan.seeds) for name in (TRAINED, FIXED)}
+    by_seed = list(zip(*layers, strict=True))
+    trends = {
+        name: trend([[getattr(scores, name) for scores in run] for run in by_seed])
+        for name in ("sharpness", "reach")
+    }
     gain = accuracies[TRAINED].minus(accuracies[FIXED])
     tables = [_layer_table(plan, layers), _accuracy_table(plan, accuracies)]
     fields = {
         "layers": [[asdict(scores) for scores in layer] for layer in layers],
         "accuracy": {name: a.to_dict() for name, a in accuracies.items()},
         "gain": gain.to_dict(),
+        "trends": {name: {"correlation": r, "p": p} for name, (r, p) in trends.items()},
     }
     figures = {
         "centers.png": partial(_draw_centers, plan, trained),
@@ -81,6 +91,10 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
     }
     remarks = [
         *_remarks([scores for layer in layers for scores in layer]),
+        *(
+            f"{name} against depth: rank correlation {rho:.2f}, p = {p:.3f}"
+            for name, (rho, p) in trends.items()
+        ),
         f"trained minus fixed positions, seed by seed: {gain.percent()} points",
     ]
     return Outcome(tables, remarks, fields, figures)

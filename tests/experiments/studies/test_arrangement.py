@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expressivity.errors import ArgumentError
-from expressivity.experiments.studies.arrangement import arrangement
+from expressivity.experiments.studies.arrangement import arrangement, trend
 
 GRID = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=2)))
 ONES = [1.0] * 9
@@ -76,3 +76,22 @@ def test_reach_and_sharpness() -> None:
 def test_too_few_centers_are_refused(centers: list[list[float]]) -> None:
     with pytest.raises(ArgumentError, match="needs at least 3 centers over two axes"):
         arrangement(centers, [1.0] * len(centers))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_trend_is_spearmans(seed: int) -> None:
+    runs = np.random.default_rng(seed).normal(size=(4, 7))
+    spearman = pytest.importorskip("scipy.stats").spearmanr
+    expected = np.mean([spearman(run, np.arange(7)).statistic for run in runs])
+    assert trend(runs.tolist())[0] == pytest.approx(expected)
+
+
+def test_a_trend_is_told_from_chance() -> None:
+    rising = [[1.0, 2.0, 4.0, 3.0, 5.0, 6.0]] * 5
+    assert trend(rising) == (pytest.approx(33 / 35), 1 / 401)
+    generator = np.random.default_rng(0)
+    clouds = generator.normal(size=(150, 5, 6)).tolist()
+    shares = [trend(runs, draws=50)[1] for runs in clouds]
+    for level in (0.1, 0.5):
+        slack = 5 * (level * (1 - level) / len(shares)) ** 0.5
+        assert abs(np.mean(np.array(shares) <= level) - level) < slack + 1 / 51
