@@ -151,6 +151,10 @@ def test_only_some_networks_on_cifar10(tmp_path: Path) -> None:
     [
         (["--experiment", "x"], "--experiment needs one of networks, heads, data-size"),
         (["--networks", "vgg"], "--networks needs some of isotropic, full-covariance"),
+        (
+            ["--networks", "learned", "--experiment", "heads"],
+            "--networks goes with --experiment networks, got --experiment heads",
+        ),
         (["--networks", "learned,learned"], "each once, got 'learned,learned'"),
         (["--data", "imagenet"], "--data needs digits, mnist, cifar10 or a folder"),
         (["--data", "cifar10"], "--folder goes with --data cifar10, which needs it"),

@@ -153,11 +153,11 @@ class Train(Arguments):
             )
         if not self.leads:
             return []
-        chosen = self.experiment == "networks" and (self.networks or "").split(",")
+        chosen = None if self.networks is None else self.networks.split(",")
         drawn = [
             name
             for name in FIGURES[self.experiment]
-            if not self.networks or not chosen or _SHOWS.get(name) in (None, *chosen)
+            if chosen is None or _SHOWS.get(name, chosen[0]) in chosen
         ]
         return [self.output / name for name in (*drawn, "results.json")]
 

@@ -142,6 +142,11 @@ def _plan(arguments: Train, experiment: Experiment, data: Dataset) -> Plan:
     sizes, schedule = _PRESETS.get(arguments.data, (Architecture(), Schedule()))
     schedule = experiment.schedule or schedule
     names = tuple((arguments.networks or ",".join(NETWORKS)).split(","))
+    if arguments.networks is not None and arguments.experiment != "networks":
+        raise ArgumentError(
+            "--networks goes with --experiment networks, got --experiment "
+            f"{arguments.experiment}"
+        )
     unknown = [name for name in names if name not in NETWORKS]
     if unknown or len(set(names)) < len(names):
         raise ArgumentError(
