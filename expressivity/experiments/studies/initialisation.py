@@ -95,32 +95,39 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         for name in INITIALISERS
     }
 
-    def row(name: str) -> tuple[str, ...]:
-        gain = scores[name].minus(scores[DEFAULT])
-        return (
-            name,
-            first[name].percent(),
-            scores[name].percent(),
-            "" if name == DEFAULT else gain.percent(),
-            *(distance.text(3) for distance in distances[name].values()),
-        )
-
-    table = Listing.of(
-        ["initialiser"],
-        [
-            f"epoch {soon} [%]",
-            f"epoch {plan.schedule.epochs} [%]",
-            "minus default",
-            "distance before",
-            "first block",
-            "after",
-        ],
-        [row(name) for name in INITIALISERS],
-        title=f"a vision transformer on {plan.data.name}, {len(plan.seeds)} seeds",
-        caption="test accuracy, mean ± standard deviation over seeds; differences seed "
-        "by seed, in points; distance: attention that is not where the nearest shift "
-        "leads to, mean over heads",
-    )
+    seeds = f"mean ± standard deviation over {len(plan.seeds)} seeds"
+    tables = [
+        Listing.of(
+            ["initialiser"],
+            [
+                f"epoch {soon} [%]",
+                f"epoch {plan.schedule.epochs} [%]",
+                "minus default",
+            ],
+            [
+                (
+                    name,
+                    first[name].percent(),
+                    score.percent(),
+                    "" if name == DEFAULT else score.minus(scores[DEFAULT]).percent(),
+                )
+                for name, score in scores.items()
+            ],
+            title=f"test accuracy of a vision transformer on {plan.data.name}",
+            caption=f"{seeds}; differences seed by seed, in points",
+        ),
+        Listing.of(
+            ["initialiser"],
+            ["before training", "first block, before", "after training"],
+            [
+                (name, *(distance.text(3) for distance in found.values()))
+                for name, found in distances.items()
+            ],
+            title="distance of heads from shifts",
+            caption="attention that is not where the nearest shift leads to, mean over "
+            f"heads; {seeds}",
+        ),
+    ]
     fields = {
         name: {
             "accuracy": scores[name].to_dict(),
@@ -131,7 +138,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
     }
     courses = {name: course(records, name, plan.seeds) for name in INITIALISERS}
     draw = partial(plot_courses, courses, x="epochs", y="accuracy on test images")
-    return Outcome([table], (), {"initialisers": fields}, {FIGURES[0]: draw})
+    return Outcome(tables, (), {"initialisers": fields}, {FIGURES[0]: draw})
 
 
 EXPERIMENT = Experiment(_runs, _epochs, _outcome, FIGURES)
