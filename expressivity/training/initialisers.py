@@ -104,8 +104,8 @@ def structured(
     For the matrix H of a shift and normalised positions P the product W_qry W_keyᵀ is
     what is left of c P⁺ H P⁺ᵀ in as many dimensions as a head has. c makes the largest
     score beside the mean of its row ``strength``. Positions are normal: sinusoidal ones
-    of long wavelengths hardly differ, and their pseudo-inverse is hundreds of times as
-    large as the weights of a network.
+    of long wavelengths hardly differ from token to token, so that their pseudo-inverse
+    is badly conditioned and the weights come out far too large.
 
     Args:
         model: A vision transformer, changed in place.
