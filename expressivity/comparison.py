@@ -82,20 +82,41 @@ def compare(
             if not isinstance(x, Tensor):
                 raise InputError(f"inputs needs tensors only, got {shown(x)}")
             # Either may change its input in place.
-            ours, theirs = _tensors(first(x.clone())), _tensors(second(x.clone()))
-            shapes = [[tuple(t.shape) for t in tensors] for tensors in (ours, theirs)]
-            if shapes[0] != shapes[1]:
-                raise InputError(
-                    "the two modules return outputs of different shapes: "
-                    f"{shapes[0]} and {shapes[1]}"
-                )
-            for a, b in zip(ours, theirs, strict=True):
-                compared += 1
-                if a.numel():
-                    gap, size = _gap_and_size(a, b)
-                    largest, scale = max(largest, gap), max(scale, size)
+            found = difference(first(x.clone()), second(x.clone()))
+            compared += 1
+            largest, scale = max(largest, found.largest), max(scale, found.scale)
     if not compared:
+        raise InputError("inputs needs one tensor at least: nothing was compared")
+    return Difference(largest, scale)
+
+
+def difference(output: object, other: object) -> Difference:
+    """Compare what two modules returned.
+
+    Args:
+        output: The reference: tensors, in any nesting.
+        other: What is compared with it.
+
+    Returns:
+        The largest difference and the scale.
+
+    Raises:
+        InputError: If the two do not have the same structure, or hold no tensor.
+    """
+    ours, theirs = _tensors(output), _tensors(other)
+    shapes = [[tuple(t.shape) for t in tensors] for tensors in (ours, theirs)]
+    if shapes[0] != shapes[1]:
+        raise InputError(
+            "the two modules return outputs of different shapes: "
+            f"{shapes[0]} and {shapes[1]}"
+        )
+    if not ours:
         raise InputError("the modules returned no tensor: nothing was compared")
+    largest = scale = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        if a.numel():
+            gap, size = _gap_and_size(a, b)
+            largest, scale = max(largest, gap), max(scale, size)
     return Difference(largest, scale)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from expressivity.cli.arguments import Certify, Convert
 from expressivity.cli.console import messages
 from expressivity.conversion.network import Conversion
-from expressivity.conversion.network import convert as convert_model
+from expressivity.conversion.network.convert import convert_each
 from expressivity.conversion.options import Options
 from expressivity.errors import UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
@@ -75,7 +75,13 @@ def converted(
         UnsupportedModuleError: If no convolution can be converted.
     """
     with messages().status("converting"):
-        conversion = convert_model(model, **options, inputs=inputs)
+        how = Options(
+            options["alpha"],
+            options["tolerance"],
+            head_dim=options["head_dim"],
+            strategy=options["strategy"],
+        )
+        conversion = convert_each(model, options["where"], how, inputs)
     if not conversion.converted:
         reasons = "; ".join(
             f"{layer.name}: {layer.reason}" for layer in conversion.kept

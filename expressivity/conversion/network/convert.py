@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.content import DEFAULT_GATE
 from expressivity.checks import check_choice
+from expressivity.conversion.network.allotment import within_tolerance
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
     Plan,
@@ -63,7 +64,11 @@ def convert(
         model: Any module; a single convolution too.
         alpha: As for :func:`expressivity.attention_from_conv`, for every layer.
         tolerance: As for :func:`expressivity.attention_from_conv`, for every layer:
-            its largest absolute error for inputs of the layer within ±1.
+            its largest absolute error for inputs of the layer within ±1. With
+            ``inputs`` instead the largest difference of any output of the network on
+            them: every layer gets an α of its own, as small as that allows, soft enough
+            to be trained. What was measured is in ``end_to_end`` of the result; what is
+            certified is each layer alone.
         head_dim: As for :func:`expressivity.attention_from_conv`.
         heads: As for :func:`expressivity.attention_from_conv`. A convolution that
             ``"minimal"`` heads do not suit stays, with the reason.
@@ -92,7 +97,8 @@ def convert(
 
     Raises:
         ArgumentError: If an option is out of range, a name in ``where`` matches no
-            convolution, or ``"multihead"`` comes without ``inputs`` and ``size``.
+            convolution, ``"multihead"`` comes without ``inputs`` and ``size``, or no
+            α keeps the tolerance on ``inputs``.
         InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
         UnsupportedModuleError: If the model cannot be copied or was compiled, or its
@@ -123,7 +129,11 @@ def convert(
             "into='multihead' holds positions alone, got "
             f"{content=}: leave one of the two out"
         )
-    conversion = _converted(model, where, options, inputs, size, multihead=multihead)
+    if tolerance is None or inputs is None or multihead:
+        conversion = convert_each(model, where, options, inputs, size, into=into)
+    else:
+        sharp = convert_each(model, where, replace(options, tolerance=None), inputs)
+        conversion = within_tolerance(model, sharp, tolerance, inputs)
     if content is not None:
         warn_of_saturation([
             module
@@ -133,16 +143,33 @@ def convert(
     return conversion
 
 
-def _converted(
+def convert_each(
     model: nn.Module,
     where: Where | None,
     options: Options,
-    inputs: Inputs | None,
-    size: Sequence[int] | None,
+    inputs: Inputs | None = None,
+    size: Sequence[int] | None = None,
     *,
-    multihead: bool,
+    into: Into = "relative",
 ) -> Conversion:
-    """Convert, and again as long as a run shows that some convolution has to stay."""
+    """Convert as :func:`convert` does, but for a tolerance, which is every layer's.
+
+    Args:
+        model: Any module.
+        where: Which convolutions to convert.
+        options: How.
+        inputs: Arguments of the model, for a run; it is converted again as long as a
+            run shows that some convolution has to stay.
+        size: As for :func:`convert`.
+        into: As for :func:`convert`.
+
+    Returns:
+        The conversion.
+
+    Raises:
+        ArgumentError: If a size comes alone.
+    """
+    multihead = into == "multihead"
     if multihead:
         inputs = images(model, size) if inputs is None else inputs
     elif size is not None:

@@ -60,7 +60,7 @@ class Plan:
             tuple(kernel.conv.kernel_size),
             attention.num_heads,
             float(attention.alpha.detach().max()),
-            _worst_case_error(attention, kernel),
+            largest_error(attention, kernel),
         )
 
     def kept(self) -> LayerRecord:
@@ -75,7 +75,7 @@ class Plan:
         )
 
 
-def _worst_case_error(attention: RelativeSelfAttention, kernel: Kernel) -> float:
+def largest_error(attention: RelativeSelfAttention, kernel: Kernel) -> float:
     """Return the largest error over all sizes; gated content counts as pure error."""
     error = content_bound(attention.heads())
     if attention.gate is not None:

@@ -59,6 +59,21 @@ class LayerRecord:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class EndToEnd:
+    """What a whole network was found to differ by, on given inputs.
+
+    Nothing is proved of other inputs: certificates are about layers.
+
+    Attributes:
+        tolerance: The largest difference that was allowed, absolute.
+        measured: The largest difference of any output, absolute.
+    """
+
+    tolerance: float
+    measured: float
+
+
 @dataclass(frozen=True, repr=False)
 class Conversion(Result):
     """A converted network and what became of its convolutions.
@@ -69,12 +84,14 @@ class Conversion(Result):
         remarks: Code of the model that attention does not suit, a sentence each.
         ruled_out: Names of convolutions that stay because of what happened when the
             converted model ran on ``inputs``.
+        end_to_end: What was measured, where a tolerance was given with ``inputs``.
     """
 
     model: nn.Module
     layers: tuple[LayerRecord, ...]
     remarks: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
+    end_to_end: EndToEnd | None = None
 
     def __repr__(self) -> str:
         return (
@@ -91,6 +108,12 @@ class Conversion(Result):
                 f"{heads} heads; worst case {worst.worst_case_error:.1e} in any layer, "
                 f"for its inputs within ±1 ({_named(worst)})"
             )
+        if self.end_to_end is not None:
+            lines.append(
+                f"measured {self.end_to_end.measured:.2g} end to end on the given "
+                f"inputs, within {self.end_to_end.tolerance:.2g}; certified is each "
+                "layer alone"
+            )
         if self.kept:
             names = [_named(layer) for layer in self.kept]
             more = ", …" if len(names) > _LISTED else ""
@@ -105,6 +128,7 @@ class Conversion(Result):
             "layers": [layer.to_dict() for layer in self.layers],
             "remarks": list(self.remarks),
             "ruled_out": list(self.ruled_out),
+            "end_to_end": self.end_to_end and asdict(self.end_to_end),
         }
 
     def save(
