@@ -214,7 +214,7 @@ def _table(
         [f"{size} images" for size in counts],
         [(name, *(score.percent() for score in row)) for name, row in scores.items()],
         title=title,
-        caption=f"mean ± standard deviation over {len(plan.seeds)} seeds",
+        caption=f"mean ± standard deviation over {plan.all_seeds}",
     )
 
 

@@ -143,7 +143,7 @@ def _layer_table(plan: Plan, layers: list[list[Arrangement]]) -> Listing:
             for number, scores in enumerate(layers, 1)
         ],
         title=f"heads of the isotropic network on {plan.data.name}, after training",
-        caption=f"mean ± standard deviation over {len(plan.seeds)} seeds; distances "
+        caption=f"mean ± standard deviation over {plan.all_seeds}; distances "
         "in tokens; p against clouds of the same covariance",
     )
 
@@ -153,7 +153,7 @@ def _accuracy_table(plan: Plan, accuracies: dict[str, Spread]) -> Listing:
         ["network"],
         ["test accuracy [%]"],
         [(name, accuracy.percent()) for name, accuracy in accuracies.items()],
-        title=f"the ablation, {len(plan.seeds)} seeds",
+        title=f"the ablation, {plan.all_seeds}",
     )
 
 

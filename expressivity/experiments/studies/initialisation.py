@@ -95,7 +95,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         for name in INITIALISERS
     }
 
-    seeds = f"mean ± standard deviation over {len(plan.seeds)} seeds"
+    seeds = f"mean ± standard deviation over {plan.all_seeds}"
     tables = [
         Listing.of(
             ["initialiser"],

@@ -104,7 +104,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         ["network"],
         ["test accuracy [%]", "worst", "best", "training loss"],
         [_row(name, accuracies[name], losses[name]) for name in names],
-        title=f"are two distant squares of one kind? {len(plan.seeds)} seeds",
+        title=f"are two distant squares of one kind? {plan.all_seeds}",
         caption="mean ± standard deviation over seeds; no such CNN gets its loss below "
         "that of guessing, 0.693",
     )

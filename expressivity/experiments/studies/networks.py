@@ -74,7 +74,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
             )
             for name, accuracy in accuracies.items()
         ],
-        title=f"the paper's networks on {plan.data.name}, {len(plan.seeds)} seeds",
+        title=f"the paper's networks on {plan.data.name}, {plan.all_seeds}",
         caption="mean ± standard deviation over seeds",
     )
     fields = {

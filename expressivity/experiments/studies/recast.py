@@ -134,8 +134,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         ["network"],
         ["clean [%]", "corrupted [%]", "clean, minus CNN", "corrupted, minus CNN"],
         [row(name) for name in names],
-        title=f"going on from a trained CNN on {plan.data.name}, "
-        f"{len(plan.seeds)} seeds",
+        title=f"going on from a trained CNN on {plan.data.name}, {plan.all_seeds}",
         caption="mean ± standard deviation over seeds; differences to the CNN that "
         "was continued, seed by seed, in points; corrupted: mean of "
         f"{', '.join(CORRUPTIONS)}",

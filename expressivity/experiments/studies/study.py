@@ -33,6 +33,11 @@ class Plan:
     seeds: tuple[int, ...]
     networks: tuple[str, ...]
 
+    @property
+    def all_seeds(self) -> str:
+        """How many seeds there are, in words."""
+        return f"{len(self.seeds)} seed{'s' if len(self.seeds) > 1 else ''}"
+
 
 @dataclass(frozen=True)
 class Outcome:
