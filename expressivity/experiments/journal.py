@@ -8,6 +8,7 @@ start from. Both are written together after every epoch, whole or not at all.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
@@ -18,6 +19,7 @@ from expressivity.machine.files import check_input, written_together
 
 LOG, CHECKPOINT = "log.jsonl", "checkpoint.pt"
 Record = dict[str, Any]
+_NOT_FINITE = ("nan", "inf", "-inf")
 State = dict[str, Any]
 
 
@@ -120,7 +122,7 @@ class Journal:
             check_input(path)
         try:
             text = log.read_text(encoding="utf-8")
-            first, *records = [json.loads(line) for line in text.splitlines()]
+            first, *records = [_number(json.loads(line)) for line in text.splitlines()]
             settings = first["settings"]
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             unfinished, kept, lines = (
@@ -136,9 +138,28 @@ class Journal:
                 f"{log} has {1 + len(records)} lines and {checkpoint.name} is of "
                 f"{lines}: they are not of one run, start anew with --force"
             )
-        _require_same(log, json.loads(json.dumps(self.settings)), settings)
+        now = _number(json.loads(json.dumps(_plain(self.settings))))
+        _require_same(log, now, settings)
         self.records, self.unfinished, self.kept = records, unfinished, kept
         self._written = log.stat().st_size
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - anything that JSON can hold
+    """Return a value with words for NaN and the infinities: JSON has no such numbers."""
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def _number(value: Any) -> Any:  # noqa: ANN401
+    """Return a value with numbers for these words."""
+    if isinstance(value, dict):
+        return {name: _number(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_number(entry) for entry in value]
+    return float(value) if value in _NOT_FINITE else value
 
 
 def _require_same(log: Path, now: Record, then: Record) -> None:

@@ -1,6 +1,7 @@
 """The loop: what it computes, and that an interruption changes nothing."""
 
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -263,6 +264,17 @@ def test_schedules_out_of_range_are_refused(
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         replace(SCHEDULE, **options)
+
+
+def test_a_run_that_diverges_is_logged_as_json_and_resumed(tmp_path: Path) -> None:
+    session = session_in(tmp_path)
+    run = run_of("resnet", optimizer="sgd", learning_rate=1e30)
+    records = session.train(run)
+    assert math.isnan(records[-1]["loss"])
+    for line in (tmp_path / LOG).read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    again = session_in(tmp_path, resume=True).journal.records
+    assert repr(again) == repr(records)
 
 
 # The journal by itself.
