@@ -104,9 +104,8 @@ class Journal:
                 f"{log} has been changed by another process: let one run write in "
                 f"{self.folder}"
             )
-        lines = [
-            json.dumps(line) for line in ({"settings": self.settings}, *self.records)
-        ]
+        contents = ({"settings": self.settings}, *self.records)
+        lines = [json.dumps(_plain(line), allow_nan=False) for line in contents]
         text = "\n".join(lines) + "\n"
         state = {"unfinished": self.unfinished, "kept": self.kept}
         targets = [log, self.folder / CHECKPOINT]
@@ -145,7 +144,7 @@ class Journal:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - anything that JSON can hold
-    """Return a value with words for NaN and the infinities: JSON has no such numbers."""
+    """Return a value with words for NaN and infinities, which JSON does not have."""
     if isinstance(value, Mapping):
         return {name: _plain(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
