@@ -13,7 +13,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas zoo \
+.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas training zoo \
 	notebooks grade serving bench gpu wheels format clean
 
 help:  ## Show the targets
@@ -63,6 +63,9 @@ attack: $(VENV)/.test  ## Search for inputs that exceed a certificate (INPUTS=10
 
 atlas: $(VENV)/.test  ## Gather the evidence of every family for twenty random convolutions
 	$(BIN)/python -m pytest -m atlas tests/cli/test_atlas_layers.py -n auto --maxprocesses 8
+
+training: $(VENV)/.test  ## Train again what documents say of trained networks (minutes)
+	$(BIN)/python -m pytest -m training tests/experiments -n auto --maxprocesses 2
 
 zoo: $(ZOO)/.installed  ## Convert the networks of transformers, torchvision and timm (an hour)
 	$(ZOO)/bin/python -m pytest -m zoo tests/conversion/network

@@ -52,6 +52,10 @@ def pytest_collection_modifyitems(
             config.option.markexpr != "atlas",
             "every family against twenty convolutions takes minutes: make atlas",
         ),
+        "training": (
+            config.option.markexpr != "training",
+            "training networks over five seeds takes minutes: make training",
+        ),
         "notebooks": (
             config.option.markexpr != "notebooks",
             "executing every notebook takes minutes: make notebooks",

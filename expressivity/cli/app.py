@@ -23,6 +23,7 @@ from expressivity.cli.arguments import (
     Explore,
     Show,
     Sweep,
+    Train,
 )
 from expressivity.cli.options import Arguments
 from expressivity.cli.status import DOES_NOT_HOLD, CommandLine
@@ -40,6 +41,7 @@ COMMANDS: dict[str, type[Arguments]] = {
     "certify": Certify,
     "atlas": Atlas,
     "explore": Explore,
+    "train": Train,
     "bench": Bench,
 }
 

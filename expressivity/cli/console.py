@@ -4,10 +4,12 @@ import errno
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.progress import Progress, TimeElapsedColumn
 from rich.progress import track as rich_track
 from rich.segment import Segment
 from rich.text import Text
@@ -87,6 +89,30 @@ def track(items: Iterable[Item], description: str) -> Iterable[Item]:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def counter(total: int, *, shown: bool) -> Iterator[Callable[[str, int], object]]:
+    """Count steps of named work on a progress bar, if there is a terminal.
+
+    Args:
+        total: Number of steps.
+        shown: Whether to show the bar.
+
+    Yields:
+        A function that takes the name of the work and the number of steps done.
+    """
+    console = messages()
+    quiet = not (shown and console.is_terminal)
+    with Progress(
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet,
+    ) as bar:
+        task = bar.add_task("training", total=total)
+        yield lambda name, steps: bar.update(task, advance=steps, description=name)
 
 
 def show(stream: TextIO, *blocks: RenderableType) -> None:

@@ -103,7 +103,9 @@ def structured(
 
     For the matrix H of a shift and normalised positions P the product W_qry W_keyᵀ is
     what is left of c P⁺ H P⁺ᵀ in as many dimensions as a head has. c makes the largest
-    score beside the mean of its row ``strength``. Positions are sinusoidal.
+    score beside the mean of its row ``strength``. Positions are normal: sinusoidal ones
+    of long wavelengths hardly differ from token to token, so that their pseudo-inverse
+    is badly conditioned and the weights come out far too large.
 
     Args:
         model: A vision transformer, changed in place.
@@ -119,9 +121,17 @@ def structured(
         Zheng et al. (2025), Structured Initialization for Vision Transformers.
     """
     strength = check_positive("strength", strength)
-    position, size = _write_sinusoids(model, size)
+    rows = vit_positions(model)
+    size, prefix = size_of_vit(model, rows, size)
     blocks = encoder_blocks(model)
     own = random_shifts(blocks, kernel_size, axes=len(size), generator=generator)
+    position = torch.randn(
+        rows[int(prefix) :].shape,
+        generator=generator,
+        dtype=torch.float64,
+        device="cpu",
+    )
+    rows[int(prefix) :] = position.to(rows)
     normalised = nn.functional.layer_norm(position, position.shape[1:])
     inverse = torch.linalg.pinv(normalised)
     for block, shifts_of_block in zip(blocks, own, strict=True):
@@ -155,10 +165,8 @@ def _write_product(
             bias[head] = 0
 
 
-def _write_sinusoids(
-    model: nn.Module, size: Sequence[int] | None
-) -> tuple[Float[Tensor, "patches width"], tuple[int, ...]]:
-    """Write sinusoidal positions of two axes, and return those of the patches."""
+def _write_sinusoids(model: nn.Module, size: Sequence[int] | None) -> None:
+    """Write sinusoidal positions of all axes."""
     position = vit_positions(model)
     size, prefix = size_of_vit(model, position, size)
     width = position.shape[1]
@@ -174,4 +182,3 @@ def _write_sinusoids(
     code = nn.functional.pad(code, (0, width - code.shape[1]))
     position[int(prefix) :] = code.to(position)
     position[: int(prefix)] = 0
-    return code, size

@@ -13,6 +13,7 @@ from expressivity.cli.arguments.layers import (
 )
 from expressivity.cli.arguments.networks import Convert, Demo, Show
 from expressivity.cli.arguments.surveys import Atlas, Bench
+from expressivity.cli.arguments.training import Train
 
 __all__ = [
     "Atlas",
@@ -25,4 +26,5 @@ __all__ = [
     "Show",
     "Sourced",
     "Sweep",
+    "Train",
 ]

@@ -1,0 +1,1 @@
+"""What does training find? Data, networks, a loop with a log, and studies."""

@@ -1,0 +1,1 @@
+"""What training finds: data, networks, the loop, and studies."""

@@ -1,0 +1,1 @@
+"""Data that are read, and data that are drawn."""

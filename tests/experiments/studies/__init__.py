@@ -1,0 +1,1 @@
+"""Studies: what they report of records."""
