@@ -1,0 +1,151 @@
+"""The documentation before it is built: what it holds, what README and site share."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import expressivity as ex
+from docs.building import api
+from docs.building.documents import FOLDER, Site, hand_written, piece
+from docs.building.navigation import SECTIONS, WISHES
+from expressivity import errors
+from expressivity.version import __version__
+from tests import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(FOLDER.rglob("*.md"))
+INCLUDE = re.compile(r"^<!-- include: (\S+) (\S+) -->$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!http)([^)#\s]+\.md)[^)]*\)")
+OWN_LAYER = re.compile(r"ex\.certify\(")
+LONGEST_README, LONGEST_PATH = 700, 3
+
+
+def path_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def test_the_readme_fits_a_screen() -> None:
+    assert len(README.split()) <= LONGEST_README
+
+
+def test_a_newcomer_gets_to_a_certificate_within_three_pages() -> None:
+    """Follow links from the README until a page certifies the reader's own layer."""
+    reached, steps = {ROOT / "README.md"}, 1
+    while not any(certifies(page) for page in reached):
+        reached = {target for page in reached for target in linked(page)}
+        steps += 1
+        assert steps <= LONGEST_PATH
+    assert reached
+
+
+def certifies(page: Path) -> bool:
+    text = page.read_text(encoding="utf-8")
+    return bool(OWN_LAYER.search(text)) and "of yours" in text
+
+
+def linked(page: Path) -> set[Path]:
+    targets = LINK.findall(page.read_text(encoding="utf-8"))
+    return {path for t in targets if (path := (page.parent / t).resolve()).is_file()}
+
+
+def test_entries_are_the_public_names() -> None:
+    assert set(api.entries()) == set(ex.__all__)
+
+
+def test_a_name_without_an_entry_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ex.public, "__all__", [*ex.__all__, "brand_new"])
+    with pytest.raises(ValueError, match=r"add \['brand_new'\], remove none"):
+        api.entries()
+
+
+@pytest.mark.parametrize("name", sorted(api.objects()))
+def test_an_entry_is_documented(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    value = ex
+    for part in f"{module}.{attribute}".split(".")[1:]:
+        value = getattr(value, part)
+    text = value.__doc__ or ""
+    assert text.split("\n\n")[0].rstrip().endswith((".", "?", ":")), name
+    is_function = callable(value) and not isinstance(value, type)
+    if is_function and len(text.splitlines()) > 1:
+        assert "Args:" in text
+        assert "Returns:" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=path_of)
+def test_pieces_that_a_page_includes_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for path, name in INCLUDE.findall(text):
+        assert piece((ROOT / path).read_text(encoding="utf-8"), name)
+    assert text.startswith("# ")
+
+
+def test_nothing_stands_in_two_sources() -> None:
+    """Paragraphs of the README are not written again on a page."""
+    paragraphs = {p for p in re.split(r"\n\n+", README) if len(p.split()) > 12}
+    for page in PAGES:
+        again = paragraphs & set(page.read_text(encoding="utf-8").split("\n\n"))
+        assert not again, page
+
+
+def test_a_piece_has_one_place() -> None:
+    with pytest.raises(ValueError, match="once each"):
+        piece("<!-- a: begin -->\nx\n", "a")
+
+
+def test_every_section_says_what_it_is_for() -> None:
+    assert set(WISHES) == set(SECTIONS)
+    own = {place.removesuffix(".md") for place in hand_written().values()}
+    listed = {page for pages in SECTIONS.values() for page in pages}
+    generated = {"lookup/api/index", "lookup/command_line", "proofs/index"}
+    assert listed - generated <= own
+    written = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in PAGES}
+    assert written - {"index"} <= listed
+
+
+def test_links_lead_to_pages() -> None:
+    places = hand_written()
+    site = Site(places, lambda file, line: f"proofs/coq/{file}.html#L{line}")
+    given = (
+        "[a](docs/do/alpha.md#x) [b](https://c.org) [c](LICENSE) ![d](docs/heads.png) "
+        "[e](proofs/coq/leak.v#L3) [f](proofs/statements/attention/leak.py) [g](#here)"
+    )
+    assert site.linked(given, "README.md", "start/theorem.md") == (
+        "[a](../do/alpha.md#x) [b](https://c.org) c ![d](../heads.png) "
+        '<a class="reference internal" href="../proofs/coq/leak.v.html#L3">e</a> '
+        "[f](#statement-leak) [g](#here)"
+    )
+
+
+def test_code_is_left_alone() -> None:
+    site = Site({}, lambda file, line: "")
+    text = "```python\nlist[int](x)\n```"
+    assert site.linked(text, "README.md", "index.md") == text
+
+
+def test_every_error_has_a_remedy() -> None:
+    table = (FOLDER / "lookup" / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", table, re.MULTILINE))
+    kinds = {
+        kind.__name__: [
+            b.__name__ for b in kind.__bases__ if b.__module__ == "builtins"
+        ]
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and kind is not errors.ExpressivityError
+    }
+    assert {name: [base] for name, base in rows.items()} == kinds
+
+
+def test_the_citation_is_of_this_version_and_that_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["cff-version"] == "1.2.0"
+    assert str(citation["version"]) == __version__
+    paper = citation["preferred-citation"]
+    assert f"{{{paper['title']}}}" in README
+    assert f"{{{paper['url']}}}" in README
+    names = [author["family-names"] for author in paper["authors"]]
+    assert names == re.findall(
+        r"(\w+), [\w-]+(?= and|\})", README[README.index("author") :]
+    )
