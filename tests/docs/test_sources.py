@@ -1,5 +1,6 @@
 """The documentation before it is built: what it holds, what README and site share."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -60,18 +61,31 @@ def test_a_name_without_an_entry_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
         api.entries()
 
 
-@pytest.mark.parametrize("name", sorted(api.objects()))
-def test_an_entry_is_documented(name: str) -> None:
-    module, _, attribute = name.rpartition(".")
-    value = ex
-    for part in f"{module}.{attribute}".split(".")[1:]:
-        value = getattr(value, part)
-    text = value.__doc__ or ""
-    assert text.split("\n\n")[0].rstrip().endswith((".", "?", ":")), name
-    is_function = callable(value) and not isinstance(value, type)
-    if is_function and len(text.splitlines()) > 1:
-        assert "Args:" in text
-        assert "Returns:" in text
+def test_every_entry_is_documented() -> None:
+    """Functions say what they take, return and raise, with an example that runs."""
+    elsewhere = (FOLDER / "do" / "take_home.md").read_text(encoding="utf-8")
+    for name in api.objects():
+        value = ex
+        for part in name.split(".")[1:]:
+            value = getattr(value, part)
+        text = inspect.getdoc(value) or ""
+        assert text.split("\n\n")[0].rstrip().endswith((".", "?", ":")), name
+        if inspect.isfunction(value):
+            assert all(part in text for part in ("Args:", "Returns:", "Raises:")), name
+            assert ">>> " in text or f"ex.{name.partition('.')[2]}(" in elsewhere, name
+
+
+def test_every_page_of_the_api_has_an_example() -> None:
+    examples = {}
+    for name, page in api.objects().items():
+        value = ex
+        for part in name.split(".")[1:]:
+            value = getattr(value, part)
+        members = vars(value).values() if inspect.isclass(value) else ()
+        texts = [inspect.getdoc(each) or "" for each in (value, *members)]
+        examples[page] = examples.get(page, False) or any(">>> " in t for t in texts)
+    modules = {name for name in examples if ">>> " in (getattr(ex, name).__doc__ or "")}
+    assert {page for page, found in examples.items() if not found} <= modules
 
 
 @pytest.mark.parametrize("page", PAGES, ids=path_of)
