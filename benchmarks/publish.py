@@ -48,10 +48,9 @@ def sentence(document: Document) -> str:
     growth = figures["time ∝ tokens^p from 64² to 1024², α = 4: p"]
     processor = document.environment["processor"]
     return (
-        f"On an {processor} ResNet-50 takes {forward:.3g} times as long as before, and "
-        f"soft layers {soft:.3g} times as long as `nn.Conv2d`; time grows as "
-        f"tokens<sup>{growth:.3g}</sup>. "
-        "[Why, and all figures](docs/understand/cost.md)"
+        f"On an {processor}, converted ResNet-50 takes {forward:.3g} times as long as "
+        f"before, and soft layers {soft:.3g} times as long as `nn.Conv2d`; time grows "
+        f"as tokens<sup>{growth:.3g}</sup>."
     )
 
 

@@ -96,6 +96,16 @@ def test_pieces_that_a_page_includes_exist(page: Path) -> None:
     assert text.startswith("# ")
 
 
+def test_every_piece_of_the_readme_is_on_a_page() -> None:
+    included = {
+        name
+        for page in PAGES
+        for path, name in INCLUDE.findall(page.read_text(encoding="utf-8"))
+        if path == "README.md"
+    }
+    assert included == set(re.findall(r"<!-- ([\w-]+): begin -->", README))
+
+
 def test_nothing_stands_in_two_sources() -> None:
     """Paragraphs of the README are not written again on a page."""
     paragraphs = {p for p in re.split(r"\n\n+", README) if len(p.split()) > 12}
