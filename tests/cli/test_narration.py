@@ -43,6 +43,7 @@ def test_a_certificate_tells_of_its_parts(project: UserProject) -> None:
     told = project.run("certify", f"{MODULE}:build", "--alpha", "4", "--verbose")
     assert told.exit_code == 0
     assert told.stderr.count("the worst case on") == 3
+    assert re.findall(r"certifying (\w+)", told.stderr) == ["stem", "deep", "last"]
     assert len(TIMED.findall(told.stderr)) > 9
 
 

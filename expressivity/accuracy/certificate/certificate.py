@@ -256,7 +256,7 @@ def _certified(
     require_rigour(layer, conv)
     difference, offset = layer.minus(kernel), layer.bias_minus(kernel)
     sample = size or difference.characteristic_size() or difference.sample_size()
-    _LOG.info("%s: the worst case on %s pixels", conv, tuple(sample))
+    _LOG.info("%s: the worst case on %s pixels", conv, "×".join(map(str, sample)))
     rows = difference.largest(sample)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
