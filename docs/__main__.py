@@ -14,7 +14,7 @@ from functools import partial
 
 from docs.building import api, command_line, coq, statements
 from docs.building.documents import EXPLORER, FOLDER, ROOT, Site, hand_written
-from docs.building.navigation import NOTEBOOKS, SECTIONS, overview
+from docs.building.navigation import NOTEBOOKS, SECTIONS
 from docs.building.polish import polish
 
 OUTPUT, SOURCES = ROOT / "build" / "docs", ROOT / "build" / "docs-sources"
@@ -56,8 +56,7 @@ def documents(development: coq.Development) -> Iterator[tuple[str, str]]:
     }
     for path, place in places.items():
         if path != "README.md" and not place.endswith(".png"):
-            text = site.page(path).replace("<!-- sections -->", overview())
-            yield place, f"{text}\n{after.get(place, '')}"
+            yield place, f"{site.page(path)}\n{after.get(place, '')}"
 
 
 def write(pages: Iterator[tuple[str, str]]) -> None:

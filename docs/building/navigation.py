@@ -4,17 +4,6 @@ from notebooks.source import SOURCES
 
 NOTEBOOKS = tuple(f"learn/{path.stem}" for path in SOURCES)
 
-WISHES = {
-    "Start": "see it work",
-    "Learn": "step by step, with exercises",
-    "Do": "something with your own layers",
-    "Understand": "why it holds, and where it stops",
-    "Look up": "a call, an option, an error, a word",
-    "Proofs": "of all that the code relies on",
-    "About": "limits, numbers, changes, citing",
-}
-"""What a reader wants who opens a section."""
-
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Start": ("start/two_minutes", "start/theorem", "start/explorer"),
     "Learn": ("learn/index",),
@@ -54,20 +43,6 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Pages by the question that a reader has."""
-
-
-def overview() -> str:
-    """Write the sections as links to all of their pages.
-
-    Returns:
-        MyST, for the first page.
-    """
-    lines = ["| section | pages |", "| --- | --- |"]
-    for section, pages in SECTIONS.items():
-        links = " · ".join(f"[]({page}.md)" for page in pages)
-        lines.append(f"| **{section}** {WISHES[section]} | {links} |")
-    return "\n".join(lines)
-
 
 # Documents that stand elsewhere in the repository, and the pages that they become.
 DOCUMENTS = {
