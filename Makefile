@@ -13,7 +13,7 @@ DEVICE ?= cpu
 DTYPE ?= float32
 RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
-.PHONY: help demo figures test lint proofs coq laws mutants fuzz attack atlas training zoo \
+.PHONY: help demo docs figures test lint proofs coq laws mutants fuzz attack atlas training zoo \
 	notebooks grade serving bench gpu wheels format clean
 
 help:  ## Show the targets
@@ -22,7 +22,10 @@ help:  ## Show the targets
 demo: $(VENV)/.demo  ## Train a small CNN on digits and convert it to attention
 	$(BIN)/expressivity demo --output demo-output --force
 
-figures: demo $(VENV)/.test  ## Draw the pictures of the README and the notebooks again
+docs: $(VENV)/.docs  ## Build the documentation into build/docs, for any browser, offline
+	$(BIN)/python -m docs
+
+figures: demo $(VENV)/.test  ## Draw the pictures of documents and notebooks again
 	cp demo-output/overview.png docs/overview.png
 	$(BIN)/python -m benchmarks.publish
 	$(BIN)/python -m benchmarks.certified
@@ -98,7 +101,7 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(ZOO) $(OTTER) $(SERVING) demo-output dist .pytest_cache .mypy_cache \
+	rm -rf $(VENV) $(ZOO) $(OTTER) $(SERVING) build demo-output dist .pytest_cache .mypy_cache \
 		.ruff_cache .hypothesis
 
 $(BIN)/python:
@@ -125,6 +128,10 @@ $(ZOO)/.installed: pyproject.toml tests/model_zoo/requirements.txt
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[demo,proofs]'
+	touch $@
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt

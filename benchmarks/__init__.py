@@ -1,1 +1,1 @@
-"""Raw numbers of the benchmark, and what writes them into the README."""
+"""Raw numbers of the benchmark, and what writes them into documents."""

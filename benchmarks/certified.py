@@ -1,4 +1,4 @@
-"""Write the table of certified and measured errors into the README.
+"""Write the table of certified and measured errors of the page on certificates.
 
     python -m benchmarks.certified
 
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 import expressivity as ex
-from benchmarks.readme import publish, write_section
+from benchmarks.documents import ROOT, publish, write_section
 from expressivity.digits import DigitsCNN, load_digit_images, train
 
+PAGE = ROOT / "docs" / "understand" / "certificates.md"
 ALPHAS = (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 15.0, None)
 
 
@@ -91,7 +92,7 @@ def main() -> Iterator[Path]:
     """Write the table and yield the name of the file; print the difference."""
     torch.set_num_threads(1)
     layers = trained_layers()
-    yield write_section("certified", table(*layers[-1]))
+    yield write_section(PAGE, "certified", table(*layers[-1]))
     print(
         f"{len(layers)} trained convolutions in nn.MultiheadAttention, float32: "
         f"relative difference at most {stock_difference(layers):.1e}"

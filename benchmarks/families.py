@@ -1,4 +1,4 @@
-"""Write the atlas' table into the README, and the picture of fewer heads.
+"""Write the tables of the atlas, and the picture of fewer heads.
 
     python -m benchmarks.families
 
@@ -6,33 +6,73 @@ Gathers the evidence for every family live, as ``expressivity atlas`` does. The 
 is of a 7×7 stem from 3 to 64 channels, with torch's random weights.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 import expressivity as ex
-from benchmarks.readme import ROOT, publish, write_section
+from benchmarks.documents import README, ROOT, publish, write_section
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import Evidence, gather
 from expressivity.machine.files import written_together
 
+PAGE = ROOT / "docs" / "lookup" / "atlas.md"
+_QUESTION = "computes any convolution?"
+_ANSWERS = {"yes": "yes", "conditional": "on conditions", "no": "no"}
 
-def table() -> str:
-    """Return the table, as Markdown.
+
+def gathered() -> list[Evidence]:
+    """Gather the evidence for every family.
 
     Raises:
         RuntimeError: If some evidence does not agree with its verdict, or a control
             says nothing.
     """
+    found = [gather(family) for family in FAMILIES.values()]
+    for evidence in found:
+        if not evidence.holds or evidence.remarks:
+            raise RuntimeError(
+                f"the evidence does not agree with {evidence.family.name}"
+            )
+    return found
+
+
+def summary(evidences: Sequence[Evidence]) -> str:
+    """Return the table of the README: families by verdict."""
+    lines = [f"| {_QUESTION} | families | evidence |", "| --- | --- | --- |"]
+    for verdict, answer in _ANSWERS.items():
+        some = [each for each in evidences if each.family.verdict == verdict]
+        titles = "; ".join(each.family.title for each in some)
+        errors = [each.weights.error for each in some if each.weights is not None]
+        bounds = [each.attack.bound for each in some if each.attack is not None]
+        parts = [f"weights, error ≤ {_above(max(errors))}"] if errors else []
+        parts += [f"else error ≥ {_below(min(bounds))}"] if errors and bounds else []
+        parts += [f"error ≥ {_below(min(bounds))}"] if not errors else []
+        lines.append(f"| {answer} | {titles} | {', '.join(parts)} |")
+    return "\n".join(lines)
+
+
+def _above(number: float) -> str:
+    """Write a number with one digit that is no smaller."""
+    power = 10.0 ** math.floor(math.log10(number))
+    return f"{math.ceil(number / power) * power:.0e}"
+
+
+def _below(number: float) -> str:
+    """Write a number with two decimals that is no larger."""
+    return f"{math.floor(number * 100) / 100:g}"
+
+
+def table(evidences: Sequence[Evidence]) -> str:
+    """Return the table of the atlas, as Markdown."""
     lines = [
         "| family | verdict | conditions | heads | measured | source |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for family in FAMILIES.values():
-        evidence = gather(family)
-        if not evidence.holds or evidence.remarks:
-            raise RuntimeError(f"the evidence does not agree with {family.name}")
+    for evidence in evidences:
+        family = evidence.family
         cells = (
             family.title,
             family.verdict,
@@ -59,14 +99,16 @@ def draw_heads() -> Path:
     stem = torch.nn.Conv2d(3, 64, 7, stride=2, padding=3)
     path = ROOT / "docs" / "heads.png"
     with written_together([path], force=True) as [draft]:
-        ex.plots.plot_head_curve(ex.head_count(stem)).savefig(draft).curve()
+        ex.plots.plot_head_curve(ex.head_count(stem).curve()).savefig(draft)
     return path
 
 
 def main() -> Iterator[Path]:
-    """Write both files and yield their names."""
+    """Write all files and yield their names."""
     torch.set_num_threads(1)
-    yield write_section("atlas", table())
+    evidences = gathered()
+    yield write_section(PAGE, "atlas", table(evidences))
+    yield write_section(README, "families", summary(evidences))
     yield draw_heads()
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import expressivity as ex
-from benchmarks.readme import publish
+from benchmarks.documents import publish
 from expressivity.bench.resnet import resnet50
 
 ROUNDS, SIZE, BATCH = 15, 128, 2

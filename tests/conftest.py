@@ -60,6 +60,10 @@ def pytest_collection_modifyitems(
             config.option.markexpr != "notebooks",
             "executing every notebook takes minutes: make notebooks",
         ),
+        "docs": (
+            config.option.markexpr != "docs",
+            "needs the documentation site: make docs, then pytest -m docs tests/docs",
+        ),
         "zoo": (
             config.option.markexpr != "zoo",
             "hundreds of networks of other libraries take most of an hour: make zoo",

@@ -1,5 +1,6 @@
 """The evidence for a verdict, computed live: an error, or a bound that is attacked."""
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.geometry.convolution import Convolution
 from expressivity.machine.memory import process_bytes
+
+_LOG = logging.getLogger(__name__)
 
 _IMAGES = 4
 _COPIES = 6  # of the probabilities of every head, at the most, in any family
@@ -171,7 +174,9 @@ def gather(
     weights = attack = None
     if family.constructor is not None:
         computed = _chosen(sample, family.takes, family.construct, remarks)
+        _LOG.info("%s: weights for %s", family.name, computed.conv)
         weights = measure(family, computed, seed=seed)
+        _LOG.info("%s: relative error %.2g", family.name, weights.error)
         if curve and weights.strength is not None:
             strengths = [part * weights.strength for part in _PARTS]
             weights = replace(weights, curve=_curve(family, computed, strengths, seed))
@@ -182,7 +187,10 @@ def gather(
             family.refute(conv, size).layer(seed)
 
         refuted = _chosen(sample, family.fails, attempt, remarks)
+        _LOG.info("%s: %d steps against its bound", family.name, steps)
         attack = attacked(family, refuted, steps=steps, seed=seed)
+        reached = attack.reached[-1]
+        _LOG.info("%s: error %.4g ≥ %.4g", family.name, reached, attack.bound)
         remarks += [attack.remark] if attack.remark else []
     return Evidence(family, weights, attack, tuple(remarks))
 

@@ -25,8 +25,9 @@ from expressivity.cli.arguments import (
     Sweep,
     Train,
 )
+from expressivity.cli.console import narrated
 from expressivity.cli.options import Arguments
-from expressivity.cli.status import DOES_NOT_HOLD, CommandLine
+from expressivity.cli.status import DOES_NOT_HOLD, CommandLine, ModelExit
 from expressivity.errors import FileError
 from expressivity.version import __version__
 
@@ -59,21 +60,27 @@ class _Command(TyperCommand):
                 "/dev/null"
             )
         with redirect_stdout(sys.stderr):  # standard output belongs to the results
-            with arguments.reserved() as files:
-                work = import_module(f"expressivity.cli.commands.{self.name}")
-                run: Callable[[Arguments], Report] = work.run
-                report = run(arguments)
+            with narrated(wanted=arguments.verbose), arguments.reserved() as files:
+                report = self._report(arguments)
                 report.write(files)
             report.print(stream, as_json=arguments.as_json)
         if not report.holds:
             raise typer.Exit(DOES_NOT_HOLD)
+
+    def _report(self, arguments: Arguments) -> "Report":
+        """Work; what ends the process here is the code of a model."""
+        work = import_module(f"expressivity.cli.commands.{self.name}")
+        run: Callable[[Arguments], Report] = work.run
+        try:
+            return run(arguments)
+        except SystemExit as error:
+            raise ModelExit(error.code) from error
 
 
 app = typer.Typer(
     cls=CommandLine,
     rich_markup_mode="rich",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit status: 0 done, 1 the claim does not hold, 2 bad input.",

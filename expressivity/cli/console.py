@@ -2,8 +2,10 @@
 
 import errno
 import json
+import logging
 import math
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
@@ -77,6 +79,44 @@ def report_error(message: str) -> None:
     line = printable(" ".join(filter(None, map(str.strip, message.splitlines()))))
     text = Text.assemble(("error: ", "bold red"), line)
     messages().print(text, soft_wrap=True)
+
+
+class _Narrator(logging.Handler):
+    """Prints what the package logs, with the seconds since it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = time.perf_counter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record in one line."""
+        seconds = time.perf_counter() - self.start
+        line = printable(" ".join(record.getMessage().split()))
+        messages().print(Text(f"{seconds:6.1f} s  {line}"), soft_wrap=True)
+
+
+@contextmanager
+def narrated(*, wanted: bool) -> Iterator[None]:
+    """Print what the package logs at level INFO on standard error.
+
+    Args:
+        wanted: Whether to; else nothing changes.
+
+    Yields:
+        Nothing.
+    """
+    if not wanted:
+        yield
+        return
+    logger, narrator = logging.getLogger("expressivity"), _Narrator()
+    level = logger.level
+    logger.addHandler(narrator)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(narrator)
+        logger.setLevel(level)
 
 
 def track(items: Iterable[Item], description: str) -> Iterable[Item]:

@@ -12,6 +12,13 @@ from expressivity.errors import ArgumentError
 from expressivity.machine.files import Reservation, reserved
 
 LARGEST = 2**31 - 1  # of a whole number
+STRATEGIES = ("auto", "separable", "normalised", "fused", "dense")
+
+
+def _strategies() -> list[str]:
+    """Return what a shell offers to complete."""
+    return list(STRATEGIES)
+
 
 Factory = Annotated[
     str,
@@ -72,12 +79,21 @@ Where = Annotated[
 ]
 Strategy = Annotated[
     str,
-    typer.Option(help="How to evaluate: auto, separable, normalised, fused, dense."),
+    typer.Option(
+        help=f"How to evaluate: {', '.join(STRATEGIES)}.",
+        autocompletion=_strategies,
+    ),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, max=2**32 - 1, help="Decides all random numbers.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Say on standard error what happens, and when."
+    ),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object instead of tables.")
 ]
@@ -91,12 +107,14 @@ class Arguments:
         OUTPUTS: Options that name a file to write, and what the name may end in.
         force: Whether to replace existing files.
         as_json: Whether to print JSON instead of tables.
+        verbose: Whether to say what happens, where the command takes long.
     """
 
     EXAMPLES: ClassVar[str]
     OUTPUTS: ClassVar[Sequence[tuple[str, Sequence[str]]]]
     force: bool
     as_json: bool
+    verbose: bool = False
 
     def targets(self) -> list[Path]:
         """Return the files to write; refuse a name that ends in another way."""

@@ -22,6 +22,10 @@ _BY_SIGNAL = 128  # a shell adds the number of the signal
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
+class ModelExit(BaseException):
+    """The code of a model has ended the process while a command ran."""
+
+
 class CommandLine(TyperGroup):
     """A group of commands that exits with a status, and one line for an error."""
 
@@ -70,6 +74,8 @@ def _judge(error: BaseException) -> tuple[int, Callable[[], None]]:
     cause = error.__context__ if isinstance(error, SystemExit) else error
     if isinstance(cause, BrokenPipeError):
         return 0, _silent
+    if isinstance(error, SystemExit):  # a completion has been printed or installed
+        return error.code if isinstance(error.code, int) else 0, _silent
     line = _line(error)
     if line is None:
         return CRASHED, partial(_print_traceback, error)
@@ -92,8 +98,8 @@ def _line(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"the system refuses: {where}{error.strerror or error}"
-    if isinstance(error, SystemExit):
-        return f"the model's code ends the process: sys.exit({error.code!r})"
+    if isinstance(error, ModelExit):
+        return f"the model's code ends the process: sys.exit({error.args[0]!r})"
     return None
 
 

@@ -154,6 +154,19 @@ def saturation_alpha(dtype: torch.dtype, axes: int) -> float:
 
     From there on the computed softmax is one-hot up to rounding.
 
+    Args:
+        dtype: Of the projections, floating.
+        axes: Number of axes, 1 to 3.
+
+    Returns:
+        The α, rounded upward.
+
+    Raises:
+        ArgumentError: If the dtype is not floating, or there are other axes.
+
+    Reference:
+        Statement ``saturation`` in ``proofs/``.
+
     Example:
         >>> round(saturation_alpha(torch.float32, axes=2), 1)
         18.0

@@ -34,6 +34,15 @@ def plot_evidence(evidence: Evidence, *, figure: "Figure | None" = None) -> "Fig
 
     Raises:
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        An error against strength, two inputs of the witness, the attacks on it.
+
+        >>> from expressivity.atlas import FAMILIES
+        >>> from expressivity.atlas.evidence import gather
+        >>> evidence = gather(FAMILIES["swin"], steps=2, curve=True)
+        >>> len(plot_evidence(evidence).axes)
+        4
     """
     weights, attack = evidence.weights, evidence.attack
     panels = (weights is not None) + (0 if attack is None else 3)

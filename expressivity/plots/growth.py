@@ -60,6 +60,12 @@ def plot_growth(document: Document, *, figure: "Figure | None" = None) -> "Figur
     Raises:
         InputError: If the document holds no growth curve.
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        A document is what ``expressivity bench --output run.json`` wrote.
+
+        >>> from expressivity.bench import read_document
+        >>> plot_growth(read_document("run.json")).savefig("g.png")  # doctest: +SKIP
     """
     sides = sorted({
         round(m.tokens**0.5) for m in document.measurements if m.suite == GROWTH

@@ -42,6 +42,15 @@ def plot_counterexample(verdict: Shown, *, figure: "Figure | None" = None) -> "F
     Raises:
         ArgumentError: If there is no counter-example.
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        >>> from expressivity import attention_from_conv
+        >>> from expressivity.coursework import Course
+        >>> course = Course("Ada")
+        >>> answer = attention_from_conv(course["2.2"].conv, alpha=1.0)
+        >>> verdict = course.check("2.2", answer)
+        >>> plot_counterexample(verdict).axes[0].has_data()
+        True
     """
     x = verdict.counterexample
     if x is None:
@@ -64,6 +73,14 @@ def plot_witness(witness: Witness, *, figure: "Figure | None" = None) -> "Figure
 
     Raises:
         MissingDependencyError: If matplotlib is not installed.
+
+    Example:
+        >>> import torch
+        >>> from expressivity.atlas import FAMILIES
+        >>> conv = torch.nn.Conv2d(1, 1, 3, padding=1)
+        >>> figure = plot_witness(FAMILIES["content"].refute(conv, (4, 4)))
+        >>> figure.axes[0].has_data()
+        True
     """
     return _draw(witness.inputs, witness.query, figure)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from proofs.document.html import to_html
 from proofs.document.latex import to_latex
 from proofs.document.markdown import write_markdown
+from proofs.document.myst import to_myst
 from proofs.engine import Outcome
 
 __all__ = ["FORMATS", "write"]
@@ -13,6 +14,7 @@ _CONVERTERS: dict[str, Callable[[str], str]] = {
     "markdown": str,
     "latex": to_latex,
     "html": to_html,
+    "myst": to_myst,
 }
 FORMATS = tuple(_CONVERTERS)
 
@@ -25,6 +27,6 @@ def write(outcomes: Sequence[Outcome], style: str) -> str:
         style: One of ``FORMATS``.
 
     Returns:
-        The text of one file that needs no others.
+        The text of one file.
     """
     return _CONVERTERS[style](write_markdown(outcomes))

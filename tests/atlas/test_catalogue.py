@@ -11,7 +11,9 @@ from expressivity.atlas.evidence import gather
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 from tests import ROOT
 
+PAGE = (ROOT / "docs" / "lookup" / "atlas.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ANSWERS = {"yes": "yes", "conditional": "on conditions", "no": "no"}
 FAMILIES = ex.atlas.FAMILIES.values()
 per_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
@@ -30,7 +32,15 @@ def test_a_verdict_has_its_evidence(family: ex.atlas.Family) -> None:
     assert family.claim.statement.endswith(".")
     assert family.conditions
     assert any(letter.isdigit() for letter in family.source), "a paper has a year"
-    assert f"| {family.title} | {family.verdict} |" in README
+    assert f"| {family.title} | {family.verdict} |" in PAGE
+    (row,) = (line for line in README.splitlines() if family.title in _titles(line))
+    assert row.startswith(f"| {ANSWERS[family.verdict]} |")
+
+
+def _titles(line: str) -> list[str]:
+    """Return the families that a row of the README's table lists."""
+    cells = line.split(" | ")
+    return cells[1].split("; ") if len(cells) == 3 else []
 
 
 @per_family

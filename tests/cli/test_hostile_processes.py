@@ -227,12 +227,12 @@ def test_damaged_settings_of_matplotlib_are_named(folder: Path) -> None:
 def test_help_of_a_benchmark_writes_nothing(
     module: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = ROOT / "README.md"
-    before = readme.stat().st_mtime_ns
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    before = [path.stat().st_mtime_ns for path in documents]
     monkeypatch.delitem(sys.modules, f"benchmarks.{module}", raising=False)
     monkeypatch.setattr(sys, "argv", [module, "--help"])
     with pytest.raises(SystemExit, match=r"^0$") as end:
         runpy.run_module(f"benchmarks.{module}", run_name="__main__")
     assert end.value.code == 0
     assert capsys.readouterr().out.startswith("usage:")
-    assert readme.stat().st_mtime_ns == before
+    assert [path.stat().st_mtime_ns for path in documents] == before

@@ -1,4 +1,4 @@
-"""A clone, ``make demo``, and then any command of the README as it stands."""
+"""A clone, ``make demo``, and then any command of the documents as it stands."""
 
 import os
 import re
@@ -13,17 +13,17 @@ import pytest
 
 from tests import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-LINES = [
-    re.sub(r"\s+#.*", "", line)
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in re.sub(r"\\\n\s*", "", block).splitlines()
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+PROSE = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+BLOCKS = [
+    [re.sub(r"\s+#.*", "", line) for line in block.splitlines()]
+    for block in re.findall(r"```sh\n(.*?)```", re.sub(r"\\\n\s*", "", TEXT), re.DOTALL)
 ]
-MAKE = [line for line in LINES if line.startswith("make ")]
-COMMANDS = [line for line in LINES if not line.startswith("make ")]
+MAKE = sorted({line for b in BLOCKS for line in b if line.startswith("make ")})
+SEQUENCES = [s for b in BLOCKS if (s := [x for x in b if not x.startswith("make ")])]
 # Of these a reader waits half a minute or more for the result.
-SLOW = ("demo", "atlas", "bench", "html")
+SLOW = ("demo", "atlas", "bench", "html", "--open")
 TOOLS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
     for folder in ("benchmarks", "expressivity", "notebooks", "proofs", "tests")
@@ -70,14 +70,17 @@ def typed(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the README's shell is sh")
-@pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_of_the_readme_works_as_it_stands(line: str, clone: Path) -> None:
-    command, redirected, target = line.partition(" > ")
-    if command.endswith(SLOW):
-        command += " --help"
-    done = typed(command + redirected + target, clone)
-    assert done.returncode == 0, done.stderr
-    assert not redirected or (clone / target).stat().st_size
+@pytest.mark.parametrize("lines", SEQUENCES, ids=" && ".join)
+def test_commands_of_a_document_work_as_they_stand(
+    lines: list[str], clone: Path
+) -> None:
+    for line in lines:
+        command, redirected, target = line.partition(" > ")
+        if command.endswith(SLOW):
+            command += " --help"
+        done = typed(command + redirected + target, clone)
+        assert done.returncode == 0, done.stderr
+        assert not redirected or (clone / target).stat().st_size
 
 
 @pytest.mark.parametrize("line", MAKE)
@@ -102,7 +105,7 @@ def test_commands_in_sentences_say_where_the_program_is() -> None:
 
 
 def test_there_are_commands_to_type() -> None:
-    assert len(COMMANDS) > 7
+    assert sum(map(len, SEQUENCES)) > 7
     assert len(MAKE) > 3
 
 
@@ -111,7 +114,7 @@ def test_there_are_commands_to_type() -> None:
 def test_help_shows_help_and_changes_nothing(
     tool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written = (ROOT / "README.md", ROOT / "proofs/coq/THEOREMS.md")
+    written = (*DOCUMENTS, ROOT / "proofs/coq/THEOREMS.md")
     before = [path.stat().st_mtime_ns for path in written]
     monkeypatch.setattr(sys, "argv", [tool, "--help"])
     with pytest.raises(SystemExit, match=r"^0$"):

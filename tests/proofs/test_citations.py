@@ -23,7 +23,7 @@ def test_statements_that_are_cited_exist() -> None:
 
 
 def test_every_statement_in_the_decisions_exists() -> None:
-    text = (ROOT / "docs" / "decisions.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "understand" / "decisions.md").read_text(encoding="utf-8")
     names = set(re.findall(r"\(`(\w+)`\)", text))
     assert names
     assert names <= set(NAMES)

@@ -1,4 +1,4 @@
-"""The examples of docs/take_home.md, with the libraries that they are about."""
+"""The examples of docs/do/take_home.md, with the libraries that they are about."""
 
 import re
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ import pytest
 
 from tests import ROOT
 
-PAGE = (ROOT / "docs" / "take_home.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "do" / "take_home.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 LIBRARIES = ("huggingface_hub", "peft", "sklearn", "timm", "transformers")
 
@@ -35,5 +35,5 @@ def test_an_example_runs_as_it_stands(
         pytest.skip(f"needs {', '.join(missing)}: make zoo")
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {"__name__": "example"}
-    exec(compile(BLOCKS[place], f"docs/take_home.md, block {place}", "exec"), scope)
+    exec(compile(BLOCKS[place], f"docs/do/take_home.md, block {place}", "exec"), scope)
     assert scope

@@ -1,5 +1,6 @@
 """What is certified about a layer, in words and as JSON, and how to check it."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +32,8 @@ from expressivity.stock import multihead
 from expressivity.stock.multihead import ImageMultihead
 from expressivity.strategies import AUTO, select
 from expressivity.version import __version__
+
+_LOG = logging.getLogger(__name__)
 
 Layer = RelativeSelfAttention | ImageMultihead
 
@@ -253,6 +256,7 @@ def _certified(
     require_rigour(layer, conv)
     difference, offset = layer.minus(kernel), layer.bias_minus(kernel)
     sample = size or difference.characteristic_size() or difference.sample_size()
+    _LOG.info("%s: the worst case on %s pixels", conv, "×".join(map(str, sample)))
     rows = difference.largest(sample)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
@@ -264,6 +268,7 @@ def _certified(
     exact = (norms * bound + offset.abs()) * UP + below
     require_finite("the exact part", exact)
     evaluated = spot_check.fits(layer, tuple(sample), strategy)
+    _LOG.info("exact part %.3g; bounding the rounding of %s", exact.max(), strategy)
     certificate = Certificate(
         layer=in_words(layer.layer),
         convolution=str(conv),
@@ -290,6 +295,7 @@ def _certified(
         made_by=f"expressivity {__version__}",
     )
     if evaluated:
+        _LOG.info("bound %.3g; evaluating the worst input", certificate.bound.max())
         spot_check.require_bounds(
             layer,
             conv,

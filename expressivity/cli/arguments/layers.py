@@ -21,6 +21,7 @@ from expressivity.cli.options import (
     Seed,
     Strategy,
     Tolerance,
+    Verbose,
     Weights,
     Where,
 )
@@ -140,6 +141,7 @@ class Certify(Arguments):
     ] = None
     seed: Seed = 0
     force: Force = False
+    verbose: Verbose = False
     as_json: AsJson = False
 
     OUTPUTS = (("output", ()),)

@@ -20,6 +20,7 @@ from expressivity.cli.options import (
     Seed,
     Strategy,
     Tolerance,
+    Verbose,
     Weights,
     Where,
 )
@@ -129,6 +130,7 @@ class Convert(Arguments):
     ] = False
     seed: Seed = 0
     force: Force = False
+    verbose: Verbose = False
     as_json: AsJson = False
 
     OUTPUTS = (("output", (".safetensors",)),)

@@ -14,6 +14,7 @@ from expressivity.cli.options import (
     Force,
     LayerName,
     Seed,
+    Verbose,
     Weights,
 )
 
@@ -53,6 +54,7 @@ class Atlas(Arguments):
     steps: Annotated[int, _count(help="Steps of every attack.")] = 120
     seed: Seed = 0
     force: Force = False
+    verbose: Verbose = False
     as_json: AsJson = False
 
     OUTPUTS = (("figure", PICTURES), ("html", ()))

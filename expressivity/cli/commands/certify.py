@@ -1,5 +1,6 @@
 """``expressivity certify``: a bound for every layer that holds for every input."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from expressivity.geometry.convolution import Convolution
 from expressivity.listing import Listing
 from expressivity.machine.weights import fill
 
+_LOG = logging.getLogger(__name__)
 _RANDOM_INPUTS = 8
 
 Sizes = Mapping[str, Sequence[tuple[int, ...] | None]]
@@ -146,6 +148,7 @@ def _certified(
         attention = cast("RelativeSelfAttention", conversion.model.get_submodule(name))
         conv = cast("Convolution", model.get_submodule(name))
         softest = float(attention.alpha.detach().min())
+        _LOG.info("certifying %s", name or "the model")
         try:
             certificate = certify(attention, conv, bound, size=size)
         except CertificateError as error:

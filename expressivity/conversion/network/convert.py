@@ -1,5 +1,6 @@
 """Replace the convolutions of a network, and say what was not replaced and why."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -32,6 +33,8 @@ from expressivity.conversion.options import HeadKind, Options
 from expressivity.conversion.to_attention import build_attention, warn_of_saturation
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
+
+_LOG = logging.getLogger(__name__)
 
 
 def convert(
@@ -175,18 +178,32 @@ def convert_each(
     elif size is not None:
         raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
     if inputs is None:
-        return _attempt(model, where, {}, options)[0]
+        return _logged(_attempt(model, where, {}, options)[0])
     to_keep: dict[str, str] = {}
     while True:
         conversion, replaced = _attempt(model, where, to_keep, options, release=False)
+        _LOG.info("running the converted model on the inputs")
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used and multihead:
             stock, used = stock_layers(conversion.model, inputs)
             if not used:
                 conversion = in_stock(conversion, stock)
         if not used:
-            return replace(conversion, ruled_out=tuple(to_keep))
+            return _logged(replace(conversion, ruled_out=tuple(to_keep)))
+        for name, reason in used.items():
+            _LOG.info("%s has to stay: %s", name, reason)
         to_keep |= used
+
+
+def _logged(conversion: Conversion) -> Conversion:
+    """Say what became of every convolution."""
+    for layer in conversion.layers:
+        if layer.status == "kept":
+            _LOG.info("%s stays: %s", layer.name, layer.reason)
+        else:
+            heads = f"{layer.num_heads} head{'' if layer.num_heads == 1 else 's'}"
+            _LOG.info("%s: %s, α = %.4g", layer.name, heads, layer.alpha)
+    return conversion
 
 
 def _attempt(
@@ -210,6 +227,7 @@ def _attempt(
         The conversion, and the convolutions that were replaced.
     """
     copied = independent_copy(model)
+    _LOG.info("looking at the convolutions")
     plans = plan_conversion(copied, where, to_keep)
     remarks = keep_held(model, copied, plans)
     _keep_unsuited(plans, options)
@@ -222,6 +240,7 @@ def _attempt(
         if plan.kernel is None or plan.conv is None:
             records[plan.name] = plan.kept()
             continue
+        _LOG.info("converting %s", plan.name or type(plan.module).__name__)
         layer = attention[plan.name] = build_attention(plan.kernel, options)
         records[plan.name] = plan.converted(layer)
         _tie(layer, plan.conv, shared)

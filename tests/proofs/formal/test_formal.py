@@ -26,7 +26,6 @@ from proofs.formal import (
 )
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
-PROJECT = (FOLDER.parents[1] / "README.md").read_text(encoding="utf-8")
 CONTROLS = sorted((FOLDER / "controls").glob("*.v"))
 NO_MATHEMATICS = {"compare", "load", "parameter_groups"}
 LIBRARIES = (
@@ -176,17 +175,6 @@ def test_the_main_theorem_is_quoted_as_it_stands() -> None:
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)", README))
 def test_links_lead_somewhere(target: str) -> None:
     assert (FOLDER / target).exists()
-
-
-def test_the_project_says_which_kind_of_proof_a_statement_has(
-    statements: list[Statement],
-) -> None:
-    for coverage, lead in (("full", "in full"), ("part", "in part"), ("", "alone")):
-        (listed,) = re.findall(
-            rf"^- \*\*.*{lead}\*\*[^:]*: (.*?)(?=\n-|\n\n)", PROJECT, re.M | re.S
-        )
-        names = {name.strip("` \n.") for name in listed.split(",")}
-        assert names == {s.name for s in statements if s.coverage == coverage}
 
 
 def test_another_source_is_noticed(copied: Path) -> None:

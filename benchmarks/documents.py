@@ -1,4 +1,4 @@
-"""Sections of the README that are generated, between markers."""
+"""Sections of documents that are generated, between markers."""
 
 import argparse
 from collections.abc import Callable, Iterable
@@ -25,18 +25,26 @@ def publish(docstring: str | None, write: Callable[[], Iterable[Path]]) -> None:
         print(f"wrote {path.relative_to(ROOT)}")
 
 
-def write_section(name: str, inside: str) -> Path:
+def write_section(path: Path, name: str, inside: str) -> Path:
     """Replace what stands between the markers of a section.
 
+    Args:
+        path: The document.
+        name: The name of the section.
+        inside: What to write.
+
+    Returns:
+        The document.
+
     Raises:
-        ValueError: If the README has no such markers, or several.
+        ValueError: If the document has no such markers, or several.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    text = README.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"the README needs {begin} and {end}, once each")
+        raise ValueError(f"{path.name} needs {begin} and {end}, once each")
     before, rest = text.split(begin)
     _, after = rest.split(end)
-    with written_together([README], force=True) as [draft]:
+    with written_together([path], force=True) as [draft]:
         draft.write_text(f"{before}{begin}\n{inside}\n{end}{after}", encoding="utf-8")
-    return README
+    return path

@@ -1,0 +1,1 @@
+"""The documentation: its sources, and the site that is built of them."""
