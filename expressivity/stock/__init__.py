@@ -18,6 +18,13 @@ Example:
 
 from expressivity.stock.image_tokens import ImageTokens
 from expressivity.stock.multihead import ImageMultihead, to_multihead
-from expressivity.stock.vision import fill_gpsa, fill_vit
+from expressivity.stock.vision import fill_gpsa, fill_swin, fill_vit
 
-__all__ = ["ImageMultihead", "ImageTokens", "fill_gpsa", "fill_vit", "to_multihead"]
+__all__ = [
+    "ImageMultihead",
+    "ImageTokens",
+    "fill_gpsa",
+    "fill_swin",
+    "fill_vit",
+    "to_multihead",
+]
