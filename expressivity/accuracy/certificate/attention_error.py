@@ -69,11 +69,14 @@ class ScoreError:
         absolute: Error of any score.
         relative: Error in parts of the score itself.
         of_positions: Whether targets q + Δ that are no whole pixels are rounded.
+        rescaled: Error of a weight, relative, in what it is multiplied by afterwards,
+            for a value as for the sum of all weights.
     """
 
     absolute: float
     relative: float
     of_positions: bool
+    rescaled: float = 0.0
 
 
 def attention_error(
@@ -102,7 +105,7 @@ def attention_error(
         within ±1.
     """
     unit, tiny = arithmetic.computed, arithmetic.computed_tiny
-    flat = 2 * scores.absolute + 2 * EXP_ULPS * unit + 4 * unit
+    flat = 2 * (scores.absolute + scores.rescaled) + 2 * EXP_ULPS * unit + 4 * unit
     # α, distances and scores may be flushed to zero.
     farthest = [axis.tokens + axis.farthest for axis in axes]
     flat += 2 * tiny * math.fsum(3 + gap * gap for gap in farthest)

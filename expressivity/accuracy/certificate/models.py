@@ -166,11 +166,10 @@ def of_fused(setting: Setting) -> Counts:
             # Scores are rounded twice, and α once.
             relative=3 * arithmetic.stored if half else arithmetic.computed,
             of_positions=False,
+            rescaled=blocks * EXP_ULPS * arithmetic.computed,
         )
         error = Lost(attention_error(alpha, axes, scores, arithmetic))
-        # Blocks of keys are scaled to each other where a later one is nearer.
-        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
-        lost.append(error.then(2 * scaling).total)
+        lost.append(error.then(_in_blocks(blocks, arithmetic)).total)
     terms = _inner(heads) + heads.value_width + len(heads.alpha) + 4
     return Counts(8 if half else 4, terms, tuple(lost))
 
@@ -212,10 +211,10 @@ def of_multihead(setting: Setting) -> Counts:
             + 8 * arithmetic.stored_tiny,
             relative=arithmetic.computed,
             of_positions=False,
+            rescaled=blocks * EXP_ULPS * arithmetic.computed,
         )
         error = Lost(attention_error(alpha, seen, scores, arithmetic))
-        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
-        lost.append(error.then(2 * scaling).total)
+        lost.append(error.then(_in_blocks(blocks, arithmetic)).total)
     # Values, the sum over all heads at once, and biases of both projections.
     terms = _inner(heads) + heads.value_width * (len(heads.alpha) + 1) + 8
     return Counts(8, terms, tuple(lost))
@@ -250,6 +249,17 @@ class Lost:
             Both, and the error of the error.
         """
         return Lost((self.total + error + self.total * error) * (1 + 1e-15))
+
+
+def _in_blocks(blocks: float, arithmetic: Arithmetic) -> float:
+    """Return what multiplying sums by the same factors as their weights comes to.
+
+    Where a later block of keys is nearer, all that was added up before is multiplied by
+    one power of e: sums of values and of weights, each rounded once a block. The power
+    itself may be off, but by the same for both, which changes the weights of one block
+    beside those of another: that is ``ScoreError.rescaled``.
+    """
+    return 4 * blocks * arithmetic.computed
 
 
 def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:
