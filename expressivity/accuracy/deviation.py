@@ -31,6 +31,7 @@ from expressivity.accuracy.rows.axis import (
 )
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
+from expressivity.checks import Progress
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.leak import band_radius, head_leaks
 
@@ -113,11 +114,12 @@ class Deviation:
         terms = self.matrices.shape[0] * self.matrices.shape[2]
         return norm * (1 + 8 * (terms + len(self.alpha)) * _UNIT)
 
-    def largest(self, size: Sequence[int]) -> WorstRows:
+    def largest(self, size: Sequence[int], progress: Progress = iter) -> WorstRows:
         """Return the norms of the worst rows on one input size.
 
         Args:
             size: Pixels per axis of the input.
+            progress: Wraps the iterable of rows of outputs, as ``tqdm`` does.
 
         Returns:
             The norms, enclosed; what is between the bounds is rounding and the
@@ -144,7 +146,7 @@ class Deviation:
         _, limits, shared = self._limits.unique(
             dim=0, return_inverse=True, return_counts=True
         )
-        search.run([axis.limits for axis in axes], shared[limits] == 1, slack)
+        search.run([axis.limits for axis in axes], shared[limits] == 1, slack, progress)
         norms = search.largest
         # Twice, as the slack is of first order in the rounding. A row that was not
         # formed is below a bound that is rounded likewise, and may exceed by a slack.

@@ -7,7 +7,7 @@ from typing import get_args
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
-from expressivity.checks import check_choice
+from expressivity.checks import Progress, check_choice, check_progress
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
     Plan,
@@ -46,6 +46,7 @@ def convert(
     inputs: Inputs | None = None,
     into: Into = "relative",
     size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -79,6 +80,9 @@ def convert(
             several sizes, or that it does not suit, stays.
         size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
             network's input, where that is one image for its first convolution.
+        progress: Wraps the iterable of convolutions, as ``tqdm`` does; by default
+            nothing. With ``inputs`` it may start again: once for every run that finds
+            a convolution that has to stay.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
@@ -86,7 +90,8 @@ def convert(
 
     Raises:
         ArgumentError: If an option is out of range, a name in ``where`` matches no
-            convolution, or ``"multihead"`` comes without ``inputs`` and ``size``.
+            convolution, ``"multihead"`` comes without ``inputs`` and ``size``, or
+            ``progress`` cannot be called.
         InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
         UnsupportedModuleError: If the model cannot be copied or was compiled, or its
@@ -101,16 +106,19 @@ def convert(
     options = Options(
         alpha, tolerance, None, head_dim, strategy, heads, max_heads, rings
     )
+    progress = check_progress(progress)
     _check_inputs(inputs)
     if check_choice("into", into, get_args(Into)) == "multihead":
         inputs = images(model, size) if inputs is None else inputs
     elif size is not None:
         raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
     if inputs is None:
-        return _attempt(model, where, {}, options)[0]
+        return _attempt(model, where, {}, options, progress)[0]
     to_keep: dict[str, str] = {}
     while True:
-        conversion, replaced = _attempt(model, where, to_keep, options, release=False)
+        conversion, replaced = _attempt(
+            model, where, to_keep, options, progress, release=False
+        )
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used and into == "multihead":
             stock, used = stock_layers(conversion.model, inputs)
@@ -126,6 +134,7 @@ def _attempt(
     where: Where | None,
     to_keep: Mapping[str, str],
     options: Options,
+    progress: Progress,
     *,
     release: bool = True,
 ) -> tuple[Conversion, dict[str, nn.Module]]:
@@ -136,6 +145,7 @@ def _attempt(
         where: Which convolutions to convert.
         to_keep: Why some of them have to stay in any case, by name.
         options: How to convert them.
+        progress: Wraps the convolutions.
         release: Whether to free the weights of replaced convolutions.
 
     Returns:
@@ -150,7 +160,7 @@ def _attempt(
     attention: dict[str, RelativeSelfAttention] = {}
     shared: dict[int, RelativeSelfAttention] = {}
     records = {}
-    for plan in plans:
+    for plan in progress(plans):
         if plan.kernel is None or plan.conv is None:
             records[plan.name] = plan.kept()
             continue
