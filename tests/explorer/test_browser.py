@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from expressivity.explorer.page import Page, html
+from expressivity.explorer.quoted import Settings
 from expressivity.explorer.scene import LayerScene, Scene
 from expressivity.explorer.subject import Subject
 from tests.explorer.pages import SIZE
@@ -344,7 +345,8 @@ ODD = {
 def test_every_layer_has_a_page(name: str, tab: Any, tmp_path: Path) -> None:
     conv, size = ODD[name]
     subject = Subject.of("odd", name, conv, torch.randn(conv.in_channels, *size))
-    page = Page(Scene((LayerScene.of(subject, alphas=[4.0]),), []))
+    settings = Settings(alphas=(4.0,))
+    page = Page(Scene((LayerScene.of(subject, settings),), []))
     path = page.save(tmp_path / "page.html")
     open_page(tab, path)
     views = [view for view in VIEWS if view != "limits"]

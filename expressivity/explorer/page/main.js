@@ -5,7 +5,7 @@ import { button, choice, field, html, set, slider } from '#page/elements';
 import { saveFigures } from '#page/export';
 import { footer } from '#page/footer';
 import { Page } from '#page/page';
-import { ALPHA, fromAddress, toAddress } from '#page/state';
+import { ALPHA, fromAddress, START, toAddress } from '#page/state';
 import * as borders from '#views/borders';
 import * as error from '#views/error';
 import * as head from '#views/head';
@@ -31,7 +31,8 @@ const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['l
 const scene = JSON.parse(document.getElementById('scene')?.textContent ?? '{}');
 const main = /** @type {HTMLElement} */ (document.getElementById('views'));
 const bar = /** @type {HTMLElement} */ (document.getElementById('bar'));
-const page = new Page(scene, fromAddress(location.hash), changed);
+const start = { ...START, alpha: scene.alpha };
+const page = new Page(scene, fromAddress(location.hash, start), changed);
 /** @type {Shown[]} */
 let shown = [];
 let built = '';
@@ -52,7 +53,7 @@ const controls = buildBar();
 const report = footer(page);
 changed();
 addEventListener('hashchange', () => {
-  page.state = fromAddress(location.hash);
+  page.state = fromAddress(location.hash, start);
   changed();
 });
 for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
@@ -99,7 +100,7 @@ function render() {
 
 /** Put the state into the address, which a frame in a notebook does not have. */
 function remember() {
-  const address = toAddress(page.state);
+  const address = toAddress(page.state, start);
   if (location.protocol !== 'about:' && location.hash.replace(/^#/, '') !== address) {
     history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
   }
