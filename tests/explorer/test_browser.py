@@ -50,7 +50,7 @@ def show(tab: Any, view: str) -> None:
 
 
 def settle(tab: Any) -> None:
-    """Wait for two frames, and until nothing on the screen shows an earlier state."""
+    """Wait for two frames, and until screen and address show the latest state."""
     tab.evaluate(
         "() => new Promise(done => requestAnimationFrame(() => "
         "requestAnimationFrame(done)))"
@@ -59,6 +59,7 @@ def settle(tab: Any) -> None:
         "() => [...document.querySelectorAll('section[data-stale]')].every(section => {"
         "const { top, bottom } = section.getBoundingClientRect();"
         "return bottom <= 0 || top >= innerHeight; })"
+        " && !document.querySelector('[data-unsaved]')"
     )
 
 
@@ -277,6 +278,46 @@ def test_painting_never_beats_the_bound(tab: Any, saved: Path) -> None:
         tab.keyboard.press(key)
         settle(tab)
     assert 0 < numbers(tab, "worst")[0] < bound
+
+
+def test_a_pixel_is_painted_by_its_numbers(tab: Any, saved: Path) -> None:
+    open_page(tab, saved, "layer=sobel&alpha=2")
+    show(tab, "worst")
+    view = tab.locator("#view-worst")
+    tab.get_by_role("button", name="Nothing").click()
+    settle(tab)
+    for name, place in (("row", 3), ("column", 15)):
+        view.get_by_label(name, exact=True).fill(str(place))
+        tab.keyboard.press("Tab")
+        settle(tab)
+    assert numbers(tab, "worst")[0] == 0
+    mark = view.locator(".map.active rect").first
+    assert (mark.get_attribute("y"), mark.get_attribute("x")) == ("2", "14")
+    for brush, letter in (("black", "n"), ("white", "p"), ("grey", "0")):
+        view.get_by_role("button", name=brush).click()
+        view.get_by_role("button", name="Paint this pixel").click()
+        settle(tab)
+        word = "0" * (2 * SIZE + 14) + letter + "0" * (SIZE * SIZE - 2 * SIZE - 15)
+        assert f"paint={word}" in tab.url
+        assert (numbers(tab, "worst")[0] > 0) == (letter != "0")
+
+
+def test_a_page_starts_where_it_was_made_for(tab: Any, tmp_path: Path) -> None:
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    settings = Settings(alpha=5.3, alphas=(2.0,), strategy="dense")
+    subject = Subject.of("start", "Start", conv, torch.rand(1, 6, 6))
+    page = Page(Scene((LayerScene.of(subject, settings),), []))
+    open_page(tab, page.save(tmp_path / "page.html"))
+    show(tab, "error")
+    assert tab.locator("#bar input[type=number] >> nth=-1").input_value() == "5.3"
+    quoted = tab.locator("#view-error dd[data-kind=quoted]").first
+    assert float(quoted.get_attribute("data-value")) > 0
+    assert "evaluated by dense" in tab.locator(
+        "#view-error .quoted"
+    ).first.get_attribute("title")
+    assert "#" not in tab.url.rstrip("#")
+    change_alpha(tab, 2)
+    assert "alpha=2" in tab.url
 
 
 @pytest.mark.parametrize(

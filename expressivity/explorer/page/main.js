@@ -17,6 +17,7 @@ import * as training from '#views/training';
 import * as worst from '#views/worst';
 
 const VIEWS = [head, kernel, error, identity, borders, worst, limits, heads, training];
+const BETWEEN = 250; // milliseconds, of two states in the address
 const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['limits'])];
 
 /**
@@ -37,6 +38,8 @@ const page = new Page(scene, fromAddress(location.hash, start), changed);
 let shown = [];
 let built = '';
 let waiting = 0;
+let later = 0;
+let saved = -Infinity;
 
 const seen = new IntersectionObserver(
   (entries) => {
@@ -52,6 +55,7 @@ const seen = new IntersectionObserver(
 const controls = buildBar();
 const report = footer(page);
 changed();
+addEventListener('pagehide', save);
 addEventListener('hashchange', () => {
   page.state = fromAddress(location.hash, start);
   changed();
@@ -94,16 +98,37 @@ function render() {
     delete each.section.dataset.stale;
     drawn += 1;
   }
-  if (drawn) report.frame(performance.now() - start);
+  if (drawn) {
+    void main.offsetHeight; // the layout is part of the frame
+    report.frame(performance.now() - start);
+  }
   remember();
 }
 
-/** Put the state into the address, which a frame in a notebook does not have. */
+/**
+ * Put the state into the address, which a frame in a notebook does not have: a few times a
+ * second, as browsers take longer for it than for a whole frame, and refuse hundreds.
+ */
 function remember() {
+  const wait = isRemembered() ? 0 : saved + BETWEEN - performance.now();
+  main.toggleAttribute('data-unsaved', wait > 0);
+  if (wait <= 0) save();
+  else later ||= setTimeout(save, wait);
+}
+
+function save() {
+  clearTimeout(later);
+  later = 0;
+  main.removeAttribute('data-unsaved');
+  if (isRemembered()) return;
   const address = toAddress(page.state, start);
-  if (location.protocol !== 'about:' && location.hash.replace(/^#/, '') !== address) {
-    history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
-  }
+  saved = performance.now();
+  history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
+}
+
+function isRemembered() {
+  const address = toAddress(page.state, start);
+  return location.protocol === 'about:' || location.hash.replace(/^#/, '') === address;
 }
 
 function rebuild() {
