@@ -32,10 +32,13 @@ from expressivity.accuracy.rows.axis import (
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
 from expressivity.checks import Progress
+from expressivity.errors import InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.leak import band_radius, head_leaks
 
 _ROWS = 2**18
+MOST_PIXELS = 2**20  # of an axis: some seconds
+_MOST_NUMBERS = 2**27  # of what heads see along the axes: a GiB
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 _UNIT = 2.0**-53  # half an ulp of one in float64
 
@@ -126,9 +129,10 @@ class Deviation:
             attention outside of all bands.
 
         Raises:
-            InputError: If the size does not suit the geometry.
+            InputError: If the size does not suit the geometry, or is so large that its
+                rows take too much time or memory.
         """
-        self.geometry.check_input(size)
+        self._require_feasible(size)
         spots, heads, spare, lost = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
         along = [
@@ -193,6 +197,21 @@ class Deviation:
                 strict=True,
             )
         )
+
+    def _require_feasible(self, size: Sequence[int]) -> None:
+        """Refuse a size that the geometry does not take, or that is too large."""
+        self.geometry.check_input(size)
+        canvas = self.geometry.canvas_size(size)
+        band = _band_within(self.alpha, max(canvas))
+        seen = len(self.alpha) * sum(min(n, 2 * band + 1) ** 2 for n in canvas)
+        if max(canvas) > MOST_PIXELS or seen > _MOST_NUMBERS:
+            raise InputError(
+                f"the worst case on inputs of {tuple(size)} pixels takes more than "
+                f"{MOST_PIXELS} pixels an axis or {_MOST_NUMBERS} numbers of what "
+                f"{len(self.alpha)} heads see, with a softest α of "
+                f"{float(self.alpha.min()):.3g}: take a smaller size, or none for a "
+                "bound that holds for every size"
+            )
 
     @property
     def _limits(self) -> Tensor:

@@ -77,7 +77,8 @@ def worst_case_error(
         ArgumentError: If neither or both of a layer and ``alpha`` are given, ``alpha``
             is not positive and finite, the two do not have the same geometry and
             channels, or ``progress`` cannot be called.
-        InputError: If the size does not suit the convolution.
+        InputError: If the size does not suit the convolution, or is too large: an axis
+            of more than a million pixels.
         NotOneHotError: If the scores of the layer depend on the tokens, or some query
             sees only a part of a table.
         UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does

@@ -199,7 +199,8 @@ def certify(
             if the worst input, evaluated here and now, exceeds what is certified.
         ArgumentError: If the bound is not positive and finite, the two do not have the
             same geometry and channels, or ``progress`` cannot be called.
-        InputError: If the size does not suit the layer.
+        InputError: If the size does not suit the layer, or is too large: an axis of
+            more than a million pixels.
         UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
             not compute what its parameters say: hooks, a ``forward`` of its own.
 
