@@ -77,7 +77,8 @@ def convert(
         into: ``"relative"`` for :class:`expressivity.RelativeSelfAttention`, or
             ``"multihead"`` for ``torch.nn.MultiheadAttention``, for inputs of one size:
             see :func:`expressivity.to_multihead`. A convolution that sees inputs of
-            several sizes, or that it does not suit, stays.
+            several sizes, or that it does not suit, stays. Layers that share weights
+            share the module's parameters, which hold α and Δ as well.
         size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
             network's input, where that is one image for its first convolution.
         progress: Wraps the iterable of convolutions, as ``tqdm`` does; by default
