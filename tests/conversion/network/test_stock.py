@@ -140,7 +140,7 @@ def test_tied_layers_stay_tied(bias: bool, tmp_path: Path) -> None:
     conversion.model(X).square().sum().backward()
     with torch.no_grad():
         for parameter in conversion.model.parameters():
-            parameter -= 1e-3 * parameter.grad
+            parameter.sub_(1e-3 * parameter.grad)
     one, other = (layer.attention.in_proj_weight for layer in layers)
     assert torch.equal(one, other)
     conversion.save(tmp_path)
