@@ -135,8 +135,8 @@ course.check("2.1", interval)
 #
 # Build the attention layer of `task.conv`, within `task.tolerance` for every input
 # within ±1 of `task.size` pixels. A new layer with `ConvGeometry.create((3, 3),
-# padding=1)` has nine heads, whose `centers`, in pixels, are on the taps already, in the
-# order of `task.conv.weight`. Fill `alpha` and `output_weight`, of shape
+# padding=1)` has nine heads, whose `centers`, in pixels, are on the taps already, in
+# the order of `task.conv.weight`. Fill `alpha` and `output_weight`, of shape
 # (1, 1, 1, heads), by hand.
 
 # %% tags=["exercise"]
