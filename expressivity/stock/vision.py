@@ -163,7 +163,7 @@ def fill_swin(
         in_channels=channels,
         out_channels=attention.out_channels,
         width=width,
-        position=value.weight.new_zeros(len(index), 0),
+        position=value.weight.new_zeros(math.prod(grid.canvas_size), 0),
     ).train(attention.training)
 
 
@@ -239,7 +239,8 @@ def _displacements(table: Tensor, index: Tensor, grid: Grid) -> Tensor:
     canvas = grid.canvas_size
     axes = [range(tokens) for tokens in canvas]
     every = displacements(axes, axes, index.device)
-    if len(canvas) == 2 and index.shape == every.shape[:2]:
+    if len(canvas) == 2 and index.numel() == every[..., 0].numel():
+        index = index.reshape(every.shape[:2])  # some keep it flat
         # Any pair of tokens will do for an entry, if all of its pairs are alike.
         pairs = torch.zeros(len(table), dtype=torch.long, device=index.device)
         pairs[index.flatten()] = torch.arange(index.numel(), device=index.device)
@@ -248,8 +249,8 @@ def _displacements(table: Tensor, index: Tensor, grid: Grid) -> Tensor:
             return found
     raise ArgumentError(
         f"Swin's attention needs the canvas as its window, {canvas} tokens over two "
-        f"axes, got another window of {len(index)} tokens: make the module with "
-        f"window_size={canvas}"
+        f"axes, got another one, of {math.isqrt(index.numel())} tokens: make the "
+        f"module with window_size={canvas}"
     )
 
 
