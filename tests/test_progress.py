@@ -48,6 +48,10 @@ CALLS: dict[str, tuple[Callable[[Any], object], list[int]]] = {
         lambda bar: ex.convert(NETWORK, inputs=X, progress=bar),
         [2],
     ),
+    "save": (
+        lambda bar: ex.convert(NETWORK).content(progress=bar),
+        [2],
+    ),
     "error_sweep": (
         lambda bar: ex.error_sweep(CONV, X, [1.0, 2.0, 3.0], progress=bar),
         [3],
