@@ -71,12 +71,15 @@ class ScoreError:
         of_positions: Whether targets q + Δ that are no whole pixels are rounded.
         rescaled: Error of a weight, relative, in what it is multiplied by afterwards,
             for a value as for the sum of all weights.
+        per_pixel: How much further the error of a score may be from that of a pixel
+            beside it, for each pixel along an axis: of what a query has to itself.
     """
 
     absolute: float
     relative: float
     of_positions: bool
     rescaled: float = 0.0
+    per_pixel: float = 0.0
 
 
 def attention_error(
@@ -118,6 +121,7 @@ def attention_error(
             )
             worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap * gap)
             worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
+            worst += scores.per_pixel * axis.tokens
         return _capped(2 * math.expm1(min(worst, 1.0)), tokens, unit)
     sums = [_AxisSums.of(alpha, axis, scores, unit) for axis in axes]
     total, rounding = math.prod(s.total for s in sums), torch.finfo(torch.float64).eps
@@ -161,6 +165,7 @@ class _AxisSums:
         error = (2 * scores.relative + unit) * (behind + lowest)
         gaps = steps + off
         error = error + 2 * _of_positions(alpha, axis, gaps, scores, unit)
+        error = error + scores.per_pixel * steps
         weights = (-behind).exp()
         # Far away the error is large, and the weight is small beside it.
         far = (error - behind).exp()
