@@ -55,8 +55,9 @@ laws: $(VENV)/.test  ## Put every law to five times as many random convolutions
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile thorough -n auto \
 		--maxprocesses 8
 
-mutants: $(VENV)/.test  ## Edit every proved formula everywhere, and see that it is noticed
-	$(BIN)/python -m pytest -m mutants tests/meta -n auto --maxprocesses 8
+mutants: $(VENV)/.test  ## Edit every formula, proved or in the explorer's page, and see that it is noticed
+	$(BIN)/python -m pytest -m mutants tests/meta tests/explorer/test_readings.py \
+		-n auto --maxprocesses 8
 
 fuzz: $(VENV)/.test  ## Compare random convolutions with their attention (CASES=20000)
 	$(BIN)/python -m tests.fuzz --cases $(CASES)

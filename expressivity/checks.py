@@ -8,8 +8,8 @@ that it promises, or raises an error with the name, the requirement and what cam
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
-from typing import SupportsFloat, SupportsIndex, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 
 Kind = TypeVar("Kind")
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 # torch counts pixels and channels in so many bits, one of them a sign.
 _BITS = 64
@@ -181,6 +182,20 @@ def check_callable(name: str, value: object) -> None:
     """Refuse what cannot be called, a class and a module."""
     if not callable(value) or isinstance(value, (type, nn.Module)):
         raise ArgumentError(f"{name} needs a function, got {shown(value)}")
+
+
+def check_progress(progress: Progress | None) -> Progress:
+    """Return what wraps an iterable, as ``tqdm`` does: for ``None`` nothing to see."""
+    if progress is None:
+        return iter
+    # A class will do whose instances can be iterated, as tqdm's.
+    wraps = callable(progress) and not isinstance(progress, nn.Module)
+    if not wraps or (isinstance(progress, type) and not hasattr(progress, "__iter__")):
+        raise ArgumentError(
+            "progress needs a function that takes an iterable and returns one, such as "
+            f"tqdm, got {shown(progress)}"
+        )
+    return progress
 
 
 def integers(value: object) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ cannot go:
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from expressivity.accuracy.first_order import first_order
 from expressivity.accuracy.worst_case import converted
-from expressivity.checks import check_callable, check_positive, shown
+from expressivity.checks import Progress, check_positive, check_progress, shown
 from expressivity.conversion.options import Options
 from expressivity.conversion.to_attention import build_attention
 from expressivity.convolutions import Kernel
@@ -32,8 +32,6 @@ from expressivity.results import Result, as_text, plotted, plotted_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Progress = Callable[[Iterable[float]], Iterable[float]]
 
 SOFTEST, POINTS = 0.5, 30
 
@@ -142,12 +140,11 @@ def error_sweep(
     kernel = Kernel.of(conv)
     strengths = _checked_alphas(kernel.conv, alphas)
     x = _checked_input(kernel, x)
-    if progress is not None:
-        check_callable("progress", progress)
+    progress = check_progress(progress)
     exact, wide = kernel.in_float64(), x.detach().double()
     reference, size, largest = exact.conv(wide), wide.shape[2:], float(wide.abs().max())
     points = []
-    for strength in strengths if progress is None else progress(strengths):
+    for strength in progress(strengths):
         attention = build_attention(kernel, Options(alpha=strength))
         with torch.no_grad():
             computed = attention(x).double()

@@ -57,8 +57,8 @@ assert weights.argmax() == 4 * 9 + 5  # (5, 3) + (−1, 2)
 # %% [markdown]
 # ## The same head at four strengths
 #
-# α = 0 looks everywhere alike. Every step of α multiplies the weight of a direct
-# neighbour by $e^{-1}$ against that of the center.
+# At α = 0 the head looks everywhere alike. When α grows by one, the weight of a direct
+# neighbour falls by a factor of e beside that of the center.
 
 # %%
 figure, places = plt.subplots(1, 4, figsize=(10, 2.7), layout="constrained")
@@ -126,7 +126,7 @@ assert all(a > b for a, b in pairwise(leaks))
 # %% [markdown] tags=["exercise", "predict"]
 # ### Exercise 1.1: How much does a head leak?
 #
-# Before you compute it: how much of its attention does a head give to other pixels than
+# Before you compute it: how much of its attention does a head give to pixels other than
 # its target, at the α of `task.given` and over two axes, far from all borders? Answer
 # with an interval `(low, high)` whose ends differ by a factor of 1.25 at most. Paper
 # and a calculator are enough: count the neighbours, and do not forget that weights sum

@@ -134,10 +134,10 @@ course.check("2.1", interval)
 # ### Exercise 2.2: Nine heads, one kernel
 #
 # Build the attention layer of `task.conv`, within `task.tolerance` for every input
-# within ±1 of `task.size` pixels. Fill the parameters by hand: `centers` in pixels,
-# `alpha`, and `output_weight`, of shape (1, 1, 1, heads). A new layer with
-# `ConvGeometry.create((3, 3), padding=1)` has nine heads, centered on the taps, in the
-# order of `task.conv.weight`.
+# within ±1 of `task.size` pixels. A new layer with `ConvGeometry.create((3, 3),
+# padding=1)` has nine heads, whose `centers`, in pixels, are on the taps already, in
+# the order of `task.conv.weight`. Fill `alpha` and `output_weight`, of shape
+# (1, 1, 1, heads), by hand.
 
 # %% tags=["exercise"]
 task = course["2.2"]

@@ -49,7 +49,7 @@ assert {f.verdict for f in ex.atlas.FAMILIES.values()} == {"yes", "no", "conditi
 #
 # Attention without positions sees a set of tokens. If two tokens beside the query
 # change places, nothing changes for the query. The picture shows both inputs of the
-# witness, and the query.
+# witness, +1 in purple and −1 in orange; the frame is the query.
 
 # %%
 torch.manual_seed(0)
@@ -92,8 +92,8 @@ assert control[-1] < 0.5 * witness.bound
 # A head that looks at positions alone mixes pixels with a fixed table of weights, and
 # applies one matrix to the mean. So a layer is a sum of products: table times matrix.
 # The taps of a convolution are matrices, too. If they span ρ dimensions, no fewer than
-# ρ heads can do. With free tables ρ or ρ + 1 always suffice, as positive tables can
-# share heads.
+# ρ heads can do. Weights of attention are positive, which costs one head more at most:
+# with free tables ρ or ρ + 1 heads always suffice.
 
 # %%
 for name, kernel in {

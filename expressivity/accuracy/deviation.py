@@ -31,10 +31,14 @@ from expressivity.accuracy.rows.axis import (
 )
 from expressivity.accuracy.rows.norms import RowNorms
 from expressivity.accuracy.rows.search import RowSearch
+from expressivity.checks import Progress
+from expressivity.errors import InputError
 from expressivity.geometry import ConvGeometry
 from expressivity.heads.leak import band_radius, head_leaks
 
 _ROWS = 2**18
+MOST_PIXELS = 2**20  # of an axis: some seconds
+_MOST_NUMBERS = 2**27  # of what heads see along the axes: a GiB
 _WIDEST_BAND = 9  # pixels; beyond, an input that shows everything is large
 _UNIT = 2.0**-53  # half an ulp of one in float64
 
@@ -113,20 +117,22 @@ class Deviation:
         terms = self.matrices.shape[0] * self.matrices.shape[2]
         return norm * (1 + 8 * (terms + len(self.alpha)) * _UNIT)
 
-    def largest(self, size: Sequence[int]) -> WorstRows:
+    def largest(self, size: Sequence[int], progress: Progress = iter) -> WorstRows:
         """Return the norms of the worst rows on one input size.
 
         Args:
             size: Pixels per axis of the input.
+            progress: Wraps the iterable of rows of outputs, as ``tqdm`` does.
 
         Returns:
             The norms, enclosed; what is between the bounds is rounding and the
             attention outside of all bands.
 
         Raises:
-            InputError: If the size does not suit the geometry.
+            InputError: If the size does not suit the geometry, or is so large that its
+                rows take too much time or memory.
         """
-        self.geometry.check_input(size)
+        self._require_feasible(size)
         spots, heads, spare, lost = self._weights()
         axes = self._axis_heads(spots, max(self.geometry.canvas_size(size)))
         along = [
@@ -144,7 +150,7 @@ class Deviation:
         _, limits, shared = self._limits.unique(
             dim=0, return_inverse=True, return_counts=True
         )
-        search.run([axis.limits for axis in axes], shared[limits] == 1, slack)
+        search.run([axis.limits for axis in axes], shared[limits] == 1, slack, progress)
         norms = search.largest
         # Twice, as the slack is of first order in the rounding. A row that was not
         # formed is below a bound that is rounded likewise, and may exceed by a slack.
@@ -191,6 +197,21 @@ class Deviation:
                 strict=True,
             )
         )
+
+    def _require_feasible(self, size: Sequence[int]) -> None:
+        """Refuse a size that the geometry does not take, or that is too large."""
+        self.geometry.check_input(size)
+        canvas = self.geometry.canvas_size(size)
+        band = _band_within(self.alpha, max(canvas))
+        seen = len(self.alpha) * sum(min(n, 2 * band + 1) ** 2 for n in canvas)
+        if max(canvas) > MOST_PIXELS or seen > _MOST_NUMBERS:
+            raise InputError(
+                f"the worst case on inputs of {tuple(size)} pixels takes more than "
+                f"{MOST_PIXELS} pixels an axis or {_MOST_NUMBERS} numbers of what "
+                f"{len(self.alpha)} heads see, with a softest α of "
+                f"{float(self.alpha.min()):.3g}: take a smaller size, or none for a "
+                "bound that holds for every size"
+            )
 
     @property
     def _limits(self) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from expressivity.accuracy.deviation import Deviation
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
-from expressivity.checks import check_positive, check_size
+from expressivity.checks import Progress, check_positive, check_progress, check_size
 from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
@@ -24,14 +24,24 @@ def worst_case_error(
     conv: Convolution,
     *,
     size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, " out_channels"]: ...
 @overload
 def worst_case_error(
-    conv: Convolution, /, *, alpha: float, size: Sequence[int] | None = None
+    conv: Convolution,
+    /,
+    *,
+    alpha: float,
+    size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, " out_channels"]: ...
 @overload
 def worst_case_error(
-    *, conv: Convolution, alpha: float, size: Sequence[int] | None = None
+    *,
+    conv: Convolution,
+    alpha: float,
+    size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, " out_channels"]: ...
 def worst_case_error(
     attention: nn.Module | None = None,
@@ -39,6 +49,7 @@ def worst_case_error(
     *,
     alpha: float | None = None,
     size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Float[Tensor, " out_channels"]:
     """Return the largest difference of attention and convolution over ‖x‖_∞ ≤ 1.
 
@@ -55,6 +66,8 @@ def worst_case_error(
             norm of the worst row of the operator, which some input attains.
             Without it: an upper bound for every size, 2 λ(α) Σ|W| for a conversion;
             1×1 kernels attain it on large inputs.
+        progress: For a size: wraps the iterable of rows of outputs, as ``tqdm`` does;
+            by default nothing.
 
     Returns:
         One number per output channel, absolute, for exact arithmetic; float64, rounded
@@ -62,9 +75,10 @@ def worst_case_error(
 
     Raises:
         ArgumentError: If neither or both of a layer and ``alpha`` are given, ``alpha``
-            is not positive and finite, or the two do not have the same geometry and
-            channels.
-        InputError: If the size does not suit the convolution.
+            is not positive and finite, the two do not have the same geometry and
+            channels, or ``progress`` cannot be called.
+        InputError: If the size does not suit the convolution, or is too large: an axis
+            of more than a million pixels.
         NotOneHotError: If the scores of the layer depend on the tokens, or some query
             sees only a part of a table.
         UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
@@ -83,6 +97,7 @@ def worst_case_error(
         >>> bool((tight <= worst_case_error(conv, alpha=2.0)).all())
         True
     """
+    progress = check_progress(progress)
     if alpha is None:
         if conv is None:
             raise ArgumentError(
@@ -90,7 +105,7 @@ def worst_case_error(
                 "alone, got None: pass (conv, alpha=...), or (attention, conv)"
             )
         return worst_case(
-            Snapshot.of(cast("nn.Module", attention)), Kernel.of(conv), size
+            Snapshot.of(cast("nn.Module", attention)), Kernel.of(conv), size, progress
         )
     if attention is not None and conv is not None:
         raise ArgumentError(
@@ -99,7 +114,7 @@ def worst_case_error(
         )
     alpha = check_positive("alpha", alpha)
     kernel = Kernel.of(cast("nn.Module", conv if attention is None else attention))
-    return _largest(converted(kernel, alpha), size)
+    return _largest(converted(kernel, alpha), size, progress)
 
 
 def alpha_for(
@@ -137,10 +152,13 @@ def alpha_for(
 
 
 def worst_case(
-    layer: Snapshot, kernel: Kernel, size: Sequence[int] | None
+    layer: Snapshot,
+    kernel: Kernel,
+    size: Sequence[int] | None,
+    progress: Progress = iter,
 ) -> Float[Tensor, " out_channels"]:
     """Return what :func:`worst_case_error` does, for a pair behind the gates."""
-    error = _largest(layer.minus(kernel), size)
+    error = _largest(layer.minus(kernel), size, progress)
     return (error + layer.bias_minus(kernel).abs()) * (1 + 2.0**-50)
 
 
@@ -175,8 +193,10 @@ def strength_for(
     return high
 
 
-def _largest(difference: Deviation, size: Sequence[int] | None) -> Tensor:
+def _largest(
+    difference: Deviation, size: Sequence[int] | None, progress: Progress
+) -> Tensor:
     """Return the worst case on one size, or a bound for every size."""
     if size is None:
         return difference.any_size()
-    return difference.largest(check_size("size", size, least=0)).above
+    return difference.largest(check_size("size", size, least=0), progress).above

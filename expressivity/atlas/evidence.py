@@ -9,6 +9,7 @@ import torch
 
 from expressivity.atlas.family import Family, Sample, Size, in_float64
 from expressivity.atlas.witness import Witness
+from expressivity.checks import Progress, check_progress
 from expressivity.convolutions import plain_convolution
 from expressivity.errors import ArgumentError, InputError
 from expressivity.geometry import ConvGeometry
@@ -151,6 +152,7 @@ def gather(
     steps: int = STEPS,
     seed: int = 0,
     curve: bool = False,
+    progress: Progress | None = None,
 ) -> Evidence:
     """Construct, measure, refute and attack, as far as the verdict goes.
 
@@ -161,13 +163,17 @@ def gather(
         steps: Steps of each attack.
         seed: Decides all random numbers.
         curve: Whether to measure constructions of smaller strength, too.
+        progress: Wraps the iterable of steps of each attack, as ``tqdm`` does; by
+            default nothing.
 
     Returns:
         The evidence.
 
     Raises:
+        ArgumentError: If ``progress`` cannot be called.
         InputError: If a layer for the sample would not fit in the memory that is free.
     """
+    progress = check_progress(progress)
     if sample is not None:
         _check_memory(sample)
     remarks: list[str] = []
@@ -188,7 +194,7 @@ def gather(
 
         refuted = _chosen(sample, family.fails, attempt, remarks)
         _LOG.info("%s: %d steps against its bound", family.name, steps)
-        attack = attacked(family, refuted, steps=steps, seed=seed)
+        attack = attacked(family, refuted, steps=steps, seed=seed, progress=progress)
         reached = attack.reached[-1]
         _LOG.info("%s: error %.4g ≥ %.4g", family.name, reached, attack.bound)
         remarks += [attack.remark] if attack.remark else []
@@ -282,7 +288,12 @@ def measure(
 
 
 def attacked(
-    family: Family, sample: Sample, *, steps: int = STEPS, seed: int = 0
+    family: Family,
+    sample: Sample,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    progress: Progress = iter,
 ) -> Attack:
     """Attack the witness of a family, and its control with as many steps.
 
@@ -291,15 +302,16 @@ def attacked(
         sample: The convolution and the input size.
         steps: Steps of each attack; more if the control needs more.
         seed: Decides where they start.
+        progress: Wraps the iterable of steps of each.
 
     Returns:
         How close they come.
     """
     witness = family.refute(in_float64(sample.conv), sample.size)
-    control, remark = _controlled(witness, steps, seed)
+    control, remark = _controlled(witness, steps, seed, progress)
     return Attack(
         witness.bound,
-        witness.trace(max(steps, len(control) - 1), seed=seed),
+        witness.trace(max(steps, len(control) - 1), seed=seed, progress=progress),
         control,
         max(witness.violation(s) for s in range(seed, seed + 5)),
         witness,
@@ -309,13 +321,15 @@ def attacked(
 
 
 def _controlled(
-    witness: Witness, steps: int, seed: int
+    witness: Witness, steps: int, seed: int, progress: Progress
 ) -> tuple[tuple[float, ...], str]:
     """Return an attack with the condition restored, and why it says nothing."""
     trace: tuple[float, ...] = ()
     for times in _PATIENCE:
         try:
-            trace = witness.trace(times * steps, seed=seed, control=True)
+            trace = witness.trace(
+                times * steps, seed=seed, control=True, progress=progress
+            )
         except ArgumentError as error:
             return (), f"the attack has no control: {error}"
         if trace[-1] < BELOW * witness.bound:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from expressivity.checks import Progress, check_progress
 from expressivity.errors import ArgumentError
 from expressivity.geometry.convolution import Convolution
 
@@ -186,7 +187,12 @@ class Witness:
         return self.trace(steps, seed=seed, control=control)[-1]
 
     def trace(
-        self, steps: int = 300, *, seed: int = 0, control: bool = False
+        self,
+        steps: int = 300,
+        *,
+        seed: int = 0,
+        control: bool = False,
+        progress: Progress | None = None,
     ) -> tuple[float, ...]:
         """Return how an attack went: the smallest error so far, step by step.
 
@@ -194,25 +200,28 @@ class Witness:
             steps: Steps of Adam.
             seed: Decides where it starts.
             control: Whether to optimise the layer with the condition restored.
+            progress: Wraps the iterable of steps, as ``tqdm`` does; by default nothing.
 
         Returns:
             One error more than there are steps: first that of random parameters.
         """
         layer = self._random(seed, restored=control)
         with torch.device("cpu"):  # where the optimiser keeps its counts
-            least = [float(self.error(layer).detach())]
+            least: list[float] = []
             optimizer = torch.optim.Adam(layer.parameters(), lr=_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer, max_lr=_RATE, total_steps=max(steps, 1)
             )
-            for _ in range(steps):
-                optimizer.zero_grad()
+            for step in check_progress(progress)(range(steps + 1)):
                 gap = self.outputs(layer) - self.targets
+                error = float(gap.detach().abs().max())
+                least.append(min([error, *least[-1:]]))
+                if step == steps:
+                    break
+                optimizer.zero_grad()
                 gap.square().sum().backward()
                 optimizer.step()
                 schedule.step()
-                with torch.no_grad():
-                    least.append(min(least[-1], float(self.error(layer))))
         return tuple(least)
 
 

@@ -43,7 +43,14 @@ class BuildSmoothing(Exercise):
             )
         given = answer.detach().double().cpu()
         if not bool(given.isfinite().all()):
-            return self.verdict(False, "entries need to be finite.", _BASIS)
+            rows = (~given.isfinite()).any(1)
+            return self.verdict(
+                False,
+                "entries need to be finite: a signal of ones is not smoothed.",
+                _BASIS,
+                counterexample=torch.ones_like(given[:1])[None],
+                output=(int(rows.nonzero()[0]),),
+            )
         worst, signs, place = arb(-1), [0.0] * self.tokens, 0
         for token, entries in enumerate(given.tolist()):
             gaps = [

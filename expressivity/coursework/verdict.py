@@ -22,7 +22,8 @@ class Verdict(Result):
         gap: How far off the answer is, in the unit of the finding; ``None`` where
             there is no number.
         counterexample: The input on which the answer is that far off,
-            (inputs, in_channels, *size); ``None`` if it passed or no input is needed.
+            (inputs, in_channels, *size); ``None`` if it passed, and where the answer is
+            no layer, matrix or input, or is right for every input and breaks a rule.
         output: The output that shows it, per axis; ``None`` for all outputs.
     """
 

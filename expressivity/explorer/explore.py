@@ -1,19 +1,17 @@
 """Make a page for a layer and an image."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from expressivity.checks import check_callable, shown
+from expressivity.checks import Progress, check_progress, shown
 from expressivity.errors import ArgumentError
 from expressivity.explorer.page import Page
+from expressivity.explorer.quoted import Settings
 from expressivity.explorer.samples import samples
 from expressivity.explorer.scene import Scene
 from expressivity.explorer.subject import Subject
 from expressivity.explorer.witnesses import STATEMENTS
-
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 def explore(
@@ -21,8 +19,11 @@ def explore(
     x: Tensor,
     *,
     name: str = "layer",
+    alpha: float | None = None,
+    tolerance: float | None = None,
+    strategy: str = "auto",
     families: Sequence[str] = tuple(STATEMENTS),
-    progress: Progress = iter,
+    progress: Progress | None = None,
 ) -> Page:
     """Make a page in which α moves, for a layer and an image.
 
@@ -36,6 +37,11 @@ def explore(
         x: One image, (1, in_channels, *size) or without the batch axis, in the dtype
             of the convolution.
         name: What the page calls the layer.
+        alpha: Locality strength that the page starts at, 1/pixel², between 0.1 and 24;
+            by default 2. A certificate is computed there, too.
+        tolerance: Instead of ``alpha``: the largest absolute error allowed for any
+            input with ‖x‖_∞ ≤ 1; the page starts at the α that it needs.
+        strategy: How the layer that is certified is evaluated: ``"auto"`` or a name.
         families: Families of the atlas whose limits to show; attacking one takes two
             seconds, once a process.
         progress: Wraps an iterable, as ``tqdm`` does; by default nothing.
@@ -44,10 +50,12 @@ def explore(
         The page: ``.save("page.html")``, or the last line of a notebook's cell.
 
     Raises:
-        ArgumentError: If the name is no text, a family is not one of ``STATEMENTS``,
-            or ``progress`` cannot be called.
+        ArgumentError: If the name is no text, ``alpha`` or the α that the tolerance
+            needs is not between 0.1 and 24, both are given, a family is not one of
+            ``STATEMENTS``, or ``progress`` cannot be called.
         InputError: If the image does not suit the convolution, is more than one, or
             holds numbers that are not finite.
+        StrategyError: If there is no such strategy, or it does not take the layer.
         UnsupportedModuleError: If ``conv`` is no plain convolution over one or two
             axes.
 
@@ -60,21 +68,28 @@ def explore(
     """
     if not isinstance(name, str) or not name:
         raise ArgumentError(f"name needs a word, got {shown(name)}")
-    check_callable("progress", progress)
+    progress = check_progress(progress)
+    settings = Settings(alpha=alpha, tolerance=tolerance, strategy=strategy)
     subject = Subject.of(name, name, conv, x)
-    return Page(Scene.of([subject], progress, families))
+    return Page(Scene.of([subject], progress, families, settings))
 
 
-def explore_samples(progress: Progress = iter) -> Page:
+def explore_samples(
+    progress: Progress = iter, settings: Settings | None = None
+) -> Page:
     """Make a page for known kernels on a photograph, and a trained layer.
 
     Args:
         progress: Wraps an iterable, as ``tqdm`` does; by default nothing.
+        settings: Where the page starts, for the first layer, and how layers are
+            evaluated.
 
     Returns:
         The page.
 
     Raises:
+        ArgumentError: If a tolerance needs an α that no page has.
         MissingDependencyError: If scikit-learn is not installed.
+        StrategyError: If the strategy does not take a layer.
     """
-    return Page(Scene.of(samples(), progress))
+    return Page(Scene.of(samples(), progress, settings=settings or Settings()))

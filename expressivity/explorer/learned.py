@@ -11,6 +11,7 @@ from expressivity.conversion.options import Options
 from expressivity.conversion.to_attention import build_attention
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.subject import Subject
+from expressivity.machine.threads import one_thread
 
 _STEPS, _KEPT = 900, 60
 _IMAGES, _PIXELS = 4, 5
@@ -44,6 +45,7 @@ class Learned:
         }
 
 
+@one_thread()
 def learned(subject: Subject, *, seed: int = 0) -> Learned:
     """Train heads from random centers to compute a convolution.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from expressivity.convolutions import build_convolution
 from expressivity.errors import MissingDependencyError
 from expressivity.explorer.subject import Subject
+from expressivity.machine.threads import one_thread
 
 _PIXELS = 24
 _EPOCHS = 6
@@ -39,7 +40,8 @@ def samples() -> list[Subject]:
     demonstration = import_module("expressivity.digits")
     digits = demonstration.load_digit_images()
     network = demonstration.DigitsCNN()
-    demonstration.train(network, digits, epochs=_EPOCHS)
+    with one_thread():
+        demonstration.train(network, digits, epochs=_EPOCHS)
     return [
         *kernels,
         Subject.of(

@@ -1,19 +1,20 @@
 """What a page knows: layers, quoted numbers, witnesses, and reference values."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from expressivity.checks import Progress
 from expressivity.explorer import document, reference
 from expressivity.explorer.learned import Learned, learned
-from expressivity.explorer.quoted import ALPHAS, Quote, fewer_heads, quotes, seal
+from expressivity.explorer.quoted import Quote, Settings, fewer_heads, quotes, seal
 from expressivity.explorer.reference import State
 from expressivity.explorer.subject import Subject
 from expressivity.explorer.witnesses import STATEMENTS, witnesses
+from expressivity.machine.threads import one_thread
 
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
-
+_SETTINGS = Settings()
 _TRAINED = 1000  # weights of a layer whose heads are trained for a page
 
 
@@ -23,24 +24,27 @@ class LayerScene:
 
     Attributes:
         whole: The layer and its image.
+        start: The α that the page starts at, 1/pixel².
         quotes: What the package says of them.
         heads: Heads with free tables, as JSON; ``None`` where there are too many.
         training: Heads during training; ``None`` where nobody trained any.
     """
 
     whole: Subject
+    start: float
     quotes: tuple[Quote, ...]
     heads: dict[str, Any] | None
     training: Learned | None
 
     @classmethod
-    def of(cls, subject: Subject, alphas: Sequence[float] = ALPHAS) -> Self:
+    def of(cls, subject: Subject, settings: Settings = _SETTINGS) -> Self:
         """Compute what a page quotes of a layer."""
         part = subject.part
         heads = fewer_heads(part)
         return cls(
             subject,
-            quotes(subject, alphas),
+            settings.start(subject),
+            quotes(subject, settings),
             heads,
             learned(part) if _is_identifiable(part, heads) else None,
         )
@@ -81,6 +85,7 @@ class Scene:
         subjects: Sequence[Subject],
         progress: Progress = iter,
         families: Sequence[str] = tuple(STATEMENTS),
+        settings: Settings = _SETTINGS,
     ) -> Self:
         """Compute everything that a page needs.
 
@@ -88,21 +93,24 @@ class Scene:
             subjects: Layers with an image each.
             progress: Wraps an iterable, as ``tqdm`` does; by default nothing.
             families: Families of the atlas whose witness to show.
+            settings: Where the page starts, and how layers are evaluated.
 
         Returns:
             The scene.
 
         Raises:
-            ArgumentError: If a family is not one that a page shows.
+            ArgumentError: If a family is not one that a page shows, or a tolerance
+                needs an α that no page has.
         """
         attacks = witnesses(families, progress)
-        layers = tuple(LayerScene.of(subject) for subject in progress(subjects))
+        layers = tuple(LayerScene.of(each, settings) for each in progress(subjects))
         return cls(layers, attacks)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scene as JSON has it."""
         return {
             "made_by": seal(),
+            "alpha": self.layers[0].start,
             "layers": [layer.to_dict() for layer in self.layers],
             "witnesses": list(self.witnesses),
         }
@@ -114,6 +122,7 @@ def _is_identifiable(part: Subject, heads: dict[str, Any] | None) -> bool:
     return small and heads is not None and heads["rank"] == heads["taps"]
 
 
+@one_thread()
 def references(part: Subject) -> list[dict[str, Any]]:
     """Return numbers of some states of a layer, for the page to recompute.
 

@@ -101,6 +101,11 @@ class Subject:
         """Whether a browser can form the rows, within a second."""
         return self.work <= _MOST
 
+    @property
+    def is_smooth(self) -> bool:
+        """Whether a browser forms the rows within a frame."""
+        return self.work <= _SMOOTH
+
     def _work(self, size: Sequence[int]) -> float:
         outputs = math.prod(self.kernel.geometry.output_size(size))
         entries = self.conv.weight[0].numel()

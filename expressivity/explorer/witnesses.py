@@ -1,18 +1,17 @@
 """What families of the atlas cannot do: witness, attack and control."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from expressivity.atlas import FAMILIES
 from expressivity.atlas.evidence import attacked
-from expressivity.checks import check_choice, shown
+from expressivity.checks import Progress, check_choice, shown
 from expressivity.errors import ArgumentError
 from expressivity.explorer.arrays import encoded
 from expressivity.explorer.document import to_json
 from expressivity.explorer.subject import Subject
-
-Progress = Callable[[Iterable[str]], Iterable[str]]
+from expressivity.machine.threads import one_thread
 
 # Families whose witness is a pair of images that they treat alike, with the statement
 # that proves it.
@@ -50,6 +49,7 @@ def witnesses(
 
 
 @cache
+@one_thread()
 def _witness(name: str) -> dict[str, Any]:
     """Attack the family's own example, once a process: it takes seconds."""
     family = FAMILIES[name]

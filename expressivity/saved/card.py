@@ -74,7 +74,7 @@ _LIMITS = """\
   dtype that it names. Another dtype, a compiled or a quantised layer needs another.
 - Certificates speak of the weights in this folder. After training they no longer hold;
   save again for new ones.
-- One input that is NaN or infinite may reach every output: attention is global.
+- One pixel that is NaN or infinite may reach every output: attention is global.
 """
 
 
@@ -171,6 +171,7 @@ _CERTIFIED = """\
 - **certified**: a bound of the same difference as computed, with all that rounding adds
   on both sides, for every input that the last column describes."""
 _WORST_CASE = """\
+- **strategy**: how the layer is evaluated; all of them compute the same attention.
 - **worst case**: the largest difference |attention(x) − convolution(x)| in any output
   over *all* inputs of the layer within ±1, in exact arithmetic."""
 
@@ -197,7 +198,7 @@ def _summary(document: Document, numbers: Sequence[Numbers]) -> str:
         converted = sum(record.status == "converted" for record in document.records)
         what = (
             f"{converted} of {total} convolutions of a `{_name(document.model)}` are "
-            "multi-head self-attention layers here, which compute the same."
+            "multi-head self-attention layers here."
         )
     return (
         f"{what} How far each can be from its convolution is stated below, for every "

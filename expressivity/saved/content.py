@@ -15,7 +15,13 @@ from expressivity.accuracy.certificate import Layer
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.description import LayerDescription
 from expressivity.attention.gate import plain_attention
-from expressivity.checks import check_flag, check_instance, check_positive
+from expressivity.checks import (
+    Progress,
+    check_flag,
+    check_instance,
+    check_positive,
+    check_progress,
+)
 from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError, FileError, UnsupportedModuleError
 from expressivity.geometry.convolution import Convolution
@@ -63,6 +69,7 @@ class Content:
         with_program: Whether the network is stored as a program of torch.export.
         input_bound: Largest absolute value of the inputs of any layer.
         about: Paragraphs for the model card, in Markdown.
+        progress: Wraps the iterable of layers that are certified.
     """
 
     model: nn.Module
@@ -75,9 +82,11 @@ class Content:
     with_program: bool = False
     input_bound: float = 1.0
     about: str = ""
+    progress: Progress | None = None
     _files: dict[str, FileEntry] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        progress = check_progress(self.progress)
         check_positive("input_bound", self.input_bound)
         check_instance("about", self.about, str, "Give text in Markdown")
         if check_flag("program", self.with_program) and self.example is None:
@@ -105,7 +114,7 @@ class Content:
                 input_bound=float(self.input_bound),
                 size=sizes.get(name),
             )
-            for name, layer in self._layers.items()
+            for name, layer in progress(self._layers.items())
         ]
 
     def writers(self, folder: str) -> dict[str, Callable[[Path], None]]:

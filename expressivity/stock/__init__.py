@@ -20,7 +20,7 @@ from expressivity.stock.encoder import EncoderBlock, attention_maps, encoder_blo
 from expressivity.stock.image_tokens import ImageTokens
 from expressivity.stock.init_vit import VitInitialisation, init_vit
 from expressivity.stock.multihead import ImageMultihead, to_multihead
-from expressivity.stock.vision import fill_gpsa, fill_vit
+from expressivity.stock.vision import fill_gpsa, fill_swin, fill_vit
 
 __all__ = [
     "EncoderBlock",
@@ -30,6 +30,7 @@ __all__ = [
     "attention_maps",
     "encoder_blocks",
     "fill_gpsa",
+    "fill_swin",
     "fill_vit",
     "init_vit",
     "to_multihead",

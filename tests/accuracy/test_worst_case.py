@@ -237,6 +237,23 @@ def test_refuses_sizes_that_do_not_fit() -> None:
         ex.alpha_for(conv, tolerance=1e-3, size=(5, 0))
 
 
+@pytest.mark.parametrize(
+    ("conv", "alpha", "size"),
+    [
+        (nn.Conv1d(1, 1, 3), 20.0, (2**21,)),
+        (nn.Conv2d(1, 1, 3), 20.0, (2**40, 4)),
+        (nn.Conv1d(1, 1, 3), 1e-9, (10_000,)),  # every query sees every pixel
+    ],
+)
+def test_refuses_sizes_that_nobody_waits_for(
+    conv: nn.Module, alpha: float, size: tuple[int, ...]
+) -> None:
+    attention = ex.attention_from_conv(conv, alpha=alpha)
+    for judge in (ex.worst_case_error, ex.certify):
+        with pytest.raises(InputError, match=r"take a smaller size, or none"):
+            judge(attention, conv, size=size)
+
+
 def test_refuses_what_is_no_convolution() -> None:
     for refused in (
         lambda: ex.worst_case_error(nn.Linear(2, 2), alpha=1.0),

@@ -60,6 +60,16 @@ def test_a_window_of_a_large_image_is_said_to_be_one(project: UserProject) -> No
     assert "holds  measured error ≤ certified bound at 6 pairs" in result.stdout
 
 
+def test_a_page_starts_where_a_tolerance_says(project: UserProject) -> None:
+    options = ("--input", "1,3,9,7", "--tolerance", "1e-2", "--strategy", "dense")
+    result = project.run("explore", f"{MODULE}:single", *options, "--json")
+    report = json.loads(result.stdout)
+    assert (report["tolerance"], report["strategy"]) == (1e-2, "dense")
+    assert "at 7 pairs of layer and α" in json.dumps(
+        report["claims"], ensure_ascii=False
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -67,6 +77,9 @@ def test_a_window_of_a_large_image_is_said_to_be_one(project: UserProject) -> No
         ("--input 1,3,9,7", "--input needs a FACTORY"),
         (f"{MODULE}:single", "either --image, a file, or --input"),
         (f"{MODULE}:Net --input 1,3,9,7", "--layer needs the name of a convolution"),
+        ("--alpha 30", "alpha needs α between 0.1 and 24"),
+        ("--alpha 2 --tolerance 1e-3", "alpha or tolerance, not both"),
+        ("--strategy slow", "slow"),
         (f"{MODULE}:single --image none.png", "none.png cannot be read"),
         (f"{MODULE}:single --image broken.png", "is no picture that can be read"),
         (f"{MODULE}:single --input 1,4,9,7", "the model needs to run on an input"),

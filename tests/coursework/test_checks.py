@@ -142,6 +142,10 @@ def test_a_layer_with_a_forward_of_its_own_is_rejected() -> None:
     verdict = COURSE.check("2.2", layer)
     assert not verdict.passed
     assert "forward" in verdict.finding
+    assert verdict.counterexample is None  # it is right, for what that is worth
+    layer.forward = torch.zeros_like
+    shown = COURSE.check("2.2", layer).counterexample
+    assert bool((shown == 1).all())
 
 
 @pytest.mark.parametrize("number", ["2.2", "3.2", "4.2", "6.2", "7.2"])
@@ -152,6 +156,24 @@ def test_numbers_that_are_not_finite_are_rejected(number: str) -> None:
     verdict = COURSE.check(number, answer)
     assert not verdict.passed
     assert "finite" in verdict.finding
+    assert not bool(answer.double()(verdict.counterexample).isfinite().all())
+
+
+def test_a_matrix_that_is_not_finite_is_rejected_with_a_signal() -> None:
+    answer = ANSWERS["5.2"].second(COURSE["5.2"]).clone()
+    answer[3, 1] = torch.inf
+    verdict = COURSE.check("5.2", answer)
+    assert not verdict.passed
+    smoothed = answer @ verdict.counterexample[0, 0]
+    assert not bool(smoothed[verdict.output].isfinite())
+
+
+def test_a_layer_of_other_channels_is_rejected_with_an_input() -> None:
+    task = COURSE["2.2"]
+    layer = ex.attention_from_conv(nn.Conv2d(2, 1, 3, padding=1))
+    verdict = COURSE.check("2.2", layer)
+    assert not verdict.passed
+    assert verdict.counterexample.shape == (1, 1, *task.size)
 
 
 def test_two_right_layers_are_judged_alike() -> None:

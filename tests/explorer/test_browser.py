@@ -11,67 +11,20 @@ import torch
 from torch import nn
 
 from expressivity.explorer.page import Page, html
+from expressivity.explorer.quoted import Settings
 from expressivity.explorer.scene import LayerScene, Scene
 from expressivity.explorer.subject import Subject
+from tests.explorer.browser import (
+    VIEWS,
+    change_alpha,
+    numbers,
+    open_page,
+    show,
+)
 from tests.explorer.pages import SIZE
 
-VIEWS = [
-    "head",
-    "kernel",
-    "error",
-    "identity",
-    "borders",
-    "worst",
-    "limits",
-    "heads",
-    "training",
-]
-INTERACTIVE = "a[href], button, select, input, summary, [tabindex='0'], pre[tabindex]"
 LARGEST_FRAME = 16.0  # milliseconds
 FRAMES = 30
-
-
-def open_page(tab: Any, path: Path, state: str = "") -> None:
-    tab.goto(f"{path.as_uri()}#{state}")
-    tab.wait_for_selector("#verdict[data-count]")
-
-
-def show(tab: Any, view: str) -> None:
-    """Scroll to a view, and wait until it is drawn."""
-    tab.evaluate(
-        "id => document.getElementById(id).scrollIntoView({ behavior: 'instant' })",
-        f"view-{view}",
-    )
-    tab.wait_for_function(
-        "id => document.querySelector(`#${id} pre`).textContent", arg=f"view-{view}"
-    )
-    settle(tab)
-
-
-def settle(tab: Any) -> None:
-    """Wait for two frames, and until nothing on the screen shows an earlier state."""
-    tab.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => "
-        "requestAnimationFrame(done)))"
-    )
-    tab.wait_for_function(
-        "() => [...document.querySelectorAll('section[data-stale]')].every(section => {"
-        "const { top, bottom } = section.getBoundingClientRect();"
-        "return bottom <= 0 || top >= innerHeight; })"
-    )
-
-
-def numbers(tab: Any, view: str) -> list[float]:
-    found = tab.eval_on_selector_all(
-        f"#view-{view} dd", "all => all.map(each => each.dataset.value)"
-    )
-    return [float(value) if value else float("nan") for value in found]
-
-
-def change_alpha(tab: Any, alpha: float) -> None:
-    tab.locator("#bar input[type=number] >> nth=-1").fill(str(alpha))
-    tab.keyboard.press("Enter")
-    settle(tab)
 
 
 def test_one_request_and_an_empty_console(tab: Any, saved: Path) -> None:
@@ -184,98 +137,22 @@ def test_axe_finds_nothing(tab: Any, saved: Path) -> None:
     assert found == []
 
 
-def test_the_keyboard_reaches_everything(tab: Any, saved: Path) -> None:
-    open_page(tab, saved)
-    for view in VIEWS:
-        show(tab, view)
-    tab.evaluate("() => scrollTo(0, 0)")
-    wanted = tab.evaluate(
-        f"""() => {{
-          const all = [...document.querySelectorAll("{INTERACTIVE}")];
-          const seen = all.filter(e => e.checkVisibility());
-          seen.forEach((e, i) => e.dataset.walk = i);
-          return seen.length;
-        }}"""
-    )
-    reached = set()
-    for _ in range(2 * wanted):
-        tab.keyboard.press("Tab")
-        reached.add(tab.evaluate("() => document.activeElement.dataset.walk"))
-    assert wanted > 60
-    assert {str(i) for i in range(wanted)} <= reached
-
-
-def test_what_can_be_dragged_can_be_typed_and_arrowed(tab: Any, saved: Path) -> None:
-    open_page(tab, saved)
-    show(tab, "kernel")
-    before = numbers(tab, "kernel")[0]
-    plane = tab.locator("#view-kernel .plane")
-    box = plane.bounding_box()
-    cell = box["width"] / 7
-
-    def at(row: float, column: float) -> tuple[float, float]:
-        return (
-            box["x"] + (column + 3.5) * cell,
-            box["y"] + (row + 3.5) * cell,
-        )
-
-    tab.mouse.move(*at(-1, -1))
-    tab.mouse.down()
-    tab.mouse.move(*at(-2, -1), steps=4)
-    tab.mouse.up()
-    settle(tab)
-    assert "moved=0%3A-2%2C-1" in tab.url
-    dragged = numbers(tab, "kernel")[0]
-    assert dragged > before
-    tab.get_by_role("button", name="All heads back to their taps").click()
-    settle(tab)
-    assert numbers(tab, "kernel")[0] == before
-    plane.focus()
-    tab.keyboard.press("ArrowUp")
-    settle(tab)
-    assert numbers(tab, "kernel")[0] == dragged
-    typed = tab.get_by_label("rows down")
-    typed.fill("-1")
-    typed.press("Enter")
-    settle(tab)
-    assert numbers(tab, "kernel")[0] == before
-    tab.mouse.click(*at(-2, -1))
-    settle(tab)
-    assert numbers(tab, "kernel")[0] == dragged
-
-
-def test_the_query_moves_by_click_and_by_key(tab: Any, saved: Path) -> None:
-    open_page(tab, saved, "layer=sobel&query=5,5")
-    show(tab, "head")
-    image = tab.locator("#view-head .map.active")
-    image.focus()
-    tab.keyboard.press("ArrowRight")
-    settle(tab)
-    assert "query=5%2C6" in tab.url
-    box = image.bounding_box()
-    tab.mouse.click(
-        box["x"] + 0.5 * box["width"] / SIZE, box["y"] + 2.5 * box["height"] / SIZE
-    )
-    settle(tab)
-    assert "query=2%2C0" in tab.url
-
-
-def test_painting_never_beats_the_bound(tab: Any, saved: Path) -> None:
-    open_page(tab, saved, "layer=sobel&alpha=2")
-    show(tab, "worst")
-    attained, bound = numbers(tab, "worst")[:2]
-    assert attained == pytest.approx(bound, rel=1e-12)
-    for name in ("Random signs", "The layer’s own image", "Nothing"):
-        tab.get_by_role("button", name=name).click()
-        settle(tab)
-        attained, same = numbers(tab, "worst")[:2]
-        assert same == bound
-        assert attained < bound
-    tab.locator("#view-worst .map.active").focus()
-    for key in ("ArrowDown", "ArrowRight", "Space"):
-        tab.keyboard.press(key)
-        settle(tab)
-    assert 0 < numbers(tab, "worst")[0] < bound
+def test_a_page_starts_where_it_was_made_for(tab: Any, tmp_path: Path) -> None:
+    conv = nn.Conv2d(1, 1, 3, padding=1)
+    settings = Settings(alpha=5.3, alphas=(2.0,), strategy="dense")
+    subject = Subject.of("start", "Start", conv, torch.rand(1, 6, 6))
+    page = Page(Scene((LayerScene.of(subject, settings),), []))
+    open_page(tab, page.save(tmp_path / "page.html"))
+    show(tab, "error")
+    assert tab.locator("#bar input[type=number] >> nth=-1").input_value() == "5.3"
+    quoted = tab.locator("#view-error dd[data-kind=quoted]").first
+    assert float(quoted.get_attribute("data-value")) > 0
+    assert "evaluated by dense" in tab.locator(
+        "#view-error .quoted"
+    ).first.get_attribute("title")
+    assert "#" not in tab.url.rstrip("#")
+    change_alpha(tab, 2)
+    assert "alpha=2" in tab.url
 
 
 @pytest.mark.parametrize(
@@ -301,35 +178,6 @@ def test_motion_is_reduced_on_request(tab: Any, saved: Path) -> None:
     assert behavior == ("auto" if reduced else "smooth")
 
 
-def test_the_state_survives_a_reload(tab: Any, saved: Path) -> None:
-    open_page(tab, saved, STATES["moved"])
-    change_alpha(tab, 4.5)
-    show(tab, "kernel")
-    before = numbers(tab, "kernel")
-    tab.reload()
-    tab.wait_for_selector("#verdict[data-count]")
-    show(tab, "kernel")
-    assert "alpha=4.5" in tab.url
-    assert numbers(tab, "kernel") == before
-
-
-def test_quotes_are_shown_only_where_they_hold(tab: Any, saved: Path) -> None:
-    open_page(tab, saved, "layer=sobel&alpha=4")
-    show(tab, "error")
-    quoted = tab.locator("#view-error dd[data-kind=quoted]")
-    assert all(quoted.nth(i).get_attribute("data-value") for i in range(2))
-    change_alpha(tab, 4.1)
-    assert not any(quoted.nth(i).get_attribute("data-value") for i in range(2))
-
-
-def test_views_can_be_hidden_by_the_address(tab: Any, saved: Path) -> None:
-    open_page(tab, saved, "hide=error,limits")
-    assert tab.locator("section").count() == len(VIEWS) - 2
-    tab.get_by_text("Show all views").click()
-    settle(tab)
-    assert tab.locator("section").count() == len(VIEWS)
-
-
 ODD = {
     "one axis": (nn.Conv1d(2, 3, 3, padding=1), (12,)),
     "even": (nn.Conv2d(1, 2, (2, 4), padding=1, padding_mode="reflect"), (6, 7)),
@@ -344,7 +192,8 @@ ODD = {
 def test_every_layer_has_a_page(name: str, tab: Any, tmp_path: Path) -> None:
     conv, size = ODD[name]
     subject = Subject.of("odd", name, conv, torch.randn(conv.in_channels, *size))
-    page = Page(Scene((LayerScene.of(subject, alphas=[4.0]),), []))
+    settings = Settings(alphas=(4.0,))
+    page = Page(Scene((LayerScene.of(subject, settings),), []))
     path = page.save(tmp_path / "page.html")
     open_page(tab, path)
     views = [view for view in VIEWS if view != "limits"]

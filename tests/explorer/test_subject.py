@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from expressivity.errors import InputError, UnsupportedModuleError
+from expressivity.accuracy import alpha_for
+from expressivity.errors import ArgumentError, InputError, UnsupportedModuleError
 from expressivity.explorer.document import from_json, to_json
-from expressivity.explorer.quoted import fewer_heads
+from expressivity.explorer.quoted import Settings, fewer_heads, quotes
 from expressivity.explorer.scene import LayerScene
 from expressivity.explorer.subject import Subject
 
@@ -71,7 +72,8 @@ def test_what_no_browser_can_do_is_quoted_only() -> None:
 
 
 def test_a_layer_that_is_not_live_has_quotes_alone() -> None:
-    scene = LayerScene.of(subject(nn.Conv2d(100, 1, 31, padding=15), 33, 33), (8.0,))
+    whole = subject(nn.Conv2d(100, 1, 31, padding=15), 33, 33)
+    scene = LayerScene.of(whole, Settings(alpha=8.0, alphas=()))
     document = scene.to_dict()
     assert document["live"] is False
     assert document["references"] == []
@@ -118,3 +120,37 @@ def test_a_kernel_of_zeros_has_no_heads_to_count() -> None:
     conv = nn.Conv2d(1, 1, 3)
     nn.init.zeros_(conv.weight)
     assert fewer_heads(subject(conv, 5, 5)) is None
+
+
+def test_a_page_starts_at_the_alpha_that_a_tolerance_needs() -> None:
+    whole = subject(nn.Conv2d(2, 2, 3), 6, 6)
+    settings = Settings(tolerance=1e-2, strategy="dense", alphas=(2.0,))
+    start = settings.start(whole)
+    assert start - 0.01 <= alpha_for(whole.conv, tolerance=1e-2) <= start
+    assert round(start, 2) == start
+    soft, sharp = quotes(whole, settings)
+    assert soft.alpha == 2.0
+    assert sharp.alpha == pytest.approx(start, rel=1e-7)
+    assert (soft.strategy, sharp.strategy) == ("dense", "dense")
+    assert sharp.exact <= 1e-2 < soft.exact
+    assert sharp.measured <= sharp.worst * (1 + 1e-6) + sharp.rounding
+
+
+def test_a_page_starts_at_two_by_default() -> None:
+    assert Settings().start(subject(nn.Conv2d(1, 1, 1), 2, 2)) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 25.0}, r"alpha needs α between 0\.1 and 24.*got alpha=25"),
+        ({"alpha": 0.05}, r"alpha needs α between 0\.1 and 24"),
+        ({"tolerance": 1e-13}, r"got tolerance=1e-13 with α = 3"),
+        ({"alpha": 2.0, "tolerance": 0.1}, r"alpha or tolerance, not both"),
+    ],
+)
+def test_an_alpha_that_no_page_has_is_refused(
+    options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        Settings(**options).start(subject(nn.Conv2d(1, 1, 3), 5, 5))

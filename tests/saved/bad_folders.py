@@ -234,6 +234,12 @@ KINDS: dict[str, tuple[Change, str]] = {
         certificate("attained", 3.0),
         r"need to follow",
     ),
+    "certificate for a size that nobody waits for": (
+        certificates(
+            lambda d: d["layers"][0]["certificate"].update(size=[2**30, 2**30])
+        ),
+        r"Expected `int` <= 1048576 - at `\$\.size",
+    ),
     "certificate in control characters": (
         certificate("made_by", "\x1b[2J"),
         r"printable",

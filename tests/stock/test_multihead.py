@@ -109,6 +109,14 @@ def test_the_bound_is_small_where_heads_are_saturated():
     assert float(ex.certify(layer, conv).bound.max()) < 1e-11
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_saturated_heads_are_as_good_as_the_convolution(case: str):
+    conv, _, layer = pair(case, torch.float32)
+    certificate = ex.certify(layer, conv)
+    share = certificate.layer_rounding / certificate.convolution_rounding
+    assert float(share.max()) < 12
+
+
 class TestChanges:
     """A certificate is about these weights and this code."""
 

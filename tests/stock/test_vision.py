@@ -1,5 +1,6 @@
 """The attention of timm and of transformers, filled by one call each."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
@@ -35,6 +36,58 @@ class OldVit(nn.Module):
         parts = [m(tokens).unflatten(2, (HEADS, -1)).transpose(1, 2) for m in maps]
         attended = nn.functional.scaled_dot_product_attention(*parts)
         return (self.output.dense(attended.transpose(1, 2).flatten(2)),)
+
+
+class Window(nn.Module):
+    """The names of timm's window attention, and its table of biases."""
+
+    def __init__(self, window: tuple[int, int], width: int = WIDTH) -> None:
+        super().__init__()
+        self.num_heads = HEADS
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        rows, columns = window
+        places = [(i, j) for i in range(rows) for j in range(columns)]
+        index = [
+            [
+                (i - k + rows - 1) * (2 * columns - 1) + j - l + columns - 1
+                for k, l in places
+            ]
+            for i, j in places
+        ]
+        self.register_buffer("relative_position_index", torch.tensor(index))
+        entries = (2 * rows - 1) * (2 * columns - 1)
+        self.relative_position_bias_table = nn.Parameter(torch.randn(entries, HEADS))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        query, key, value = (
+            part.unflatten(2, (HEADS, -1)).transpose(1, 2)
+            for part in self.qkv(tokens).chunk(3, 2)
+        )
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        scores = query @ key.mT + bias.movedim(-1, 0)
+        return self.proj((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+
+
+def timm_window(window: tuple[int, int]) -> nn.Module:
+    from timm.models.swin_transformer import WindowAttention
+
+    return WindowAttention(WIDTH, HEADS, window_size=window).eval()
+
+
+def swin(window: tuple[int, int]) -> nn.Module:
+    from transformers import SwinConfig
+    from transformers.models.swin.modeling_swin import SwinAttention
+
+    config = SwinConfig()
+    config._attn_implementation = "eager"
+    return SwinAttention(config, WIDTH, HEADS, window[0]).eval()
+
+
+WINDOWS = [
+    Window,
+    pytest.param(timm_window, marks=needs_timm, id="timm"),
+    pytest.param(swin, marks=needs_transformers, id="transformers"),
+]
 
 
 def gpsa(heads: int = HEADS, width: int = WIDTH) -> nn.Module:
@@ -90,9 +143,34 @@ def test_the_names_of_earlier_versions_are_known() -> None:
     assert_equals_convolution(ex.stock.fill_vit(OldVit(), attention, size=SIZE))
 
 
+@pytest.mark.parametrize("alpha", [None, 1.5])
+@pytest.mark.parametrize("make", WINDOWS)
+def test_window_attention_of_swin_is_filled_by_one_call(
+    make: Callable[[tuple[int, int]], nn.Module], alpha: float | None
+) -> None:
+    attention = ex.attention_from_conv(CONV, alpha=alpha, strategy="dense")
+    layer = ex.stock.fill_swin(make((9, 9)), attention, size=SIZE)
+    assert_equals_convolution(layer, attention)
+    assert alpha or assert_equals_convolution(layer) is None
+
+
+def test_a_window_may_be_a_rectangle() -> None:
+    attention = ex.attention_from_conv(nn.Conv2d(8, 12, 3), alpha=1.5, strategy="dense")
+    layer = ex.stock.fill_swin(Window((4, 7)), attention, size=(4, 7))
+    x = torch.randn(2, 8, 4, 7)
+    assert (layer(x) - attention(x)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("window", [(7, 4), (4, 8), (2, 14)])
+def test_the_window_has_to_be_the_canvas(window: tuple[int, int]) -> None:
+    attention = ex.attention_from_conv(nn.Conv2d(8, 12, 3))
+    with pytest.raises(ArgumentError, match=r"module with window_size=\(4, 7\)"):
+        ex.stock.fill_swin(Window(window), attention, size=(4, 7))
+
+
 def test_what_is_required_is_said() -> None:
     attention = ex.attention_from_conv(CONV)
-    for fill in (ex.stock.fill_gpsa, ex.stock.fill_vit):
+    for fill in (ex.stock.fill_gpsa, ex.stock.fill_swin, ex.stock.fill_vit):
         with pytest.raises(UnsupportedModuleError, match=r"got MultiheadAttention"):
             fill(nn.MultiheadAttention(8, 2), attention, size=SIZE)
         with pytest.raises(UnsupportedModuleError, match=r"module needs a Module"):

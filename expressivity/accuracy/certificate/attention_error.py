@@ -69,11 +69,17 @@ class ScoreError:
         absolute: Error of any score.
         relative: Error in parts of the score itself.
         of_positions: Whether targets q + Δ that are no whole pixels are rounded.
+        rescaled: Error of a weight, relative, in what it is multiplied by afterwards,
+            for a value as for the sum of all weights.
+        per_pixel: How much further the error of a score may be from that of a pixel
+            beside it, for each pixel along an axis: of what a query has to itself.
     """
 
     absolute: float
     relative: float
     of_positions: bool
+    rescaled: float = 0.0
+    per_pixel: float = 0.0
 
 
 def attention_error(
@@ -102,7 +108,7 @@ def attention_error(
         within ±1.
     """
     unit, tiny = arithmetic.computed, arithmetic.computed_tiny
-    flat = 2 * scores.absolute + 2 * EXP_ULPS * unit + 4 * unit
+    flat = 2 * (scores.absolute + scores.rescaled) + 2 * EXP_ULPS * unit + 4 * unit
     # α, distances and scores may be flushed to zero.
     farthest = [axis.tokens + axis.farthest for axis in axes]
     flat += 2 * tiny * math.fsum(3 + gap * gap for gap in farthest)
@@ -115,6 +121,7 @@ def attention_error(
             )
             worst += 4 * (scores.relative + unit) * abs(alpha) * float(gap * gap)
             worst += 2 * float(_of_positions(abs(alpha), axis, gap, scores, unit))
+            worst += scores.per_pixel * axis.tokens
         return _capped(2 * math.expm1(min(worst, 1.0)), tokens, unit)
     sums = [_AxisSums.of(alpha, axis, scores, unit) for axis in axes]
     total, rounding = math.prod(s.total for s in sums), torch.finfo(torch.float64).eps
@@ -158,6 +165,7 @@ class _AxisSums:
         error = (2 * scores.relative + unit) * (behind + lowest)
         gaps = steps + off
         error = error + 2 * _of_positions(alpha, axis, gaps, scores, unit)
+        error = error + scores.per_pixel * steps
         weights = (-behind).exp()
         # Far away the error is large, and the weight is small beside it.
         far = (error - behind).exp()

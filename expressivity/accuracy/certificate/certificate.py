@@ -23,7 +23,7 @@ from expressivity.accuracy.certificate.subject import (
 from expressivity.accuracy.certificate.worst_input import WorstInput
 from expressivity.accuracy.snapshot import Snapshot
 from expressivity.attention import RelativeSelfAttention
-from expressivity.checks import check_positive, check_size
+from expressivity.checks import Progress, check_positive, check_progress, check_size
 from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError, CertificateError, InputError
 from expressivity.geometry.convolution import Convolution
@@ -173,6 +173,7 @@ def certify(
     input_bound: float = 1.0,
     *,
     size: Sequence[int] | None = None,
+    progress: Progress | None = None,
 ) -> Certificate:
     """Bound |attention(x) − conv(x)| over every input with ‖x‖_∞ ≤ input_bound.
 
@@ -188,6 +189,8 @@ def certify(
         input_bound: Largest absolute value of any input, positive.
         size: Pixels per axis of the input, for an exact part that the worst input
             attains; without it the bound holds for every size.
+        progress: Wraps the iterable of rows of outputs, as ``tqdm`` does; by default
+            nothing.
 
     Returns:
         The certificate.
@@ -197,9 +200,10 @@ def certify(
             tables, numbers that are not finite or may leave the range of the dtype,
             settings of torch that compute in less than the dtype's precision. Or
             if the worst input, evaluated here and now, exceeds what is certified.
-        ArgumentError: If the bound is not positive and finite, or the two do not have
-            the same geometry and channels.
-        InputError: If the size does not suit the layer.
+        ArgumentError: If the bound is not positive and finite, the two do not have the
+            same geometry and channels, or ``progress`` cannot be called.
+        InputError: If the size does not suit the layer, or is too large: an axis of
+            more than a million pixels.
         UnsupportedModuleError: If ``conv`` is no plain convolution, or the layer does
             not compute what its parameters say: hooks, a ``forward`` of its own.
 
@@ -217,6 +221,7 @@ def certify(
         True
     """
     input_bound = check_positive("input_bound", input_bound)
+    progress = check_progress(progress)
     size = None if size is None else check_size("size", size, least=0)
     layer, kernel = _read(attention), Kernel.of(conv)
     if isinstance(attention, ImageMultihead):
@@ -227,7 +232,7 @@ def certify(
             )
         size = attention.size
     strategy = _strategy_of(attention)
-    certificate = _certified(layer, kernel, input_bound, size, strategy)
+    certificate = _certified(layer, kernel, input_bound, size, strategy, progress)
     return replace(certificate, _subject=(attention, conv))
 
 
@@ -250,6 +255,7 @@ def _certified(
     bound: float,
     size: Sequence[int] | None,
     strategy: str,
+    progress: Progress = iter,
 ) -> Certificate:
     """Certify two that have passed their gates."""
     geometry, heads, conv = kernel.geometry, layer.heads, kernel.conv
@@ -257,7 +263,7 @@ def _certified(
     difference, offset = layer.minus(kernel), layer.bias_minus(kernel)
     sample = size or difference.characteristic_size() or difference.sample_size()
     _LOG.info("%s: the worst case on %s pixels", conv, "×".join(map(str, sample)))
-    rows = difference.largest(sample)
+    rows = difference.largest(sample, progress)
     norms = difference.any_size() if size is None else rows.above
     if strategy == AUTO:
         x = heads.alpha.new_zeros((), dtype=heads.dtype)

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from expressivity.accuracy.deviation import MOST_PIXELS
 from expressivity.errors import FileError
 
 FORMAT = "expressivity-certificate"
 PARTS = ("exact_part", "layer_rounding", "convolution_rounding")
 
-_Size = Annotated[int, Meta(ge=1, le=2**31)]
+_Size = Annotated[int, Meta(ge=1, le=MOST_PIXELS)]
 _Index = Annotated[int, Meta(ge=0, le=2**31)]
 _Sizes = Annotated[tuple[_Size, ...], Meta(min_length=1, max_length=3)]
 _Number = Annotated[float, Meta(ge=0)]

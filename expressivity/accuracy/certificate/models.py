@@ -166,11 +166,10 @@ def of_fused(setting: Setting) -> Counts:
             # Scores are rounded twice, and α once.
             relative=3 * arithmetic.stored if half else arithmetic.computed,
             of_positions=False,
+            rescaled=blocks * EXP_ULPS * arithmetic.computed,
         )
         error = Lost(attention_error(alpha, axes, scores, arithmetic))
-        # Blocks of keys are scaled to each other where a later one is nearer.
-        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
-        lost.append(error.then(2 * scaling).total)
+        lost.append(error.then(_in_blocks(blocks, arithmetic)).total)
     terms = _inner(heads) + heads.value_width + len(heads.alpha) + 4
     return Counts(8 if half else 4, terms, tuple(lost))
 
@@ -193,9 +192,10 @@ def of_multihead(setting: Setting) -> Counts:
     heads, arithmetic, dtype = setting.heads, setting.arithmetic, setting.dtype
     axes = len(setting.grid.size)
     blocks = math.prod(setting.grid.canvas_size) / 32 + 1
-    # A query's number is a stored weight times a place, plus a stored bias; queries and
-    # keys may be scaled one by one; then one product an axis and one more are added up.
-    roundings = 2 + 3 + 4 + 2 * (axes + 1)
+    # A query's number is a stored weight times a place, plus a stored bias, and may be
+    # scaled: an error that all keys share, times where they are. Products with the
+    # numbers of a key, which may be scaled as well, are added up and scaled.
+    of_query, of_key = 10, axes + 6
     lost = []
     for head, alpha in enumerate(setting.alpha):
         seen = setting.axes(head)
@@ -207,15 +207,22 @@ def of_multihead(setting: Setting) -> Counts:
                 f"scores up to {largest:.3g} leave the range of {dtype}: take a "
                 "smaller alpha or size"
             )
+        unit = arithmetic.computed * abs(alpha)
         scores = ScoreError(
-            absolute=(roundings + 2) * arithmetic.computed * largest
+            absolute=of_key * unit * sum(_expanded(axis) for axis in seen)
             + 8 * arithmetic.stored_tiny,
             relative=arithmetic.computed,
             of_positions=False,
+            rescaled=blocks * EXP_ULPS * arithmetic.computed,
+            per_pixel=of_query
+            * unit
+            * max(
+                2 * axis.tokens + 2 * abs(center)
+                for axis, center in zip(seen, setting.centers[head], strict=True)
+            ),
         )
         error = Lost(attention_error(alpha, seen, scores, arithmetic))
-        scaling = blocks * (EXP_ULPS + 2) * arithmetic.computed
-        lost.append(error.then(2 * scaling).total)
+        lost.append(error.then(_in_blocks(blocks, arithmetic)).total)
     # Values, the sum over all heads at once, and biases of both projections.
     terms = _inner(heads) + heads.value_width * (len(heads.alpha) + 1) + 8
     return Counts(8, terms, tuple(lost))
@@ -250,6 +257,23 @@ class Lost:
             Both, and the error of the error.
         """
         return Lost((self.total + error + self.total * error) * (1 + 1e-15))
+
+
+def _expanded(axis: Axis) -> float:
+    """Return 2|k||t| + k² at its largest, in pixels from the middle of an axis."""
+    middle = axis.tokens / 2 + 1
+    return 2 * middle * (middle + axis.outside) + middle * middle
+
+
+def _in_blocks(blocks: float, arithmetic: Arithmetic) -> float:
+    """Return what multiplying sums by the same factors as their weights comes to.
+
+    Where a later block of keys is nearer, all that was added up before is multiplied by
+    one power of e: sums of values and of weights, each rounded once a block. The power
+    itself may be off, but by the same for both, which changes the weights of one block
+    beside those of another: that is ``ScoreError.rescaled``.
+    """
+    return 4 * blocks * arithmetic.computed
 
 
 def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:

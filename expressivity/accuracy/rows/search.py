@@ -11,6 +11,7 @@ from torch import Tensor
 from expressivity.accuracy.rows.axis import AxisRows, QueryView, stacked, together
 from expressivity.accuracy.rows.bounds import AxisView, row_bounds
 from expressivity.accuracy.rows.norms import RowNorms
+from expressivity.checks import Progress
 
 
 class RowSearch:
@@ -41,6 +42,7 @@ class RowSearch:
         limits: Sequence[Sequence[int]],
         alone: Bool[Tensor, " heads"],
         slack: Callable[[], Float[Tensor, " out_channels"]],
+        progress: Progress = iter,
     ) -> None:
         """Form the far row, and then all rows that may be larger.
 
@@ -49,6 +51,7 @@ class RowSearch:
             alone: Which heads share their limit with no other.
             slack: Returns by how much a row that is not formed may exceed the largest
                 one, given the largest norms so far.
+            progress: Wraps the places along all axes but the last.
         """
         shape = tuple(map(len, self._along))
         far = [
@@ -62,9 +65,10 @@ class RowSearch:
             bounds.movedim(0, -1)[tuple(places)] = -torch.inf
         allowed = self.largest + slack()
         highest = bounds.amax(dim=(0, -1))
-        for outer in sorted(
+        outermost = sorted(
             product(*map(range, shape[:-1])), key=lambda at: -float(highest[at])
-        ):
+        )
+        for outer in progress(outermost):
             above = bounds.movedim(0, -1)[outer].mT > allowed[:, None]
             queries = above.any(0).nonzero()[:, 0]
             if len(queries):

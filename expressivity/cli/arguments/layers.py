@@ -187,6 +187,15 @@ class Explore(Sourced, Arguments):
             "1,3,224,224.",
         ),
     ] = None
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Locality strength, 1/pixel², that the page starts at and certifies "
+            "besides its own, between 0.1 and 24. By default 2."
+        ),
+    ] = None
+    tolerance: Tolerance = None
+    strategy: Strategy = "auto"
     output: Annotated[Path, _file(help="The .html file to write.")] = Path(
         "explorer.html"
     )
@@ -202,5 +211,5 @@ class Explore(Sourced, Arguments):
     expressivity explore --open
 
     expressivity explore my_models:build --weights model.pt --layer layer1.0.conv2
-    --image cat.jpg --output layer.html
+    --image cat.jpg --tolerance 1e-3 --output layer.html
     """

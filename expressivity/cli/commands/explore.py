@@ -18,6 +18,7 @@ from expressivity.cli.verification import InputSet, check_model_runs, input_sets
 from expressivity.conversion.network.selection import convolution_like
 from expressivity.errors import ArgumentError, InputError
 from expressivity.explorer import Page, explore, explore_samples
+from expressivity.explorer.quoted import Settings
 from expressivity.explorer.scene import LayerScene
 
 
@@ -36,6 +37,9 @@ def run(arguments: Explore) -> Report:
             "weights": arguments.weights,
             "layer": arguments.layer,
             "image": arguments.image,
+            "alpha": arguments.alpha,
+            "tolerance": arguments.tolerance,
+            "strategy": arguments.strategy,
             "seed": arguments.seed,
             "layers": [_in_words(layer) for layer in layers],
             "bytes": len(page.html.encode()),
@@ -53,15 +57,28 @@ def run(arguments: Explore) -> Report:
 
 def _page(arguments: Explore) -> Page:
     progress = partial(track, description="computing what the page quotes")
+    settings = Settings(
+        alpha=arguments.alpha,
+        tolerance=arguments.tolerance,
+        strategy=arguments.strategy,
+    )
     if arguments.factory is None:
         if useless := arguments.given(["weights", "layer", "image", "input_shape"]):
             option = useless[0].replace("--input-shape", "--input")
             raise ArgumentError(f"{option} needs a FACTORY to take a model from")
-        return explore_samples(progress)
+        return explore_samples(progress, settings)
     model = build_model(arguments.factory, arguments.weights)
     name, module = named_layer(model, arguments.layer)
     x = _input_of(model, module, name, _image(model, arguments))
-    return explore(module, x, name=name or "model", progress=progress)
+    return explore(
+        module,
+        x,
+        name=name or "model",
+        alpha=settings.alpha,
+        tolerance=settings.tolerance,
+        strategy=settings.strategy,
+        progress=progress,
+    )
 
 
 def _image(model: nn.Module, arguments: Explore) -> InputSet:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.content import DEFAULT_GATE
-from expressivity.checks import check_choice
+from expressivity.checks import Progress, check_choice, check_progress
 from expressivity.conversion.network.allotment import within_tolerance
 from expressivity.conversion.network.copying import independent_copy
 from expressivity.conversion.network.plan import (
@@ -53,6 +53,7 @@ def convert(
     size: Sequence[int] | None = None,
     content: int | None = None,
     gate: float | None = DEFAULT_GATE,
+    progress: Progress | None = None,
 ) -> Conversion:
     """Replace every convolution of a network by self-attention.
 
@@ -87,12 +88,16 @@ def convert(
         into: ``"relative"`` for :class:`expressivity.RelativeSelfAttention`, or
             ``"multihead"`` for ``torch.nn.MultiheadAttention``, for inputs of one size:
             see :func:`expressivity.stock.to_multihead`. A convolution that sees inputs
-            of several sizes, or that it does not suit, stays.
+            of several sizes, or that it does not suit, stays. Layers that share weights
+            share the module's parameters, which hold α and Δ as well.
         size: With ``"multihead"``, instead of ``inputs``: pixels per axis of the
             network's input, where that is one image for its first convolution.
         content: As for :func:`expressivity.attention_from_conv`, for every layer:
             attention to what tokens hold, for training.
         gate: As for :func:`expressivity.attention_from_conv`.
+        progress: Wraps the iterable of convolutions, as ``tqdm`` does; by default
+            nothing. With ``inputs`` it may start again: once for every run that finds
+            a convolution that has to stay.
 
     Returns:
         The converted model, one record a convolution, and remarks about code that
@@ -100,8 +105,8 @@ def convert(
 
     Raises:
         ArgumentError: If an option is out of range, a name in ``where`` matches no
-            convolution, ``"multihead"`` comes without ``inputs`` and ``size``, or no
-            α keeps the tolerance on ``inputs``.
+            convolution, ``"multihead"`` comes without ``inputs`` and ``size``, no α
+            keeps the tolerance on ``inputs``, or ``progress`` cannot be called.
         InputError: If the model cannot run on ``inputs``.
         StrategyError: If there is no such strategy.
         UnsupportedModuleError: If the model cannot be copied or was compiled, or its
@@ -133,9 +138,12 @@ def convert(
             f"{content=}: leave one of the two out"
         )
     if tolerance is None or inputs is None or multihead:
-        conversion = convert_each(model, where, options, inputs, size, into=into)
+        conversion = convert_each(
+            model, where, options, inputs, size, into=into, progress=progress
+        )
     else:
-        sharp = convert_each(model, where, replace(options, tolerance=None), inputs)
+        how = replace(options, tolerance=None)
+        sharp = convert_each(model, where, how, inputs, progress=progress)
         conversion = within_tolerance(model, sharp, tolerance, inputs)
     if content is not None:
         warn_of_saturation([
@@ -154,6 +162,7 @@ def convert_each(
     size: Sequence[int] | None = None,
     *,
     into: Into = "relative",
+    progress: Progress | None = None,
 ) -> Conversion:
     """Convert as :func:`convert` does, but for a tolerance, which is every layer's.
 
@@ -165,23 +174,27 @@ def convert_each(
             run shows that some convolution has to stay.
         size: As for :func:`convert`.
         into: As for :func:`convert`.
+        progress: As for :func:`convert`.
 
     Returns:
         The conversion.
 
     Raises:
-        ArgumentError: If a size comes alone.
+        ArgumentError: If a size comes alone, or ``progress`` cannot be called.
     """
+    progress = check_progress(progress)
     multihead = into == "multihead"
     if multihead:
         inputs = images(model, size) if inputs is None else inputs
     elif size is not None:
         raise ArgumentError(f"size goes with into='multihead', got {size=} alone")
     if inputs is None:
-        return _logged(_attempt(model, where, {}, options)[0])
+        return _logged(_attempt(model, where, {}, options, progress)[0])
     to_keep: dict[str, str] = {}
     while True:
-        conversion, replaced = _attempt(model, where, to_keep, options, release=False)
+        conversion, replaced = _attempt(
+            model, where, to_keep, options, progress, release=False
+        )
         _LOG.info("running the converted model on the inputs")
         used = rehearse(model, conversion.model, replaced, inputs)
         if not used and multihead:
@@ -211,6 +224,7 @@ def _attempt(
     where: Where | None,
     to_keep: Mapping[str, str],
     options: Options,
+    progress: Progress,
     *,
     release: bool = True,
 ) -> tuple[Conversion, dict[str, nn.Module]]:
@@ -221,6 +235,7 @@ def _attempt(
         where: Which convolutions to convert.
         to_keep: Why some of them have to stay in any case, by name.
         options: How to convert them.
+        progress: Wraps the convolutions.
         release: Whether to free the weights of replaced convolutions.
 
     Returns:
@@ -236,7 +251,7 @@ def _attempt(
     attention: dict[str, RelativeSelfAttention] = {}
     shared: dict[int, RelativeSelfAttention] = {}
     records = {}
-    for plan in plans:
+    for plan in progress(plans):
         if plan.kernel is None or plan.conv is None:
             records[plan.name] = plan.kept()
             continue

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from rich.console import Group
 from torch import nn
 
-from expressivity.checks import check_instance, check_integer
+from expressivity.checks import Progress, check_instance, check_integer
 from expressivity.conversion.network.record_table import (
     RecordTable,
     Row,
@@ -141,6 +141,7 @@ class Conversion(Result):
         input_bound: float = 1.0,
         about: str = "",
         force: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         """Write the network into a folder: weights, structure, certificates, a card.
 
@@ -162,6 +163,8 @@ class Conversion(Result):
             input_bound: Largest absolute value of any layer's input, for certificates.
             about: Paragraphs for the model card, in Markdown.
             force: Whether files of these names may be replaced.
+            progress: Wraps the iterable of layers that are certified, as ``tqdm``
+                does; by default nothing.
 
         Raises:
             ArgumentError: If an option is out of range, or ``original`` lacks a
@@ -192,6 +195,7 @@ class Conversion(Result):
             program=program,
             input_bound=input_bound,
             about=about,
+            progress=progress,
         ).save(folder, force=force)
 
     def content(
@@ -202,6 +206,7 @@ class Conversion(Result):
         program: bool = False,
         input_bound: float = 1.0,
         about: str = "",
+        progress: Progress | None = None,
     ) -> Content:
         """Return what :meth:`save` writes."""
         return Content(
@@ -214,6 +219,7 @@ class Conversion(Result):
             with_program=program,
             input_bound=input_bound,
             about=about,
+            progress=progress,
         )
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention
@@ -57,6 +58,8 @@ def stock_layers(
 ) -> tuple[dict[str, ImageMultihead], dict[str, str]]:
     """Return what stands for each attention layer, and why some cannot be replaced.
 
+    Layers that share their weights go on sharing them.
+
     Args:
         model: The converted network.
         inputs: Its arguments.
@@ -67,6 +70,7 @@ def stock_layers(
     sizes = input_sizes(model, Example(inputs))
     stock: dict[str, ImageMultihead] = {}
     unsuited: dict[str, str] = {}
+    owners: dict[tuple[int, ...], str] = {}
     for name, module in model.named_modules():
         if not isinstance(module, RelativeSelfAttention):
             continue
@@ -75,9 +79,46 @@ def stock_layers(
             continue
         try:
             stock[name] = to_multihead(module, size=sizes[name])
+            _tie(name, module, stock, owners)
         except ArgumentError as error:
             unsuited[name] = str(error)
     return stock, unsuited
+
+
+def _tie(
+    name: str,
+    layer: RelativeSelfAttention,
+    stock: Mapping[str, ImageMultihead],
+    owners: dict[tuple[int, ...], str],
+) -> None:
+    """Share the parameters that a layer shares with an earlier one.
+
+    Raises:
+        ArgumentError: If its place in a stock module has other numbers, so that a copy
+            would be trained apart from it.
+    """
+    roles = {
+        ("in_proj_weight", "in_proj_bias", "out_proj.weight"): (
+            layer.value_weight,
+            layer.output_weight,
+        ),
+        ("out_proj.bias",): (layer.bias,),
+    }
+    for places, parameters in roles.items():
+        present = tuple(id(each) for each in parameters if each is not None)
+        owner = owners.setdefault(present, name) if present else name
+        for place in places if owner != name else ():
+            own, other = (
+                stock[n].attention.get_parameter(place) for n in (name, owner)
+            )
+            if not torch.equal(own, other):
+                raise ArgumentError(
+                    f"it shares its weights with {owner}, and {place} of "
+                    "torch.nn.MultiheadAttention holds them together with positions "
+                    "and a width that differ"
+                )
+            parent, _, role = place.rpartition(".")
+            setattr(stock[name].attention.get_submodule(parent), role, other)
 
 
 def in_stock(conversion: Conversion, stock: Mapping[str, ImageMultihead]) -> Conversion:

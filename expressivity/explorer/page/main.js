@@ -5,7 +5,7 @@ import { button, choice, field, html, set, slider } from '#page/elements';
 import { saveFigures } from '#page/export';
 import { footer } from '#page/footer';
 import { Page } from '#page/page';
-import { ALPHA, fromAddress, toAddress } from '#page/state';
+import { ALPHA, fromAddress, START, toAddress } from '#page/state';
 import * as borders from '#views/borders';
 import * as error from '#views/error';
 import * as head from '#views/head';
@@ -17,6 +17,7 @@ import * as training from '#views/training';
 import * as worst from '#views/worst';
 
 const VIEWS = [head, kernel, error, identity, borders, worst, limits, heads, training];
+const BETWEEN = 250; // milliseconds, of two states in the address
 const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['limits'])];
 
 /**
@@ -31,11 +32,14 @@ const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['l
 const scene = JSON.parse(document.getElementById('scene')?.textContent ?? '{}');
 const main = /** @type {HTMLElement} */ (document.getElementById('views'));
 const bar = /** @type {HTMLElement} */ (document.getElementById('bar'));
-const page = new Page(scene, fromAddress(location.hash), changed);
+const start = { ...START, alpha: scene.alpha };
+const page = new Page(scene, fromAddress(location.hash, start), changed);
 /** @type {Shown[]} */
 let shown = [];
 let built = '';
 let waiting = 0;
+let later = 0;
+let saved = -Infinity;
 
 const seen = new IntersectionObserver(
   (entries) => {
@@ -51,8 +55,9 @@ const seen = new IntersectionObserver(
 const controls = buildBar();
 const report = footer(page);
 changed();
+addEventListener('pagehide', save);
 addEventListener('hashchange', () => {
-  page.state = fromAddress(location.hash);
+  page.state = fromAddress(location.hash, start);
   changed();
 });
 for (const query of ['(prefers-color-scheme: dark)', '(forced-colors: active)']) {
@@ -93,16 +98,37 @@ function render() {
     delete each.section.dataset.stale;
     drawn += 1;
   }
-  if (drawn) report.frame(performance.now() - start);
+  if (drawn) {
+    void main.offsetHeight; // the layout is part of the frame
+    report.frame(performance.now() - start);
+  }
   remember();
 }
 
-/** Put the state into the address, which a frame in a notebook does not have. */
+/**
+ * Put the state into the address, which a frame in a notebook does not have: a few times a
+ * second, as browsers take longer for it than for a whole frame, and refuse hundreds.
+ */
 function remember() {
-  const address = toAddress(page.state);
-  if (location.protocol !== 'about:' && location.hash.replace(/^#/, '') !== address) {
-    history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
-  }
+  const wait = isRemembered() ? 0 : saved + BETWEEN - performance.now();
+  main.toggleAttribute('data-unsaved', wait > 0);
+  if (wait <= 0) save();
+  else later ||= setTimeout(save, wait);
+}
+
+function save() {
+  clearTimeout(later);
+  later = 0;
+  main.removeAttribute('data-unsaved');
+  if (isRemembered()) return;
+  const address = toAddress(page.state, start);
+  saved = performance.now();
+  history.replaceState(null, '', address ? `#${address}` : location.pathname + location.search);
+}
+
+function isRemembered() {
+  const address = toAddress(page.state, start);
+  return location.protocol === 'about:' || location.hash.replace(/^#/, '') === address;
 }
 
 function rebuild() {

@@ -85,10 +85,11 @@ export class Page {
     return { alpha: this.state.alpha, output: this.output, moved: {} };
   }
 
-  /** The quotes at this very α; null in between. */
+  /** The quotes at this very α, as the dtype of the layer holds it; null in between. */
   get quote() {
-    const quotes = this.document.quotes;
-    return quotes.find((/** @type {any} */ each) => Math.abs(each.alpha - this.state.alpha) < 1e-9) ?? null;
+    const { quotes, unit } = this.document;
+    const { alpha } = this.state;
+    return quotes.find((/** @type {any} */ each) => Math.abs(each.alpha - alpha) <= 2 * unit * alpha) ?? null;
   }
 
   /**
@@ -98,7 +99,8 @@ export class Page {
    */
   seal(quote) {
     const print = quote?.fingerprint ? `, parameters sha256 ${quote.fingerprint.slice(0, 16)}…` : '';
-    return `${this.scene.made_by}${quote ? `, α = ${quote.alpha}${print}` : ''}`;
+    const how = quote?.strategy ? `, evaluated by ${quote.strategy}` : '';
+    return `${this.scene.made_by}${quote ? `, α = ${quote.alpha}${how}${print}` : ''}`;
   }
 
   /** The lines of Python that read the layer of this page. */

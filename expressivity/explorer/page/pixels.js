@@ -39,9 +39,9 @@ export function picture(parent, caption) {
         wide = Math.max(rows, columns);
       }
       const image = pen.createImageData(columns, rows);
+      const bytes = image.data.fill(255);
       for (let i = 0; i < data.length; i++) {
-        const [r, g, b] = scale(data[i]);
-        image.data.set([r, g, b, 255], 4 * i);
+        [bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2]] = scale(data[i]);
       }
       pen.putImageData(image, 0, 0);
       set(frame, { 'aria-label': words });

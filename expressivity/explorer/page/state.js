@@ -36,13 +36,14 @@ export const ALPHA = { least: 0.1, most: 24, step: 0.1 };
 
 /**
  * @param {State} state
+ * @param {State} [start] what the address leaves out
  * @returns {string} without the hash mark
  */
-export function toAddress(state) {
+export function toAddress(state, start = START) {
   const parts = [];
   for (const [name, value] of Object.entries(state)) {
     const text = spelled(value);
-    if (text !== spelled(START[/** @type {keyof State} */ (name)])) {
+    if (text !== spelled(start[/** @type {keyof State} */ (name)])) {
       parts.push(`${name}=${encodeURIComponent(text)}`);
     }
   }
@@ -51,12 +52,13 @@ export function toAddress(state) {
 
 /**
  * @param {string} address
+ * @param {State} [start] what it leaves out
  * @returns {State}
  */
-export function fromAddress(address) {
+export function fromAddress(address, start = START) {
   const given = new Map(new URLSearchParams(address.replace(/^#/, '')));
   /** @type {State} */
-  const state = { ...START };
+  const state = { ...start };
   const text = (/** @type {keyof State} */ name) => given.get(name);
   const number = (/** @type {"alpha"|"output"|"head"|"step"|"heads"|"epoch"} */ name) => {
     const value = Number(given.get(name));

@@ -108,3 +108,50 @@ def test_a_forged_size_is_named(tmp_path: Path) -> None:
         path.write_text(json.dumps(document))
         with pytest.raises(FileError, match=message):
             ex.load(tmp_path)
+
+
+class Tied(nn.Module):
+    """Two convolutions that share a weight, and the bias or not."""
+
+    def __init__(self, *, bias: bool = True, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 1, 3, padding=1)
+        self.second = nn.Conv2d(1, 1, 3, padding=dilation, dilation=dilation)
+        self.second.weight = self.first.weight
+        if bias:
+            self.second.bias = self.first.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.first(x).relu())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_tied_layers_stay_tied(bias: bool, tmp_path: Path) -> None:
+    model = Tied(bias=bias).requires_grad_()
+    conversion = ex.convert(model, into="multihead", inputs=X)
+    layers = conversion.model.first, conversion.model.second
+    first, second = (dict(layer.attention.named_parameters()) for layer in layers)
+    shared = [name for name in first if first[name] is second[name]]
+    assert set(first) - set(shared) == (set() if bias else {"out_proj.bias"})
+    assert torch.allclose(conversion.model(X), model(X), atol=1e-5)
+    for name in ("first", "second"):
+        conv = model.get_submodule(name)
+        ex.certify(conversion.model.get_submodule(name), conv).check()
+    conversion.model(X).square().sum().backward()
+    with torch.no_grad():
+        for parameter in conversion.model.parameters():
+            parameter.sub_(1e-3 * parameter.grad)
+    one, other = (layer.attention.in_proj_weight for layer in layers)
+    assert torch.equal(one, other)
+    conversion.save(tmp_path)
+    again = ex.load(tmp_path, into=Tied(bias=bias)).model
+    assert torch.equal(again.eval()(X), conversion.model.eval()(X))
+
+
+def test_what_cannot_stay_tied_stays_a_convolution() -> None:
+    model = Tied(dilation=2)
+    conversion = ex.convert(model, into="multihead", inputs=X)
+    reasons = {layer.name: layer.reason for layer in conversion.kept}
+    assert "shares its weights with first" in reasons["second"]
+    assert "which is not converted with it" in reasons["first"]
+    assert conversion.model.first.weight is conversion.model.second.weight

@@ -11,7 +11,7 @@ import { circle, interiorLeak } from '#math/leak';
 import { largest, magnitudes } from '#math/matrix';
 import { firstOrder, smoothedThenConvolved } from '#math/smoothing';
 import { kernelOf, relativeError } from '#math/tables';
-import { norm, productsOf, rowAt, signsOf, worstRow } from '#math/worst';
+import { norm, operator, rowAt, signsOf, worstRow } from '#math/worst';
 
 /**
  * @typedef {import('#math/axis').PaddingMode} PaddingMode
@@ -64,8 +64,8 @@ export function seen(layer, choice, head, query, pixel) {
  * @param {Query} query
  */
 export function allHeads(layer, choice, query) {
-  const row = rowAt(productsOf(rowsOf(layer, headsOf(layer, choice))), query);
-  return { worst: worstRow(layer, choice).norm, here: norm(row) };
+  const { products, worst } = operator(layer, choice);
+  return { worst: worst.norm, here: norm(rowAt(products, query)) };
 }
 
 /**

@@ -68,13 +68,29 @@ function times(matrix, weights) {
  * @param {[number, number]} query
  * @returns {Matrix[]}
  */
-export function rowAt(products, [i, j]) {
-  const [{ left, right }] = products;
-  return left.map(({ columns: rows }, c) => {
-    const { columns } = right;
-    const row = zeros(rows, columns);
-    for (let y = 0; y < rows; y++) addLine(row.data, y * columns, products, c, i * rows + y, j);
-    return row;
+export function rowAt(products, query) {
+  const row = emptyRow(products);
+  fillRow(row, products, query);
+  return row;
+}
+
+/**
+ * @param {Product[]} products
+ * @returns {Matrix[]}
+ */
+function emptyRow([{ left, right }]) {
+  return left.map(({ columns: rows }) => zeros(rows, right.columns));
+}
+
+/**
+ * @param {Matrix[]} row
+ * @param {Product[]} products
+ * @param {[number, number]} query
+ */
+function fillRow(row, products, [i, j]) {
+  row.forEach(({ rows, columns, data }, c) => {
+    data.fill(0);
+    for (let y = 0; y < rows; y++) addLine(data, y * columns, products, c, i * rows + y, j);
   });
 }
 
@@ -119,35 +135,47 @@ export function norm(row) {
 export function norms(layer, products) {
   const [vertical, horizontal] = layer.axes;
   const result = zeros(vertical.queries.length, horizontal.queries.length);
+  const row = emptyRow(products);
   for (let i = 0; i < result.rows; i++) {
     for (let j = 0; j < result.columns; j++) {
-      result.data[i * result.columns + j] = norm(rowAt(products, [i, j]));
+      fillRow(row, products, [i, j]);
+      result.data[i * result.columns + j] = norm(row);
     }
   }
   return result;
 }
 
-/** @type {WeakMap<Layer, { choice: string, worst: Worst }>} */
+/** @type {WeakMap<Layer, { choice: string, products: Product[], worst: Worst }>} */
 const latest = new WeakMap();
 
 /**
- * Return the worst row over all outputs of one channel; the last answer is kept.
+ * Return the worst row over all outputs of one channel.
  *
  * @param {Layer} layer
  * @param {Choice} choice
- * @returns {Worst}
  */
 export function worstRow(layer, choice) {
+  return operator(layer, choice).worst;
+}
+
+/**
+ * Return the difference as a sum of products, and its worst row; the last answer is kept.
+ *
+ * @param {Layer} layer
+ * @param {Choice} choice
+ */
+export function operator(layer, choice) {
   const name = JSON.stringify([choice.alpha, choice.output, choice.moved]);
   const before = latest.get(layer);
-  if (before?.choice === name) return before.worst;
+  if (before?.choice === name) return before;
   const products = productsOf(rowsOf(layer, headsOf(layer, choice)));
   const { data, columns } = norms(layer, products);
   const place = data.indexOf(data.reduce((most, value) => Math.max(most, value)));
   const query = /** @type {[number, number]} */ ([Math.floor(place / columns), place % columns]);
   const worst = { norm: data[place], query, row: rowAt(products, query) };
-  latest.set(layer, { choice: name, worst });
-  return worst;
+  const found = { choice: name, products, worst };
+  latest.set(layer, found);
+  return found;
 }
 
 /**

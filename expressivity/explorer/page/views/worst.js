@@ -4,7 +4,7 @@ import { errors } from '#math/attention';
 import { channelsOf } from '#math/layer';
 import { painted, worstImage } from '#math/readings';
 import { greys, shares } from '#page/colours';
-import { button, html, numberList, set } from '#page/elements';
+import { button, field, html, numberList, set } from '#page/elements';
 import { percent } from '#page/format';
 import { picture, selectable } from '#page/pixels';
 
@@ -38,6 +38,7 @@ export function build(body, claim, page) {
   /** @type {[number, number]} */
   let cursor = [0, 0];
   let ink = 1;
+  let pointed = false; // at a pixel that was typed
   const paint = (/** @type {[number, number]} */ at, /** @type {number} */ value) => {
     const plane = imageOf(page)[0];
     const word = [...letters(imageOf(page))];
@@ -51,7 +52,8 @@ export function build(body, claim, page) {
     () => ({ rows: page.layer.image[0].rows, columns: page.layer.image[0].columns, at: cursor }),
     (at, how) => {
       const same = how === 'point' && at[0] === cursor[0] && at[1] === cursor[1];
-      cursor = at;
+      cursor = [at[0], at[1]];
+      pointed = false;
       if (how === 'key') return page.changed();
       const plane = imageOf(page)[0];
       const now = plane.data[at[0] * plane.columns + at[1]];
@@ -74,13 +76,29 @@ export function build(body, claim, page) {
     return { element, value };
   });
   controls.append(brush);
+  const point = controls.appendChild(html('span', { class: 'field', role: 'group', 'aria-label': 'A pixel' }));
+  const places = ['row', 'column'].map((name, a) => {
+    const most = page.layer.axes[a].pixels;
+    const typed = field(point, name, { min: 1, max: most, step: 1 }, (value) => {
+      cursor[a] = Math.round(value) - 1;
+      pointed = true;
+      page.changed();
+    });
+    typed.parentElement?.toggleAttribute('hidden', most === 1);
+    return typed;
+  });
+  button(point, 'Paint this pixel', () => {
+    pointed = true;
+    paint(cursor, ink);
+  });
   const numbers = numberList(body);
   return {
     update() {
       const image = imageOf(page);
       const { attained, bound } = painted(page.layer, page.choice, whole(page, image));
       canvas.draw(image[0], greys(-1, 1), words);
-      canvas.mark(document.activeElement === canvas.frame ? [{ at: cursor }] : []);
+      canvas.mark(pointed || document.activeElement === canvas.frame ? [{ at: cursor }] : []);
+      places.forEach((typed, a) => (typed.value = String(cursor[a] + 1)));
       canvas.caption.innerHTML = `<strong>Paint here</strong>: white is +1, black −1${image.length > 1 ? '; the first channel is shown' : ''}.`;
       const gaps = errors(page.layer, page.choice, whole(page, image));
       gaps.data.forEach((value, i) => (gaps.data[i] = Math.abs(value)));
