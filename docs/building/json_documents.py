@@ -234,6 +234,15 @@ class ExploreDocument(Model, kw_only=True):
         str | None, Meta(description="Name of the convolution in the model.")
     ]
     image: Annotated[str | None, Meta(description="File of the input.")]
+    alpha: Annotated[
+        float | None, Meta(description="α that the page starts at, 1/pixel².")
+    ]
+    tolerance: Annotated[
+        float | None, Meta(description="The error that decides about α instead.")
+    ]
+    strategy: Annotated[
+        str, Meta(description="How the layer that is certified is evaluated.")
+    ]
     layers: Annotated[
         list[ExploredLayer], Meta(description="What the page shows of each.")
     ]
