@@ -84,6 +84,9 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
         ),
         Entry("accuracy", "Which formulas give leak, first order and truncation?"),
     ),
+    "Train it": (
+        Entry("training", "How do I train the heads, and what have they learned?"),
+    ),
     "How many heads?": (
         Entry(
             "head_count",
@@ -105,8 +108,11 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Other layers": (
         Entry("atlas", "Which other layers can compute a convolution, and which not?"),
-        Entry("stock", "How do the weights get into torch, timm and transformers?"),
-        Entry("to_multihead", "How do I get an nn.MultiheadAttention?"),
+        Entry(
+            "stock",
+            "How do the weights get into torch's nn.MultiheadAttention, timm and "
+            "transformers?",
+        ),
     ),
     "When something is wrong": (
         Entry("errors", "What does an error mean, and what do I do?"),

@@ -246,6 +246,9 @@ class ExploreDocument(Model, kw_only=True):
     layers: Annotated[
         list[ExploredLayer], Meta(description="What the page shows of each.")
     ]
+    alpha: Annotated[float | None, Meta(description="The α that the page starts at.")]
+    tolerance: Annotated[float | None, Meta(description="Or the error to start at.")]
+    strategy: Annotated[str, Meta(description="How certificates evaluate the layer.")]
     bytes: Annotated[int, Meta(description="Length of the page.")]
 
 
@@ -284,6 +287,18 @@ class DemoDocument(Report, kw_only=True):
     ]
 
 
+class TrainDocument(Report, kw_only=True, forbid_unknown_fields=False):
+    """``expressivity train``; each experiment adds fields of its own."""
+
+    settings: Annotated[
+        dict[str, Any],
+        Meta(
+            description="What the run depends on; the results of the experiment "
+            "stand beside it."
+        ),
+    ]
+
+
 class BenchDocument(Struct, forbid_unknown_fields=True, kw_only=True):
     """``expressivity bench``: the raw numbers and nothing else."""
 
@@ -312,6 +327,7 @@ DOCUMENTS: dict[str, type[Struct]] = {
     "certify": CertifyDocument,
     "atlas": AtlasDocument,
     "explore": ExploreDocument,
+    "train": TrainDocument,
     "bench": BenchDocument,
 }
 """By the name of the command."""

@@ -135,6 +135,12 @@ def attention_maps(
     Raises:
         InputError: If some block does not see one tensor of tokens once.
         UnsupportedModuleError: If the model holds no block.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(16, 4, batch_first=True)
+        >>> (probabilities,) = attention_maps(layer, torch.rand(2, 9, 16))
+        >>> probabilities.shape
+        torch.Size([2, 4, 9, 9])
     """
     blocks = encoder_blocks(model)
     seen: list[list[Tensor]] = [[] for _ in blocks]

@@ -59,8 +59,8 @@ def mathml(latex: str, *, display: bool) -> str:
         One ``math`` element.
 
     Example:
-        >>> mathml(r"\alpha", display=False)[-47:]
-        'display="inline"><mrow><mi>&#x003B1;</mi></mrow></math>'
+        >>> mathml(r"\alpha", display=False).partition(" display=")[2]
+        '"inline"><mrow><mi>&#x003B1;</mi></mrow></math>'
     """
     rewritten = (*_REWRITTEN, _LIMITS_BELOW) if display else _REWRITTEN
     element = convert(

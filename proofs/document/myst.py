@@ -21,7 +21,7 @@ def to_myst(markdown: str) -> str:
         MyST with formulas between dollars, for Sphinx with ``dollarmath``.
 
     Example:
-        >>> print(to_myst('See [it](#leak).\\n\\n## <a id="leak"></a>1. The leak'))
+        >>> print(to_myst('See [it](#leak).\n\n## <a id="leak"></a>1. The leak'))
         See [it](#statement-leak).
         <BLANKLINE>
         (statement-leak)=
