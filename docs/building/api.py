@@ -106,7 +106,7 @@ GROUPS: dict[str, tuple[Entry, ...]] = {
     "Other layers": (
         Entry("atlas", "Which other layers can compute a convolution, and which not?"),
         Entry("stock", "How do the weights get into torch, timm and transformers?"),
-        Entry("to_multihead", "How do I get an nn.MultiheadAttention?"),
+        Entry("training", "How do I train it on, and what do its heads do?"),
     ),
     "When something is wrong": (
         Entry("errors", "What does an error mean, and what do I do?"),
