@@ -18,6 +18,7 @@ from expressivity.attention import explain
 from expressivity.conversion.head_count import head_curve, minimal_heads
 from expressivity.convolutions import plain_convolution
 from expressivity.public import DEPRECATED, SHORT
+from tests.stock.test_init_vit import TorchVit
 
 CONV = nn.Conv2d(1, 2, 2, padding=1)
 X = torch.randn(1, 1, 4, 3)
@@ -26,7 +27,7 @@ SATURATED = ex.attention_from_conv(CONV)
 GEOMETRY = LAYER.geometry
 CURVE = ex.head_count(CONV).curve()
 SWEEP = ex.error_sweep(CONV, X, [1.0, 2.0])
-SIZE = (4, 3)
+SIZE, SIZE_OF_VIT = (4, 3), (4, 4)
 
 
 def with_infinite_weight() -> nn.Module:
@@ -174,6 +175,29 @@ CALLS: dict[str, Call] = {
         {"model": LAYER, "least": 0.0},
     ),
     "head_report": (ex.head_report, {"model": LAYER}),
+    "init_vit": (
+        lambda model, kernels, alpha, size, content_bound, anchor, generator: (
+            ex.init_vit(
+                copy.deepcopy(model),
+                kernels=kernels,
+                alpha=alpha,
+                size=size,
+                content_bound=content_bound,
+                anchor=anchor,
+                generator=generator,
+            )
+        ),
+        {
+            "model": TorchVit(),
+            "kernels": 3,
+            "alpha": 4.0,
+            "size": SIZE_OF_VIT,
+            "content_bound": 1.0,
+            "anchor": 9.0,
+            "generator": None,
+        },
+    ),
+    "plots.plot_heads": (ex.plots.plot_heads, {"model": LAYER}),
     "parameter_groups": (
         ex.parameter_groups,
         {"model": LAYER, "lr": 0.1, "positions_lr": 0.1, "weight_decay": 0.1},

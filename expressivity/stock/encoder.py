@@ -137,10 +137,10 @@ def attention_maps(
         UnsupportedModuleError: If the model holds no block.
 
     Example:
-        >>> layer = nn.TransformerEncoderLayer(16, 4, batch_first=True)
-        >>> (probabilities,) = attention_maps(layer, torch.rand(2, 9, 16))
-        >>> probabilities.shape
-        torch.Size([2, 4, 9, 9])
+        >>> layer = nn.TransformerEncoderLayer(16, 4, batch_first=True).eval()
+        >>> (maps,) = attention_maps(layer, torch.rand(1, 9, 16))
+        >>> maps.shape, bool((maps.sum(-1) - 1).abs().max() < 1e-5)
+        (torch.Size([1, 4, 9, 9]), True)
     """
     blocks = encoder_blocks(model)
     seen: list[list[Tensor]] = [[] for _ in blocks]

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from expressivity.checks import (
+    check_instance,
     check_integer,
     check_positive,
     check_size,
@@ -172,6 +173,8 @@ def init_vit(
     """
     blocks = encoder_blocks(model)
     alpha = check_positive("alpha", alpha)
+    if generator is not None:
+        check_instance("generator", generator, torch.Generator, "Pass a Generator")
     position = vit_positions(model)
     size, prefix = size_of_vit(model, position, size)
     width = blocks[0].query.shape[2]
@@ -243,10 +246,11 @@ def size_of_vit(
     if size is None:
         patches = getattr(model, "patch_embed", None)
         size = getattr(patches, "grid_size", None)
+        size = size if size is None else tuple(size)
     if size is None:
         side = math.isqrt(tokens)
         size = (side, side) if side * side in (tokens, tokens - 1) else (tokens,)
-    size = check_size("size", tuple(size), 2)
+    size = check_size("size", size, 2)
     prefix = tokens - math.prod(size)
     own = getattr(model, "num_prefix_tokens", prefix)
     if prefix not in (0, 1) or own != prefix:

@@ -66,6 +66,10 @@ FUNCTIONS: dict[str, Reliance] = {
         ("leak", "worst_case"),
         ("leak_theta", "worst_case_any_size", "worst_case_bound"),
     ),
+    "init_vit": Reliance(
+        ("absolute_factorisation", "leak", "replicate_border"),
+        ("absolute_factorisation", "leak_any_size"),
+    ),
     "leak": Reliance(("leak",), ("leak_theta", "leak_any_size")),
     "saturation_alpha": Reliance(("leak", "saturation"), ("leak_saturation",)),
     "worst_case_error": Reliance(

@@ -281,3 +281,21 @@ def test_strategies_agree() -> None:
     for case, options, pair in product(CASES[:2], ({}, {"head_dim": 1}), pairs):
         layer = gated(case, **options).requires_grad_()
         laws.assert_strategies_agree(layer, case.input(), pair)
+
+
+@per_strategy
+@pytest.mark.parametrize("alpha", [0.7, None])
+def test_a_second_input_is_evaluated_as_the_first(
+    alpha: float | None, strategy: str
+) -> None:
+    layer = ex.attention_from_conv(BASE.conv(), alpha=alpha, strategy=strategy)
+    layer.add_content(2, gate=0.0).requires_grad_(False)
+    first, second = BASE.input(), replace(BASE, seed=1).input()
+    layer(first)
+    found = layer(second)
+    torch.testing.assert_close(found, literal(layer, BASE, second), rtol=0, atol=1e-12)
+    layer.gate.fill_(3.0)
+    assert (layer(second) - found).abs().max() > 1e-3
+    torch.testing.assert_close(
+        layer(second), literal(layer, BASE, second), rtol=0, atol=1e-12
+    )
