@@ -22,6 +22,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "understand/cost",
         "understand/proofs",
         "understand/certificates",
+        "understand/training",
         "understand/decisions",
     ),
     "Look up": (
