@@ -6,6 +6,7 @@ definition is faster. ``FEW_SCORES`` of ``strategies/select.py`` is read off her
     .venv/bin/python -m benchmarks.content_crossover
 """
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -47,6 +48,9 @@ def passes(layer: ex.RelativeSelfAttention, x: torch.Tensor) -> tuple[float, flo
 
 def main() -> None:
     """Print the ratios."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     print("channels side batch  scores  fused / dense, forward and step:")
     for channels, side, batch in product(CHANNELS, SIDES, BATCHES):
         scores = 9 * batch * side**2 * (side + 2) ** 2

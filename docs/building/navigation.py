@@ -22,7 +22,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "understand/cost",
         "understand/proofs",
         "understand/certificates",
-        "training",
+        "understand/training",
         "understand/decisions",
     ),
     "Look up": (

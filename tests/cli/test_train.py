@@ -22,7 +22,7 @@ for library in ("sklearn", "matplotlib"):  # not imported: collecting takes seco
     if find_spec(library) is None:
         pytest.skip(f"needs {library}", allow_module_level=True)
 
-PAGE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "understand" / "training.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(
     r"^(?:\S*expressivity|torchrun .* expressivity) train\b([^#`\n]*)",
     PAGE.replace("\\\n", " "),

@@ -78,7 +78,7 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         for name in ("sharpness", "reach")
     }
     gain = accuracies[TRAINED].minus(accuracies[FIXED])
-    tables = [_layer_table(plan, layers), _accuracy_table(plan, accuracies)]
+    tables = [*_layer_tables(plan, layers), _accuracy_table(plan, accuracies)]
     fields = {
         "layers": [[asdict(scores) for scores in layer] for layer in layers],
         "accuracy": {name: a.to_dict() for name, a in accuracies.items()},
@@ -118,7 +118,7 @@ def _remarks(scores: list[Arrangement]) -> list[str]:
     return lines
 
 
-def _layer_table(plan: Plan, layers: list[list[Arrangement]]) -> Listing:
+def _layer_tables(plan: Plan, layers: list[list[Arrangement]]) -> list[Listing]:
     def below(values: list[float | None]) -> str:
         known = [p for p in values if p is not None]
         return f"{sum(p < SIGNIFICANT for p in known)} of {len(known)}"
@@ -127,25 +127,41 @@ def _layer_table(plan: Plan, layers: list[list[Arrangement]]) -> Listing:
         known = tuple(v for v in values if v is not None)
         return Spread(known).text() if known else "-"
 
-    return Listing.of(
-        ["layer"],
-        ["gridness", "p < 0.05", "to pixel", "p < 0.05", "α [1/token²]", "reach"],
-        [
-            (
-                str(number),
-                text([s.gridness for s in scores]),
-                below([s.gridness_p for s in scores]),
-                text([s.integrality for s in scores]),
-                below([s.integrality_p for s in scores]),
-                text([s.sharpness for s in scores]),
-                text([s.reach for s in scores]),
-            )
-            for number, scores in enumerate(layers, 1)
-        ],
-        title=f"heads of the isotropic network on {plan.data.name}, after training",
-        caption=f"mean ± standard deviation over {plan.all_seeds}; distances "
-        "in tokens; p against clouds of the same covariance",
-    )
+    numbered = list(enumerate(layers, 1))
+    spread = f"mean ± standard deviation over {plan.all_seeds}"
+    return [
+        Listing.of(
+            ["layer"],
+            ["gridness", "p < 0.05", "to whole pixel", "p < 0.05"],
+            [
+                (
+                    str(number),
+                    text([s.gridness for s in scores]),
+                    below([s.gridness_p for s in scores]),
+                    text([s.integrality for s in scores]),
+                    below([s.integrality_p for s in scores]),
+                )
+                for number, scores in numbered
+            ],
+            title=f"heads of the isotropic network on {plan.data.name}, after training",
+            caption=f"{spread}; distances in tokens; p against clouds of the same "
+            "covariance",
+        ),
+        Listing.of(
+            ["layer"],
+            ["α [1/token²]", "reach"],
+            [
+                (
+                    str(number),
+                    text([s.sharpness for s in scores]),
+                    text([s.reach for s in scores]),
+                )
+                for number, scores in numbered
+            ],
+            title="how sharply they attend, and how far",
+            caption=f"{spread}; reach in tokens",
+        ),
+    ]
 
 
 def _accuracy_table(plan: Plan, accuracies: dict[str, Spread]) -> Listing:
