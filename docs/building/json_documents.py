@@ -246,9 +246,6 @@ class ExploreDocument(Model, kw_only=True):
     layers: Annotated[
         list[ExploredLayer], Meta(description="What the page shows of each.")
     ]
-    alpha: Annotated[float | None, Meta(description="The α that the page starts at.")]
-    tolerance: Annotated[float | None, Meta(description="Or the error to start at.")]
-    strategy: Annotated[str, Meta(description="How certificates evaluate the layer.")]
     bytes: Annotated[int, Meta(description="Length of the page.")]
 
 
