@@ -151,11 +151,27 @@ def _outcome(plan: Plan, records: list[Record]) -> Outcome:
         }
         for name in names
     }
-    courses = {
-        name: course(records, name, plan.seeds, "corrupted") for name in VARIANTS
+    epochs, continued = course(records, CONTINUED, plan.seeds, "corrupted")
+    gains = {
+        name: (
+            epochs,
+            [
+                [mine - theirs for mine, theirs in zip(*pair, strict=True)]
+                for pair in zip(
+                    course(records, name, plan.seeds, "corrupted")[1],
+                    continued,
+                    strict=True,
+                )
+            ],
+        )
+        for name in VARIANTS
+        if name != CONTINUED
     }
     draw = partial(
-        plot_courses, courses, x="epochs", y="accuracy on corrupted test images"
+        plot_courses,
+        gains,
+        x="epochs",
+        y="accuracy on corrupted images, minus CNN",
     )
     return Outcome(
         [table],
