@@ -11,7 +11,6 @@ INPUTS ?= 100000
 SETTING ?= full
 DEVICE ?= cpu
 DTYPE ?= float32
-RESULTS := benchmarks/results/$(DEVICE)-$(DTYPE).json
 
 .PHONY: help demo docs figures test lint proofs coq laws mutants fuzz attack atlas training zoo \
 	notebooks grade serving bench gpu wheels format clean
@@ -87,8 +86,8 @@ grade: $(OTTER)/.installed  ## Grade right and wrong submissions (minutes; own e
 	$(OTTER)/bin/python -m tests.coursework.grade --only "$(NOTEBOOK)"
 
 bench: $(VENV)/.demo  ## Time everything beside nn.Conv2d (SETTING=quick, DEVICE=cuda, DTYPE=bfloat16)
-	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/expressivity bench --setting $(SETTING) \
-		--device $(DEVICE) --dtype $(DTYPE) --output $(RESULTS) --force
+	TORCH_CPP_LOG_LEVEL=ERROR $(BIN)/python -m benchmarks.measure \
+		--setting $(SETTING) --device $(DEVICE) --dtype $(DTYPE)
 
 gpu: $(VENV)/.demo  ## Measure everything on a GPU, in stages that can be interrupted
 	$(BIN)/python -m benchmarks.gpu

@@ -2,42 +2,47 @@
 
     python -m benchmarks.publish
 
-Reads ``benchmarks/results/cpu-float32.json``, which ``make bench`` writes, and nothing
-else. ``expressivity/bench/__init__.py`` states the method. ``expressivity bench --read
-FILE`` shows the other runs in the same folder, on a GPU or with another dtype.
+Reads what ``make bench`` wrote in float32 on processors, one file a machine in
+``benchmarks/results/``, and nothing else. ``expressivity/bench/__init__.py`` states the
+method. ``expressivity bench --read FILE`` shows the other runs in the same folder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.documents import README, ROOT, publish, write_section
+from benchmarks.measure import RESULTS
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
 from expressivity.machine.files import written_together
 from expressivity.plots import plot_growth
 
-RESULTS = ROOT / "benchmarks" / "results" / "cpu-float32.json"
 PAGE = ROOT / "docs" / "understand" / "cost.md"
 PICTURE = ROOT / "docs" / "growth.png"
 
 
-def table(document: Document) -> str:
-    """Return the figures beside their targets, as Markdown."""
+def table(documents: Sequence[Document]) -> str:
+    """Return the figures of all machines beside their targets, as Markdown."""
+    names = [document.environment["processor"] for document in documents]
+    rows = zip(*map(targets, documents), strict=True)
+    return "\n".join([
+        "; ".join(map(_machine, documents)) + ". Bold: the target is missed.",
+        "",
+        f"| what | {' | '.join(names)} | target |",
+        f"| --- |{' --- |' * len(names)} --- |",
+        *map(_row, rows),
+        "",
+        *map(_limit, documents),
+    ])
+
+
+def _machine(document: Document) -> str:
     about = document.environment
-    lines = [
-        (
-            f"Measured on an {about['processor']} with {about['vector_instructions']}, "
-            f"{about['threads']} threads, torch {about['torch']}, {document.dtype}:"
-        ),
-        "",
-        "| what | measured | target | |",
-        "| --- | --- | --- | --- |",
-        *map(_row, targets(document)),
-        "",
-        _limit(document),
-    ]
-    return "\n".join(lines)
+    return (
+        f"{about['processor']} with {about['vector_instructions']}, "
+        f"{about['threads']} threads, torch {about['torch']}, {document.dtype}"
+    )
 
 
 def sentence(document: Document) -> str:
@@ -54,25 +59,26 @@ def sentence(document: Document) -> str:
     )
 
 
-def _row(target: Target) -> str:
-    verdict = {True: "met", False: "**missed**", None: ""}[target.is_met]
-    return f"| {target.statement} | {target.figure()} | {target.bound()} | {verdict} |"
+def _row(figures: Sequence[Target]) -> str:
+    cells = [f"**{t.figure()}**" if t.is_met is False else t.figure() for t in figures]
+    return f"| {figures[0].statement} | {' | '.join(cells)} | {figures[0].bound()} |"
 
 
 def _limit(document: Document) -> str:
     """Return the limit that the time of the convolution sets."""
     dense = next(document.of(NINE_HEADS, DENSE))
     return (
-        f"On this machine `dense` takes {dense.ratio:.0f} times as long as `nn.Conv2d` "
-        "at 56×56×64: nothing that costs what the convolution costs can be faster than "
-        "it by more than that."
+        f"On the {document.environment['processor']} `dense` takes {dense.ratio:.0f} "
+        "times as long as `nn.Conv2d` at 56×56×64: nothing that costs what the "
+        "convolution costs can be faster than it by more than that."
     )
 
 
 def main() -> Iterator[Path]:
     """Write all files and yield their names."""
-    document = read_document(RESULTS)
-    yield write_section(PAGE, "benchmark", table(document))
+    documents = list(map(read_document, sorted(RESULTS.glob("*-cpu-float32.json"))))
+    document = documents[0]
+    yield write_section(PAGE, "benchmark", table(documents))
     yield write_section(README, "cost", sentence(document))
     with written_together([PICTURE], force=True) as [draft]:
         plot_growth(document).savefig(draft)

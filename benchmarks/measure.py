@@ -1,0 +1,49 @@
+"""Run the benchmark; name the raw numbers for the processor or the GPU they are from.
+
+    python -m benchmarks.measure [--setting quick] [--device cuda] [--dtype bfloat16]
+
+Writes ``benchmarks/results/PROCESSOR-DEVICE-DTYPE.json``, so that runs on several
+machines stand side by side; ``python -m benchmarks.publish`` makes one table of them.
+"""
+
+import argparse
+import re
+
+import torch
+
+from benchmarks.documents import ROOT
+from expressivity.bench.document import environment
+from expressivity.cli import app
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def slug(name: str) -> str:
+    """Return the name of a processor as it stands in the name of a file.
+
+    Example:
+        >>> slug("Intel(R) Xeon(R) CPU @ 2.50GHz")
+        'intel-xeon-cpu-2-50ghz'
+    """
+    plain = re.sub(r"\((r|tm|c)\)", " ", name.lower())
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+
+
+def main() -> None:
+    """Measure, and write what was measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--setting", default="full")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    options = parser.parse_args()
+    about = environment(torch.device(options.device))
+    name = slug(about.get("gpu", about["processor"]))
+    path = RESULTS / f"{name}-{options.device}-{options.dtype}.json"
+    choices = [f"--{key}={value}" for key, value in vars(options).items()]
+    app(["bench", *choices, f"--output={path}", "--force"])
+
+
+if __name__ == "__main__":
+    main()
