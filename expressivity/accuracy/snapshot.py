@@ -12,6 +12,7 @@ from expressivity.accuracy.deviation import Deviation
 from expressivity.accuracy.table_kernel import TableKernel, table_kernel
 from expressivity.attention import RelativeSelfAttention
 from expressivity.attention.gate import plain_attention
+from expressivity.attention.inputs import with_checked_alpha
 from expressivity.convolutions import Kernel
 from expressivity.errors import ArgumentError, InputError, NotOneHotError
 from expressivity.heads.parameters import Heads
@@ -53,6 +54,8 @@ class Snapshot:
             What it holds.
 
         Raises:
+            ArgumentError: If some α is negative, infinite or NaN: its ``forward``
+                refuses it, too.
             InputError: If it holds no numbers.
             UnsupportedModuleError: If it is no attention layer, or does not compute
                 what its parameters say: hooks, a ``forward`` of its own.
@@ -64,6 +67,7 @@ class Snapshot:
                 "attention needs numbers, got a layer on the meta device, which holds "
                 "none"
             )
+        with_checked_alpha(heads)
         alpha, centers = (
             p.detach().double().cpu() for p in (heads.alpha, heads.centers)
         )

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 import expressivity as ex
 from expressivity.cli import app
-from tests.saved.test_bad_files import Change, certificates, content, tensors
+from tests.saved.damage import Change, certificates, content, tensors
 from tests.user_project import UserProject
 
 

@@ -91,11 +91,17 @@ class TestWayBack:
             with pytest.raises(NotOneHotError, match="6 of 6 heads are not one-hot"):
                 ex.conv_from_attention(attention)
 
-    @pytest.mark.parametrize("alpha", [0.0, -1.0])
-    def test_refuses_heads_without_locality(self, alpha: float) -> None:
+    def test_refuses_strengths_out_of_range(self) -> None:
         attention = ex.attention_from_conv(BASE.conv())
         with torch.no_grad():
-            attention.alpha[1] = alpha
+            attention.alpha[1] = -1.0
+        with pytest.raises(ArgumentError, match="at least 0, got -1 in head 1"):
+            ex.conv_from_attention(attention)
+
+    def test_refuses_heads_without_locality(self) -> None:
+        attention = ex.attention_from_conv(BASE.conv())
+        with torch.no_grad():
+            attention.alpha[1] = 0.0
         with pytest.raises(NotOneHotError, match="1 of 6 heads are not one-hot"):
             ex.conv_from_attention(attention)
         with pytest.raises(NotOneHotError, match="attends to a whole canvas"):

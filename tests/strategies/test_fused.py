@@ -1,5 +1,6 @@
 """The fused strategy: any kernel for attention, chunks, content terms, refusals."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from math import expm1
@@ -12,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import expressivity as ex
 from expressivity.attention import explain
-from expressivity.strategies import kernel
+from expressivity.strategies import kernel, select
 from tests import allocations, laws
 from tests.cases import BASE, BASE_1D, BASE_3D, Case
 
@@ -173,9 +174,10 @@ class TestForwardDerivatives:
         with pytest.raises(ex.errors.StrategyError, match=f"cannot run: {REASON}"):
             self.along(name, layer, BASE.input())
 
-    def test_are_left_to_dense(self) -> None:
+    def test_are_left_to_dense(self, monkeypatch: pytest.MonkeyPatch) -> None:
         layer, x = fused_layer(BASE, True), BASE.input()
         layer.strategy = "auto"
+        monkeypatch.setattr(sys.modules[select.__module__], "FEW_SCORES", 0)
         assert explain(layer, x).chosen == "fused"
         found = self.along("x", layer, x)
         layer.strategy = "dense"

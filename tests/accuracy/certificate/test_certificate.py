@@ -280,7 +280,7 @@ def changed(owner: Any, **settings: Any) -> Iterator[None]:
 def test_heads_without_locality_are_bounded_by_their_weights() -> None:
     attention, conv = perturbed(BASE, 4)
     with torch.no_grad():
-        attention.alpha[:2] = torch.tensor([0.0, -0.3])
+        attention.alpha[:2] = torch.tensor([0.0, 1e-9])
     certificate = ex.certify(attention, conv, size=BASE.size)
     x = certificate.worst_input
     gap = (attention(x) - conv(x)).abs().amax((0, 2, 3))
@@ -290,6 +290,15 @@ def test_heads_without_locality_are_bounded_by_their_weights() -> None:
     sizes = attention.heads().matrices().abs().sum((0, 3)).flatten()
     assert (certificate.exact_part <= for_all.exact_part).all()
     assert for_all.layer_rounding.max() <= 4 * LARGEST * sizes.max()
+
+
+def test_strengths_out_of_range_are_refused() -> None:
+    attention, conv = perturbed(BASE, 4)
+    for alpha in (-0.3, -1e18, float("nan"), float("inf")):
+        with torch.no_grad():
+            attention.alpha[1] = alpha
+        with pytest.raises(ex.errors.ExpressivityError, match=r"alpha|finite"):
+            ex.certify(attention, conv, size=BASE.size)
 
 
 def test_alpha_for_keeps_a_certified_tolerance() -> None:

@@ -82,7 +82,7 @@ class TestOverflow:
             layers = pair(dtype, alpha=alpha, strategy=strategy)
             assert_refused_or_kept(*layers, sizes=(SIZE, None))
 
-    @pytest.mark.parametrize("alpha", [1e18, -1e18, -1e36, 0.0, 1e-42])
+    @pytest.mark.parametrize("alpha", [1e18, 1e36, 0.0, 1e-42])
     def test_of_distances(self, strategy: str, alpha: float) -> None:
         for center in (3e4, 1e18, -1e19):
             attention, conv = pair(alpha=2.0, strategy=strategy)

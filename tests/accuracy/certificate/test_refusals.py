@@ -32,7 +32,7 @@ class TestRefusals:
     def test_numbers_that_are_not_finite(self, value: float) -> None:
         attention, conv, _ = certified()
         with torch.no_grad():
-            attention.alpha[0] = value
+            attention.centers[0] = value
         with pytest.raises(CertificateError, match="need to be finite"):
             ex.certify(attention, conv)
 

@@ -60,6 +60,7 @@ def check_scores(formulas: Mapping[str, Formula], generator: torch.Generator) ->
         layer.position_weight,
     ):
         weight.copy_(torch.randn(weight.shape, generator=generator).double())
+    layer.alpha.abs_()
     layer.key_weight.zero_()
     x = torch.randn(1, 1, *size, generator=generator, dtype=torch.float64)
     # What a token asks of the encoding: p of the square, s of the displacement.
