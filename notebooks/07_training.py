@@ -62,6 +62,7 @@ for _ in range(200):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    ex.training.clamp_alpha(student)  # no head may attend away from its center
     losses.append(loss.item())
     paths.append(student.centers.detach().clone())
 paths = torch.stack(paths)
@@ -134,6 +135,7 @@ def score(on_taps, count, seed):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            ex.training.clamp_alpha(model)
     return accuracy(model, digits.test_images, digits.test_labels)
 
 
