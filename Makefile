@@ -101,7 +101,7 @@ format: $(VENV)/.test  ## Rewrite the code in the project's style
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) $(ZOO) $(OTTER) $(SERVING) build demo-output dist .pytest_cache .mypy_cache \
+	rm -rf $(VENV) $(ZOO) $(OTTER) $(SERVING) build demo-output train-output dist .pytest_cache .mypy_cache \
 		.ruff_cache .hypothesis
 
 $(BIN)/python:
