@@ -17,7 +17,7 @@ class Move:
 
     Attributes:
         function: What torch applies to every parameter and every gradient.
-        positions: α, Δ and tables.
+        positions: α, Δ, tables and gates.
         weights: Projections, (groups, rows, columns, heads).
         axes: Axes of the images.
     """
