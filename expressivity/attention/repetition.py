@@ -18,7 +18,7 @@ from expressivity.geometry import ConvGeometry
 from expressivity.geometry.grid import Grid
 from expressivity.heads.memo import is_at_hand
 from expressivity.heads.parameters import Heads
-from expressivity.machine.recording import are_recorded, is_traced
+from expressivity.machine.recording import are_recorded
 from expressivity.numbers.precision import autocast_is_on
 from expressivity.strategies import prepared
 
@@ -84,7 +84,10 @@ class Repetition:
         )
 
     def suits(self, layer: AttentionParameters, x: Tensor) -> bool:
-        """Return whether the layer, as it is now, evaluates an input in this way."""
+        """Return whether the layer, as it is now, evaluates an input in this way.
+
+        That no tracer records it is for the caller to know.
+        """
         alpha, centers = self.positions
         own = layer._parameters.values()
         return (
@@ -96,7 +99,6 @@ class Repetition:
             and all(map(is_, own, self.parameters))
             and layer.geometry is self.geometry
             and layer._strategy == self.strategy
-            and not is_traced()
             and not are_recorded((alpha, centers, self.weight))
             and not autocast_is_on(x.device)
             and _memory(self.weight) == self.memory

@@ -9,6 +9,7 @@ from expressivity.convolutions.inheritance import (
 from expressivity.convolutions.kernel import Kernel
 from expressivity.convolutions.plain import (
     CONVOLUTIONS,
+    FUNCTIONS,
     TRANSPOSED,
     build_convolution,
     convolve,
@@ -18,6 +19,7 @@ from expressivity.convolutions.plain import (
 __all__ = [
     "CONVOLUTIONS",
     "DTYPES",
+    "FUNCTIONS",
     "TRANSPOSED",
     "Kernel",
     "build_convolution",

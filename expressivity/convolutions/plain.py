@@ -10,6 +10,8 @@ from torch.nn import functional
 from expressivity.geometry.convolution import Convolution
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# By the number of axes.
+FUNCTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
@@ -67,7 +69,7 @@ def convolve(
     Returns:
         The convolution (torch's cross-correlation).
     """
-    function = (functional.conv1d, functional.conv2d, functional.conv3d)[x.dim() - 3]
+    function = FUNCTIONS[x.dim() - 2]
     result: Tensor = function(x, kernel, bias, stride, padding, dilation, groups)
     return result
 

@@ -1,6 +1,6 @@
 """Products that act on one axis of a grid at a time, or on all of them jointly."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import prod
@@ -32,32 +32,6 @@ def is_joint(shapes: Sequence[tuple[int, int]]) -> bool:
     """
     entries = prod([rows * columns for rows, columns in shapes])
     return len(shapes) > 1 and entries <= JOINT_ENTRIES
-
-
-class Scratch:
-    """Buffers for the intermediate results of successive products.
-
-    The allocator can take longer than the products. Successive steps of a product
-    alternate between two buffers.
-    """
-
-    def __init__(self) -> None:
-        """Start without buffers."""
-        self._buffers: dict[tuple[int, ...], list[Tensor]] = {}
-
-    def like(self, step: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Return an uninitialised buffer that does not hold the step before.
-
-        Args:
-            step: The step before; the buffer has its dtype and device.
-            shape: Shape of the next step.
-        """
-        buffers = self._buffers.setdefault(shape, [])
-        for buffer in buffers:
-            if buffer.data_ptr() != step.data_ptr():
-                return buffer
-        buffers.append(step.new_empty(shape))
-        return buffers[-1]
 
 
 @dataclass(frozen=True)
@@ -99,9 +73,7 @@ class AxisProduct:
         return replace(self, factors=factors)
 
     def __call__(
-        self,
-        canvas: Float[Tensor, "batch channels *size"],
-        scratch: Scratch | None = None,
+        self, canvas: Float[Tensor, "batch channels *size"]
     ) -> Float[Tensor, "batch channels *rows_per_axis"]:
         """Return Σ_k M₁(t₁, k₁) ⋯ M_d(t_d, k_d) X_k for every t.
 
@@ -110,23 +82,33 @@ class AxisProduct:
 
         Args:
             canvas: Tokens on a grid.
-            scratch: Buffers of earlier calls, which the result may lie in; only where
-                autograd records nothing.
         """
-        channels_last = is_channels_last(canvas)
         with without_autocast(canvas.device):
-            result = canvas.to(compute_dtype(canvas.dtype))
-            if channels_last:
-                result = result.movedim(1, -1)
-            shape, axes_from = list(result.shape), 1 if channels_last else 2
-            for first, count, matrix in self.factors:
-                start, stop = axes_from + first, axes_from + first + count
-                after = shape[stop:]
-                trail = (prod(after),) if after else ()
-                flat, out = result.reshape(-1, matrix.columns, *trail), None
-                if scratch is not None:
-                    out = scratch.like(flat, (flat.shape[0], matrix.rows, *trail))
-                result = matrix.apply(flat, out)
-                shape[start:stop] = self.rows[first : first + count]
+            return self.prepared(canvas)(canvas)
+
+    def prepared(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the product as a function of canvases of one kind, without autocast.
+
+        Args:
+            like: A canvas of their shape, dtype and memory format.
+        """
+        last, dtype = is_channels_last(like), compute_dtype(like.dtype)
+        batch, channels, *size = like.shape
+        shape = [batch, *size, channels] if last else [batch, channels, *size]
+        axes_from, products = 1 if last else 2, []
+        for first, count, matrix in self.factors:
+            start, stop = axes_from + first, axes_from + first + count
+            trail = [prod(shape[stop:])] if shape[stop:] else []
+            flat = [prod(shape[:start]), matrix.columns, *trail]
+            products.append((flat, matrix.prepared(flat, dtype)))
+            shape[start:stop] = self.rows[first : first + count]
+
+        def product(canvas: Tensor) -> Tensor:
+            result = canvas.movedim(1, -1) if last else canvas
+            result = result.to(dtype)
+            for flat, times in products:
+                result = times(result.reshape(flat))
             result = result.reshape(shape).to(canvas.dtype)
-            return result.movedim(-1, 1) if channels_last else result
+            return result.movedim(-1, 1) if last else result
+
+        return product

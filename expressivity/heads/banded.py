@@ -4,9 +4,9 @@ A band is stored as blocks of rows that share one window of columns. Each block 
 small dense product, which suits both CPUs and GPUs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Protocol, Self, cast
 
 import torch
@@ -115,19 +115,28 @@ class BandedMatrix:
         return self.apply(identity).mT.contiguous()
 
     def apply(
-        self, x: Float[Tensor, "lead columns *trail"], out: Tensor | None = None
+        self, x: Float[Tensor, "lead columns *trail"]
     ) -> Float[Tensor, "lead rows *trail"]:
         """Return Σ_k M(t, k) x_k, where k counts the second dimension.
 
         Args:
             x: Two or three dimensions, in the dtype of the matrix.
-            out: A buffer for the result, where autograd records nothing.
         """
+        return self.prepared(x.shape, x.dtype)(x)
+
+    def prepared(
+        self, shape: Sequence[int], dtype: torch.dtype
+    ) -> Callable[[Tensor], Tensor]:
+        """Return :meth:`apply` as a function of tensors of one shape and dtype."""
         if len(self.blocks) == 1:
             (block,), (start,) = self.blocks, self.starts
-            whole = block.shape[1] == self.columns
-            window = x if whole else x.narrow(1, start, block.shape[1])
-            return _times(block, window, out)
+            width, times = block.shape[1], _prepared(block.to(dtype), shape)
+            if width == self.columns:
+                return times
+            return lambda x: times(x.narrow(1, start, width))
+        return self._apply_blocks
+
+    def _apply_blocks(self, x: Tensor) -> Tensor:
         is_recorded = x.requires_grad or any(
             block.requires_grad for block in self.blocks
         )
@@ -135,14 +144,13 @@ class BandedMatrix:
         if torch.is_grad_enabled() and is_recorded and not is_traced():
             product: Tensor = _Banded.apply(self.starts, x, *self.blocks)  # type: ignore[no-untyped-call]
             return product
-        return _banded(self.starts, x, self.blocks, out)
+        return _banded(self.starts, x, self.blocks)
 
 
 def _banded(
     starts: Sequence[int],
     x: Tensor,
     blocks: Sequence[Tensor | None],
-    out: Tensor | None = None,
 ) -> Tensor:
     """Multiply each block with its window of the second dimension."""
     parts = [
@@ -150,7 +158,7 @@ def _banded(
         for start, block in zip(starts, blocks, strict=True)
         if block is not None
     ]
-    return torch.cat(parts, 1, out=out)
+    return torch.cat(parts, 1)
 
 
 class _Context(Protocol):
@@ -222,13 +230,17 @@ class _Banded(torch.autograd.Function):
 
 
 def _times(
-    block: Float[Tensor, "rows columns"],
-    x: Float[Tensor, "lead columns *trail"],
-    out: Tensor | None = None,
+    block: Float[Tensor, "rows columns"], x: Float[Tensor, "lead columns *trail"]
 ) -> Float[Tensor, "lead rows *trail"]:
     """Multiply along the second dimension, on the way that copies nothing."""
-    if block.dtype != x.dtype:
-        block = block.to(x.dtype)
-    if x.dim() == 2:
-        return torch.mm(x, block.mT, out=out)
-    return torch.bmm(block.expand(x.shape[0], *block.shape), x, out=out)
+    return _prepared(block.to(x.dtype), x.shape)(x)
+
+
+def _prepared(
+    block: Float[Tensor, "rows columns"], shape: Sequence[int]
+) -> Callable[[Tensor], Tensor]:
+    """Return a function that multiplies along the second dimension of a shape."""
+    if len(shape) == 2:
+        columns = block.mT
+        return lambda x: torch.mm(x, columns)
+    return partial(torch.bmm, block.expand(shape[0], *block.shape))

@@ -12,7 +12,7 @@ from torch import Tensor, func, nn
 
 import expressivity as ex
 from expressivity.attention import explain
-from expressivity.strategies.separable import part
+from expressivity.convolutions import FUNCTIONS
 from tests import laws
 from tests.cases import BASE, BASE_1D, BASE_3D, CASES, DTYPES, Case, cases
 
@@ -124,13 +124,13 @@ def test_one_convolution_serves_all_strengths_and_small_shifts(
         ]
     (line,) = what_runs(layer, x)
     assert line.startswith(f"6 heads saturated: {max(leaks):.2g} of the attention")
-    calls, convolve = [], part.convolve
+    calls, convolve = [], FUNCTIONS[2]
 
     def counted(*arguments: Any, **options: Any) -> Tensor:
         calls.append(arguments)
         return convolve(*arguments, **options)
 
-    monkeypatch.setattr(part, "convolve", counted)
+    monkeypatch.setitem(FUNCTIONS, 2, counted)
     assert torch.equal(layer(x), conv(x))
     assert len(calls) == 1
 

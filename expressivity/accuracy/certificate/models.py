@@ -111,9 +111,11 @@ def of_separable(setting: Setting) -> Counts:
     every = [step for plan in plans(heads, setting.grid) for step in plan]
     soft = [step for step in every if not step.is_saturated]
     neglected, joint = [0.0] * len(heads.alpha), set[int]()
+    unit = setting.arithmetic.computed
     for step in every:
+        off = Lost(2 * step.neglected).then(step.stencil_roundings * unit).total
         for head in step.heads:
-            neglected[head] = max(neglected[head], 2 * step.neglected)
+            neglected[head] = max(neglected[head], off)
         if setting.smaller_too or step.is_joint(setting.grid):
             joint.update(step.heads)
     lost = [Lost(off) for off in neglected]

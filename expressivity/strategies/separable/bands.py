@@ -17,6 +17,7 @@ _SPAN = {"cpu": 32}
 _SPAN_ELSEWHERE = 128
 
 Bands = tuple[Band | None, ...]
+Radii = tuple[int | None, ...]
 
 
 def axes_of(grid: Grid) -> list[Axis]:
@@ -44,14 +45,14 @@ def bands_of(
     Returns:
         A band an axis; ``None`` where a full matrix costs less.
     """
-    if alpha is None:
-        return (None,) * len(grid.size)
-    largest = rounding_level(dtype) / len(grid.size)
     span = _SPAN.get(device.type, _SPAN_ELSEWHERE)
     bands = []
-    for along, canvas in zip(zip(*centers, strict=True), grid.canvas_size, strict=True):
-        on_grid = all(center.is_integer() for center in along)
-        radius = radius_for(alpha, largest, most=canvas // 2, on_grid=on_grid)
+    for along, canvas, radius in zip(
+        zip(*centers, strict=True),
+        grid.canvas_size,
+        radii_of(alpha, centers, grid, dtype),
+        strict=True,
+    ):
         band = None
         if radius is not None:
             band = Band(min(along), max(along), radius, span)
@@ -59,8 +60,46 @@ def bands_of(
     return tuple(bands)
 
 
+def radii_of(
+    alpha: float | None,
+    centers: Sequence[tuple[float, ...]],
+    grid: Grid,
+    dtype: torch.dtype,
+) -> Radii:
+    """Return the pixels around a target that hold the attention of some heads.
+
+    Args:
+        alpha: The smallest of their locality strengths; ``None`` if it is unknown.
+        centers: Their centers in pixels.
+        grid: Canvas and queries.
+        dtype: Dtype of the smoothing: less than its rounding is left out.
+
+    Returns:
+        A radius an axis; ``None`` where that is half of the canvas or more.
+    """
+    if alpha is None:
+        return (None,) * len(grid.size)
+    largest = rounding_level(dtype) / len(grid.size)
+    return tuple(
+        radius_for(
+            alpha,
+            largest,
+            most=canvas // 2,
+            on_grid=all(center.is_integer() for center in along),
+        )
+        for along, canvas in zip(
+            zip(*centers, strict=True), grid.canvas_size, strict=True
+        )
+    )
+
+
+def radii_of_bands(bands: Bands) -> Radii:
+    """Return the radius of each band, ``None`` where the whole axis is attended to."""
+    return tuple(None if band is None else band.radius for band in bands)
+
+
 def neglected_by(
-    bands: Bands,
+    radii: Radii,
     alpha: float | None,
     targets: Sequence[range],
     centers: Sequence[tuple[float, ...]],
@@ -70,7 +109,7 @@ def neglected_by(
     """Return the probability that is taken for none, at most, over all axes.
 
     Args:
-        bands: The bands of the heads.
+        radii: Pixels around a target that are attended to; ``None`` for all.
         alpha: The smallest of their locality strengths; ``None`` if it is unknown.
         targets: Positions in pixels of the canvas, less the centers, per axis.
         centers: The centers of the heads, in pixels.
@@ -78,12 +117,12 @@ def neglected_by(
         dtype: Dtype of the smoothing.
     """
     total = 0.0
-    for axis, (band, points) in enumerate(zip(bands, targets, strict=True)):
+    for axis, (radius, points) in enumerate(zip(radii, targets, strict=True)):
         along = [center[axis] for center in centers]
         tokens = grid.canvas_size[axis]
-        if band is not None and alpha is not None:
+        if radius is not None and alpha is not None:
             on_grid = all(center.is_integer() for center in along)
-            total += mass_beyond(alpha, band.radius, on_grid=on_grid)
+            total += mass_beyond(alpha, radius, on_grid=on_grid)
         low, high = points[0] + min(along), points[-1] + max(along)
         farthest = max(tokens, tokens - low, high)
         if alpha is None or alpha * farthest * farthest > -lowest_gap(dtype):

@@ -26,6 +26,7 @@ from expressivity.strategies.separable.bands import (
     bands_of,
     cost_of,
     neglected_by,
+    radii_of_bands,
 )
 
 # A multiplication of a smoothing takes as long as two of a projection.
@@ -76,6 +77,7 @@ class OwnHeads:
         dtype = compute_dtype(like.dtype)
         softest = None if alphas is None else min(alphas)
         bands = bands_of(softest, centers, grid, dtype, like.device)
+        reach = radii_of_bands(bands)
         matrices = None
         if keep and alphas is not None:
             exact, device = torch.float64, torch.device("cpu")
@@ -91,10 +93,15 @@ class OwnHeads:
             tuple(heads),
             None if alphas is None else tuple(alphas),
             bands,
-            neglected_by(bands, softest, grid.queries, centers, grid, dtype),
+            neglected_by(reach, softest, grid.queries, centers, grid, dtype),
             cost_of(grid.queries, grid, bands),
             matrices,
         )
+
+    @property
+    def stencil_roundings(self) -> int:
+        """How often stencils round more than matrices: there are none."""
+        return 0
 
     @property
     def is_saturated(self) -> bool:
@@ -111,7 +118,7 @@ class OwnHeads:
         text = f"{count} head{'s' * (count > 1)}"
         if self.alphas is None:
             return f"{text} smoothed over the whole canvas, alpha not known, alone"
-        radii = [band.radius for band in self.bands if band is not None]
+        radii = [r for r in radii_of_bands(self.bands) if r is not None]
         within = f"within {max(radii)} pixels" if radii else "over the whole canvas"
         low, high = min(self.alphas), max(self.alphas)
         strength = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
@@ -174,7 +181,6 @@ class OwnPart:
         grid: Grid,
         tokens: Tensor,
         base: Tensor | None,
-        scratch: object = None,
     ) -> Tensor:
         """Return the output of the heads, added to what is there already.
 
@@ -184,7 +190,6 @@ class OwnPart:
             tokens: What :meth:`Grid.tokens` returns.
             base: What the output is added to: a bias, (out_channels,), or the output of
                 other groups, (batch, out_channels, *queries).
-            scratch: Not used.
 
         Returns:
             (batch, out_channels, *queries).

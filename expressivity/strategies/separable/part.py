@@ -1,6 +1,6 @@
 """What one group of heads adds to the output."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -8,11 +8,11 @@ from typing import Self, TypeGuard
 
 from torch import Tensor
 
-from expressivity.convolutions import convolve
+from expressivity.convolutions import FUNCTIONS
 from expressivity.geometry.grid import Grid
-from expressivity.heads.axis_product import AxisProduct, Scratch
 from expressivity.heads.parameters import Heads
-from expressivity.strategies.base import add_bias
+from expressivity.machine.memory_format import in_format_of, is_channels_last
+from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.reading import Reading
@@ -28,13 +28,19 @@ class Part:
     Attributes:
         step: What they attend to, and how that is evaluated.
         weights: Their kernel; for heads with one target, the matrices that multiply a
-            token, one after the other.
-        place: For heads with one target: how many matrices come before the smoothing.
+            token, one after the other, as kernels of one tap.
+        place: How many of those come before the smoothing.
+        groups: Groups of channels.
+        stride: Pixels between the outputs of the kernel.
+        dilation: Pixels between its taps.
     """
 
     step: Step
     weights: tuple[Tensor, ...]
     place: int
+    groups: int
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
 
     @classmethod
     def of(cls, step: Step, heads: Heads) -> Self:
@@ -43,8 +49,14 @@ class Part:
         Where the group is the whole layer and one projection is the identity, the
         kernel is a view of the other.
         """
-        weights = _composed(heads, step.group.lattice)
-        return cls(step, weights, _place_of_smoothing(weights, heads.groups, step))
+        weights, groups = _composed(heads, step.group.lattice), heads.groups
+        if not step.group.lattice.is_point:
+            return cls(step, weights, 0, groups, step.stride, step.dilation)
+        # Their targets are read at the stride already.
+        ones = (1,) * len(step.stride)
+        place = _place_of_smoothing(weights, groups, step)
+        kernels = tuple(weight.reshape(*weight.shape, *ones) for weight in weights)
+        return cls(step, kernels, place, groups, ones, ones)
 
     def attend(
         self,
@@ -52,7 +64,6 @@ class Part:
         grid: Grid,
         tokens: Tensor,
         base: Tensor | None,
-        scratch: Scratch | None = None,
     ) -> Tensor:
         """Return the output of the group, added to what is there already.
 
@@ -62,56 +73,94 @@ class Part:
             tokens: What :meth:`Grid.tokens` returns.
             base: What the output is added to: a bias, (out_channels,), or the output of
                 other groups, (batch, out_channels, *queries).
-            scratch: Buffers to overwrite; the output of other groups may then be
-                overwritten too.
 
         Returns:
             (batch, out_channels, *queries).
         """
-        step, point = self.step, self.step.group.lattice.is_point
+        step = self.step
         if isinstance(step.prepared, Reading):
-            pixels, padding = step.prepared(grid, tokens), step.prepared.padding
-            if point:
-                return _projected(pixels, self.weights, heads.groups, base)
-        else:
-            smoothing = step.smoothing_with(heads, grid)
-            if point:
-                # Rows that sum to one leave a constant as it is.
-                early = not grid.has_zero_tokens
-                return self._commuted(
-                    tokens, smoothing, heads.groups, base, scratch, early=early
-                )
-            pixels, padding = smoothing(tokens), (0,) * len(grid.size)
-        return _convolved(
-            pixels,
-            self.weights[0],
-            base,
-            stride=step.stride,
-            padding=padding,
-            dilation=step.dilation,
-            groups=heads.groups,
-        )
+            return self._read(step.prepared, grid, tokens, base)
 
-    def _commuted(
-        self,
-        tokens: Tensor,
-        smoothing: AxisProduct,
-        groups: int,
-        base: Tensor | None,
-        scratch: Scratch | None,
-        *,
-        early: bool,
+        def choose(given: Tensor) -> Attend:
+            return step.smoothing_for(given, heads, grid)
+
+        return self._smoothed(choose, grid, tokens, base)
+
+    def prepared(self, heads: Heads, grid: Grid) -> Attend:
+        """Return :meth:`attend` as a function of the input, for a layer without others.
+
+        The inputs have one shape and dtype; the faster smoothing is chosen once for
+        each memory format. Autocast is off.
+
+        Args:
+            heads: Parameters of all heads.
+            grid: Canvas and queries.
+        """
+        step, bias, kept = self.step, heads.bias, dict[bool, Attend]()
+        reading = step.prepared
+        if isinstance(reading, Reading):
+            return lambda x: self._read(reading, grid, grid.tokens(x), bias)
+
+        def choose(given: Tensor) -> Attend:
+            last = is_channels_last(given)
+            if last not in kept:
+                kept[last] = step.smoothing_for(given, heads, grid).prepared(given)
+            return kept[last]
+
+        return lambda x: self._smoothed(choose, grid, grid.tokens(x), bias)
+
+    def _read(
+        self, reading: Reading, grid: Grid, tokens: Tensor, base: Tensor | None
     ) -> Tensor:
-        """Smooth and project for one target; a bias may go in before, if early."""
+        """Convolve the pixels that saturated heads read."""
+        pixels = reading(grid, tokens)
+        return self._convolved(pixels, self.weights, base, reading.padding)
+
+    def _smoothed(
+        self,
+        choose: Callable[[Tensor], Attend],
+        grid: Grid,
+        tokens: Tensor,
+        base: Tensor | None,
+    ) -> Tensor:
+        """Smooth between the projections before and after."""
         before, after = self.weights[: self.place], self.weights[self.place :]
         if before:
-            early = early and not after and _is_bias(base)
-            tokens = _projected(tokens, before, groups, base if early else None)
+            # Rows that sum to one leave a constant as it is.
+            early = not after and _is_bias(base) and not grid.has_zero_tokens
+            tokens = self._convolved(tokens, before, base if early else None)
             base = None if early else base
-        tokens = smoothing(tokens, scratch)
-        if after:
-            return _projected(tokens, after, groups, base)
-        return add_bias(tokens, base) if _is_bias(base) else _sum(tokens, base)
+        pixels = choose(tokens)(tokens)
+        if not after:
+            return add_bias(pixels, base) if _is_bias(base) else _sum(pixels, base)
+        if after[0].numel() > pixels.numel():
+            # Stencils return channels last, and torch copies the kernel to that format
+            # if it was made for another one: a large kernel stays as it is.
+            pixels = in_format_of(tokens, pixels)
+        return self._convolved(pixels, after, base)
+
+    def _convolved(
+        self,
+        tokens: Tensor,
+        kernels: tuple[Tensor, ...],
+        base: Tensor | None,
+        padding: Sequence[int] | int = 0,
+    ) -> Tensor:
+        """Convolve with one kernel after the other, and add a bias or an output."""
+        function = FUNCTIONS[tokens.dim() - 2]
+        bias, total = (base, None) if _is_bias(base) else (None, base)
+        for kernel in kernels:
+            added = bias if kernel is kernels[-1] else None
+            tokens = function(
+                tokens,
+                kernel,
+                added,
+                self.stride,
+                padding,
+                self.dilation,
+                self.groups,
+            )
+        return _sum(tokens, total)
 
 
 def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
@@ -154,49 +203,6 @@ def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) ->
         for place, width in enumerate(widths)
     ]
     return costs.index(min(costs))
-
-
-def _projected(
-    tokens: Tensor,
-    matrices: tuple[Tensor, ...],
-    groups: int,
-    base: Tensor | None = None,
-) -> Tensor:
-    """Multiply every token by matrices, and add a bias or an output at the end."""
-    # A product of matrices is slower than this convolution on some processors, and
-    # rounds otherwise than the convolution that the heads came from.
-    ones = (1,) * (tokens.dim() - 2)
-    for matrix in matrices:
-        kernel = matrix.reshape(*matrix.shape, *ones)
-        added = base if matrix is matrices[-1] else None
-        tokens = _convolved(
-            tokens, kernel, added, stride=ones, dilation=ones, groups=groups
-        )
-    return tokens
-
-
-def _convolved(
-    tokens: Tensor,
-    kernel: Tensor,
-    base: Tensor | None,
-    *,
-    stride: Sequence[int],
-    padding: Sequence[int] | int = 0,
-    dilation: Sequence[int],
-    groups: int,
-) -> Tensor:
-    """Convolve, and add a bias or an output."""
-    bias, total = (base, None) if _is_bias(base) else (None, base)
-    output = convolve(
-        tokens,
-        kernel,
-        bias,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        groups=groups,
-    )
-    return _sum(output, total)
 
 
 def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:

@@ -16,6 +16,14 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, is_joint
 from expressivity.heads.parameters import Heads
 from expressivity.heads.smoothing import smoothing_matrix
+from expressivity.heads.stencil import (
+    Stencil,
+    Stencils,
+    first_pixel,
+    is_on_canvas,
+    pays,
+)
+from expressivity.machine.recording import is_traced
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.bands import (
     Bands,
@@ -23,6 +31,8 @@ from expressivity.strategies.separable.bands import (
     bands_of,
     cost_of,
     neglected_by,
+    radii_of,
+    radii_of_bands,
 )
 from expressivity.strategies.separable.grouping import Group
 from expressivity.strategies.separable.own_heads import OwnHeads
@@ -39,8 +49,11 @@ class Step:
         stride: Targets between neighbouring queries, per axis.
         dilation: Targets between neighbouring taps, per axis.
         bands: The tokens that they attend to along each axis; ``None`` for all.
+        radii: Pixels around a target that a stencil attends to, along each axis;
+            ``None`` where targets are off the canvas or attend to most of it.
         prepared: A reading, which replaces the smoothing of saturated heads; for soft
-            heads with fixed α and Δ, the smoothing.
+            heads with fixed α and Δ, the smoothing by matrices.
+        stencils: The same smoothing by stencils.
         neglected: Probability that is taken for none, at most, over all axes.
         cost: Multiplications that smoothing one channel takes, about.
         tokens: Number of tokens that are smoothed.
@@ -51,7 +64,9 @@ class Step:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
     bands: Bands
+    radii: tuple[int, ...] | None = None
     prepared: Reading | AxisProduct | None = None
+    stencils: Stencils | None = None
     neglected: float = 0.0
     cost: int = 0
     tokens: int = 0
@@ -70,17 +85,19 @@ class Step:
             reading = Reading.of(Layout.of(group, grid), grid, like.device)
             return cls.reads(group, grid, reading)
         lattice, queries, dtype = group.lattice, grid.queries, compute_dtype(like.dtype)
-        bands = bands_of(group.alpha, [group.origin], grid, dtype, like.device)
+        origins = [group.origin]
+        bands = bands_of(group.alpha, origins, grid, dtype, like.device)
         targets = tuple(lattice.targets(queries))
+        radii = _stencil_radii(group, targets, grid, dtype, like.device)
+        reach = radii or radii_of_bands(bands)
         step = cls(
             group,
             targets,
             tuple(lattice.stride(queries)),
             tuple(lattice.dilation(queries)),
             bands,
-            neglected=neglected_by(
-                bands, group.alpha, targets, [group.origin], grid, dtype
-            ),
+            radii,
+            neglected=neglected_by(reach, group.alpha, targets, origins, grid, dtype),
             cost=cost_of(targets, grid, bands),
             tokens=prod([axis.tokens for axis in axes_of(grid)]),
         )
@@ -91,19 +108,35 @@ class Step:
             exact, device = dtype, like.device
         origin = torch.tensor(group.origin, dtype=exact, device=device)
         alpha = torch.tensor(group.alpha, dtype=exact, device=device)
-        smoothing = step.smoothed_by(grid, alpha, origin, dtype).to(like.device, dtype)
-        return replace(step, prepared=smoothing)
+        matrices = step.smoothed_by(grid, alpha, origin, dtype).to(like.device, dtype)
+        stencils = None
+        if radii is not None:
+            stencils = step.stencils_of(grid, alpha, origin, dtype)
+            stencils = stencils.to(like.device, dtype)
+        return replace(step, prepared=matrices, stencils=stencils)
 
     @classmethod
     def reads(cls, group: Group, grid: Grid, reading: Reading) -> Self:
         """Plan what saturated heads do, given the reading of their pixels."""
         stride, dilation = grid.geometry.stride, group.lattice.step
-        return cls(group, (), stride, dilation, (), reading, group.leak)
+        return cls(
+            group, (), stride, dilation, (), prepared=reading, neglected=group.leak
+        )
 
     @property
     def heads(self) -> tuple[int, ...]:
         """Indices of the heads."""
         return self.group.lattice.heads
+
+    @property
+    def stencil_roundings(self) -> int:
+        """How often stencils round a product more than matrices of the same rows do.
+
+        Along an axis the sum of the taps on the canvas is rounded once a tap, and so
+        are its reciprocal, the product of the reciprocals, and what it is multiplied
+        by.
+        """
+        return sum(2 * radius + 5 for radius in self.radii or ())
 
     @property
     def is_saturated(self) -> bool:
@@ -133,20 +166,34 @@ class Step:
             )
         if self.group.alpha is None:
             return f"{heads} smoothed over the whole canvas, alpha not known"
-        radii = [band.radius for band in self.bands if band is not None]
+        radii = [r for r in self.radii or radii_of_bands(self.bands) if r is not None]
         within = f"within {max(radii)} pixels" if radii else "over the whole canvas"
         return (
             f"{heads} with alpha={self.group.alpha:.4g} smoothed {within}, neglecting "
             f"{self.neglected:.2g}"
         )
 
+    def smoothing_for(
+        self, tokens: Tensor, heads: Heads, grid: Grid
+    ) -> AxisProduct | Stencils:
+        """Return the smoothing of the group that is faster for some tokens."""
+        if self.radii is not None and pays(
+            self.radii, tokens, copied=self.group.lattice.is_point
+        ):
+            return self.stencils_with(heads, grid)
+        return self.smoothing_with(heads, grid)
+
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
         """Return the prepared smoothing of the group, or else a differentiable one."""
         if isinstance(self.prepared, AxisProduct):
             return self.prepared
-        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
-        alpha, center = heads.alpha[first], heads.centers[first]
-        return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype), dtype)
+        return self.smoothed_by(grid, *self._numbers(heads))
+
+    def stencils_with(self, heads: Heads, grid: Grid) -> Stencils:
+        """Return the prepared stencils of the group, or else differentiable ones."""
+        if self.stencils is not None:
+            return self.stencils
+        return self.stencils_of(grid, *self._numbers(heads))
 
     def smoothed_by(
         self,
@@ -172,6 +219,35 @@ class Step:
                 axes_of(grid), self.targets, origin, self.bands, strict=True
             )
         ])
+
+    def stencils_of(
+        self,
+        grid: Grid,
+        alpha: Tensor,
+        origin: Tensor,
+        dtype: torch.dtype | None = None,
+    ) -> Stencils:
+        """Build the smoothing as :meth:`smoothed_by` does, out of stencils."""
+        along = []
+        for axis, targets, at, center, radius in zip(
+            axes_of(grid),
+            self.targets,
+            self.group.origin,
+            origin,
+            self.radii or (),
+            strict=True,
+        ):
+            first = first_pixel(targets, at)
+            fraction = center - (first - targets.start)
+            along.append(
+                Stencil.of(axis, targets, first, fraction, alpha, radius, dtype=dtype)
+            )
+        return Stencils.of(along)
+
+    def _numbers(self, heads: Heads) -> tuple[Tensor, Tensor, torch.dtype]:
+        """Return α and the origin of the group, and the dtype of its smoothing."""
+        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
+        return heads.alpha[first].to(dtype), heads.centers[first].to(dtype), dtype
 
 
 def steps_of(
@@ -204,3 +280,21 @@ def steps_of(
         )
         steps.append(own)
     return steps
+
+
+def _stencil_radii(
+    group: Group,
+    targets: Sequence[range],
+    grid: Grid,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[int, ...] | None:
+    """Return the radius of a stencil along each axis, ``None`` if some has none."""
+    if device.type != "cpu" or dtype != torch.float32 or is_traced():
+        return None  # torch has no fast kernel for it, or none was measured
+    radii = radii_of(group.alpha, [group.origin], grid, dtype)
+    found = tuple(radius for radius in radii if radius is not None)
+    suits = len(found) == len(radii) and all(
+        map(is_on_canvas, targets, group.origin, grid.canvas_size)
+    )
+    return found if suits else None

@@ -16,13 +16,11 @@ Derivatives of saturated heads with respect to α and Δ are zero.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.geometry.grid import Grid
-from expressivity.heads.axis_product import Scratch
 from expressivity.heads.memo import Memo
 from expressivity.heads.parameters import Heads
 from expressivity.heads.placement import Values, values_of
@@ -75,7 +73,8 @@ class Separable:
             return None
         # A circle of references would keep the memory of a deleted layer.
         apart = replace(heads, memo=Memo(), placement=None)
-        return partial(_attended, _parts(heads, grid), apart, grid)
+        (part,) = _parts(heads, grid)
+        return part.prepared(apart, grid) if isinstance(part, Part) else None
 
 
 def _attended(
@@ -91,9 +90,8 @@ def _attended(
         return output
     wide = compute_dtype(output.dtype)
     if wide == output.dtype:
-        scratch = Scratch() if _may_reuse_buffers(heads, tokens) else None
         for part in others:
-            output = part.attend(heads, grid, tokens, output, scratch)
+            output = part.attend(heads, grid, tokens, output)
         return output
     # Half precision would lose digits with every head.
     total = output.to(wide)
@@ -111,17 +109,6 @@ def _with_zero_derivatives(heads: Heads) -> Tensor | None:
         return heads.bias
     zero = ((0 * heads.alpha).sum() + (0 * heads.centers).sum()).to(heads.dtype)
     return zero.expand(heads.out_channels) if heads.bias is None else heads.bias + zero
-
-
-def _may_reuse_buffers(heads: Heads, tokens: Tensor) -> bool:
-    """Whether buffers may be overwritten: no autograd, tracing or vmap."""
-    involved = (tokens, heads.alpha, heads.centers, *heads.projections)
-    if is_traced() or are_recorded(involved):
-        return False
-    try:
-        return all(tensor.data_ptr() for tensor in involved)
-    except RuntimeError:  # vmap
-        return False
 
 
 def plans(heads: Heads, grid: Grid) -> list[list[Step | OwnHeads]]:
