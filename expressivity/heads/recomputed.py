@@ -23,7 +23,7 @@ from torch import Tensor
 from expressivity.heads import in_cache
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import paired, projected
-from expressivity.machine.recording import are_recorded, is_traced
+from expressivity.machine.recording import are_memory, are_recorded, is_traced
 
 Derivatives = list[Tensor | None]
 
@@ -167,10 +167,7 @@ def _derivatives(
 def _suits_buffers(tensors: Sequence[Tensor | None]) -> bool:
     """Whether tensors lie in the memory of the CPU: no device, vmap or fake tensors."""
     involved = [tensor for tensor in tensors if tensor is not None]
-    try:
-        return all(t.is_cpu and (t.data_ptr() or not t.numel()) for t in involved)
-    except RuntimeError:  # vmap
-        return False
+    return all(tensor.is_cpu for tensor in involved) and are_memory(involved)
 
 
 def _states(

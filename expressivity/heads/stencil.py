@@ -30,6 +30,7 @@ from expressivity.geometry.positions import positions
 from expressivity.heads.encoding import axis_scores
 from expressivity.heads.smoothing import Axis
 from expressivity.machine.memory_format import is_channels_last
+from expressivity.machine.recording import are_memory
 from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.numbers.softmax import softmax
 
@@ -58,8 +59,11 @@ def is_on_canvas(targets: range, center: float, canvas: int) -> bool:
 # Up to so many taps are cheaper at once than one axis after the other, on images of up
 # to so many numbers. Stencils beat matrices from so many pixels on, with few taps and
 # with many; for images that are not channels last, which are copied, with so many
-# channels at least. All measured on the layers of ResNet-50.
+# channels at least, and only while no derivatives are recorded: copies double. All
+# measured on the layers of ResNet-50.
 _AT_ONCE, _SMALL = 25, 100_000
+# Numbers of an image that are scaled as fast as its borders alone.
+_SCALED_WHOLE = 500_000
 _PIXELS, _PIXELS_OF_MANY_TAPS = 14 * 14, 28 * 28
 _PIXELS_TO_COPY, _CHANNELS_TO_COPY = 48 * 48, 16
 
@@ -75,10 +79,12 @@ def pays(radii: Sequence[int], tokens: Tensor, *, copied: bool) -> bool:
     """
     if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
         return False  # torch would loop over the channels
+    if not are_memory((tokens,)):
+        return False
     _, channels, *size = tokens.shape
     if not is_channels_last(tokens):
         enough = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        return enough and not copied
+        return enough and not copied and not torch.is_grad_enabled()
     has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
     return prod(size) >= (_PIXELS if has_few_taps else _PIXELS_OF_MANY_TAPS)
 
@@ -108,11 +114,11 @@ class Stencil:
         axis: Axis,
         targets: range,
         first: int,
-        fraction: Float[Tensor, ""],
-        alpha: Float[Tensor, ""],
+        fraction: float,
+        alpha: float,
         radius: int,
         *,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype,
     ) -> Self:
         """Return the smoothing along one axis.
 
@@ -126,29 +132,60 @@ class Stencil:
             dtype: Dtype in which the taps will be used: it decides what is negligible.
 
         Returns:
-            The stencil, differentiable in ``fraction`` and ``alpha``.
+            The stencil, computed in float64.
 
         Example:
             >>> axis = Axis(tokens=3, zeros_before=0, canvas=3)
-            >>> none, weak = torch.tensor(0.0), torch.tensor(2.0).log()
-            >>> stencil = Stencil.of(axis, range(3), 0, none, weak, radius=1)
+            >>> stencil = Stencil.of(
+            ...     axis, range(3), 0, 0.0, 0.6931, radius=1, dtype=torch.float32
+            ... )
             >>> [round(tap, 3) for tap in stencil.taps.tolist()]
             [0.25, 0.5, 0.25]
             >>> [round(scale, 3) for scale in stencil.scales.tolist()]
             [1.333, 1.0, 1.333]
         """
-        around = positions(range(-radius, radius + 1), alpha.device)
-        taps = softmax(axis_scores(fraction, around, alpha), dtype=dtype)
+        around = positions(range(-radius, radius + 1))
+        target, strength = (
+            torch.tensor(number, dtype=torch.float64, device="cpu")
+            for number in (fraction, alpha)
+        )
+        taps = softmax(axis_scores(target, around, strength), dtype=dtype)
         middles = range(first, first + len(targets) * targets.step, targets.step)
-        under = positions(middles, alpha.device)[:, None] + around
-        on_canvas = ((under >= 0) & (under < axis.canvas)).to(taps.dtype)
+        under = positions(middles)[:, None] + around
+        on_canvas = (under >= 0) & (under < axis.canvas)
+        sums = torch.where(on_canvas.all(1), 1.0, on_canvas.to(taps.dtype) @ taps)
         return cls(
             taps,
-            1 / (on_canvas @ taps),
+            1 / sums,
             first - radius - axis.zeros_before,
             targets.step,
             axis.tokens,
         )
+
+    @cached_property
+    def borders(self) -> list[slice]:
+        """The targets before and after those whose scale is one, if there are any."""
+        ones = (self.scales == 1).nonzero().flatten().tolist()
+        if not ones:
+            return [slice(0, self.rows)]
+        ends = [slice(0, ones[0]), slice(ones[-1] + 1, self.rows)]
+        return [end for end in ends if end.start < end.stop]
+
+    def part(self, targets: slice) -> tuple["Stencil", slice]:
+        """Return the stencil of some targets, and the tokens that it reaches.
+
+        Args:
+            targets: Those from one to another.
+        """
+        start, stop, _ = targets.indices(self.rows)
+        first = self.first + start * self.stride
+        last = self.first + (stop - 1) * self.stride + self.taps.shape[0] - 1
+        low = min(max(first, 0), self.columns - 1)
+        high = max(low, min(last, self.columns - 1))
+        own = replace(
+            self, scales=self.scales[targets], first=first - low, columns=high + 1 - low
+        )
+        return own, slice(low, high + 1)
 
     def dense(self) -> Float[Tensor, "rows columns"]:
         """Return the smoothing as a matrix, by its effect on every token."""
@@ -242,17 +279,42 @@ class Stencils:
             for sweep in sweeps:
                 images = sweep(images)
             # Nothing else holds what a convolution returns.
-            images = images.contiguous(memory_format=last).mul_(self.scales)
+            images = self._scale(images.contiguous(memory_format=last))
             return images.to(canvas.dtype)
 
         return smooth
+
+    def part(self, targets: slice) -> tuple["Stencils", slice]:
+        """Return the smoothing at some targets along the first axis.
+
+        Args:
+            targets: Those from one to another.
+
+        Returns:
+            The smoothing, and the tokens along the first axis that it takes.
+        """
+        first, *others = self.along
+        own, tokens = first.part(targets)
+        return Stencils.of([own, *others]), tokens
 
     def _smooth_other_than_two(self, canvas: Tensor) -> Tensor:
         """Smooth a canvas of one axis or three, an axis after the other."""
         images = canvas.to(compute_dtype(canvas.dtype)).movedim(1, -1).contiguous()
         for axis in self.order:
             images = self._along_one(images, axis)
-        return images.movedim(-1, 1).mul_(self.scales).to(canvas.dtype)
+        return self._scale(images.movedim(-1, 1)).to(canvas.dtype)
+
+    def _scale(self, images: Tensor) -> Tensor:
+        """Multiply images by what borders add, in place: of large ones, the borders."""
+        if images.numel() <= _SCALED_WHOLE or images.requires_grad:
+            return images.mul_(self.scales)
+        for axis, stencil in enumerate(self.along):
+            trail = (1,) * (len(self.along) - axis - 1)
+            for rows in stencil.borders:
+                scales = stencil.scales[rows].reshape(-1, *trail)
+                width = scales.shape[0]
+                images.narrow(2 + axis, rows.start, width).mul_(scales)
+        return images
 
     def _sweeps(self, channels: int, numbers: int) -> list["Sweep"]:
         """Return what adds up all that lies under the taps, for images of two axes."""
@@ -278,9 +340,7 @@ class Stencils:
         return sweep(flat).permute(0, 2, 3, 1).reshape(batch, *size, channels)
 
     def _sweep(self, channels: int, *stencils: Stencil | None) -> "Sweep":
-        """Return the sweep of some stencils; kept where their taps are constants."""
-        if torch.is_grad_enabled() and self.scales.requires_grad:
-            return Sweep.of(channels, *stencils)
+        """Return the sweep of some stencils, formed once."""
         key = (channels, *map(id, stencils))
         sweep = self._kept.get(key)
         if sweep is None:

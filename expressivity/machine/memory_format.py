@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from expressivity.machine.recording import are_memory
+
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -37,4 +39,7 @@ def in_format_of(x: Tensor, output: Tensor) -> Tensor:
         x: Images, (batch, channels, *size).
         output: The images to return, of as many axes.
     """
-    return output.contiguous(memory_format=format_of(x))
+    wanted = format_of(x)
+    if wanted is not torch.contiguous_format and not are_memory((output,)):
+        return output  # vmap knows no other formats
+    return output.contiguous(memory_format=wanted)

@@ -19,6 +19,17 @@ def are_recorded(tensors: Sequence[Tensor]) -> bool:
     )
 
 
+def are_memory(tensors: Sequence[Tensor]) -> bool:
+    """Return whether tensors lie in memory: not those of ``vmap``, nor fake ones.
+
+    Others have no memory format, and results cannot be written into parts of them.
+    """
+    try:
+        return all(tensor.data_ptr() or not tensor.numel() for tensor in tensors)
+    except RuntimeError:  # vmap
+        return False
+
+
 def is_traced() -> bool:
     """Return whether a tracer records a graph, which will run with other parameters.
 

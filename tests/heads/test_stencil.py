@@ -1,6 +1,5 @@
 """Stencils against the matrices of the same smoothing."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,10 +9,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from expressivity.heads import stencil
 from expressivity.heads.axis_product import AxisProduct
+from expressivity.heads.banded import BandedMatrix
 from expressivity.heads.leak import mass_beyond
 from expressivity.heads.smoothing import Axis, smoothing_matrix
 from expressivity.heads.stencil import Stencil, Stencils, first_pixel, is_on_canvas
+from tests.numbers.test_softmax import assert_normal
 
 # Forward-mode derivatives load parts of torch that it has deprecated itself.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
@@ -29,14 +31,22 @@ class Drawn:
     targets: range
     center: float
 
-    def stencil(self, alpha: Tensor, radius: int) -> Stencil:
+    def stencil(self, alpha: float, radius: int) -> Stencil:
         first = first_pixel(self.targets, self.center)
-        fraction = alpha.new_tensor(self.center - (first - self.targets.start))
-        return Stencil.of(self.axis, self.targets, first, fraction, alpha, radius)
+        fraction = self.center - (first - self.targets.start)
+        return Stencil.of(
+            self.axis,
+            self.targets,
+            first,
+            fraction,
+            alpha,
+            radius,
+            dtype=torch.float64,
+        )
 
-    def matrix(self, alpha: Tensor) -> Tensor:
-        center = alpha.new_tensor(self.center)
-        return smoothing_matrix(self.axis, self.targets, center, alpha).dense()
+    def matrix(self, alpha: float) -> BandedMatrix:
+        numbers = torch.tensor([self.center, alpha], dtype=torch.float64)
+        return smoothing_matrix(self.axis, self.targets, *numbers)
 
 
 @st.composite
@@ -60,17 +70,17 @@ def random(*shape: int) -> Tensor:
 
 @given(drawn_axes(), st.floats(0.05, 60))
 def test_is_the_matrix_of_the_softmax(drawn: Drawn, alpha: float) -> None:
-    strength = torch.tensor(alpha, dtype=torch.float64)
-    found = drawn.stencil(strength, radius=drawn.axis.canvas).dense()
-    torch.testing.assert_close(found, drawn.matrix(strength), rtol=0, atol=1e-14)
+    found = drawn.stencil(alpha, radius=drawn.axis.canvas).dense()
+    expected = drawn.matrix(alpha).dense()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
 
 
 @given(drawn_axes(), st.floats(0.2, 60), st.integers(1, 4))
 def test_few_taps_neglect_what_lies_beyond_them(
     drawn: Drawn, alpha: float, radius: int
 ) -> None:
-    strength = torch.tensor(alpha, dtype=torch.float64)
-    off = (drawn.stencil(strength, radius).dense() - drawn.matrix(strength)).abs()
+    exact = drawn.matrix(alpha).dense()
+    off = (drawn.stencil(alpha, radius).dense() - exact).abs()
     on_grid = drawn.center.is_integer()
     beyond = mass_beyond(alpha, radius, on_grid=on_grid)
     assert off.sum(1).max() <= 2 * beyond + 50 * FLOAT64
@@ -80,18 +90,10 @@ def test_few_taps_neglect_what_lies_beyond_them(
 def test_axis_after_axis_is_the_product_of_matrices(
     drawn: list[Drawn], alpha: float
 ) -> None:
-    strength = torch.tensor(alpha, dtype=torch.float64)
-    smoothing = Stencils.of([each.stencil(strength, 27) for each in drawn])
+    smoothing = Stencils.of([each.stencil(alpha, 27) for each in drawn])
     canvas = random(2, 3, *(each.axis.tokens for each in drawn))
-    expected = by_matrices(drawn, strength)(canvas)
+    expected = AxisProduct.of([each.matrix(alpha) for each in drawn])(canvas)
     torch.testing.assert_close(smoothing(canvas), expected, rtol=0, atol=1e-13)
-
-
-def by_matrices(drawn: Sequence[Drawn], alpha: Tensor) -> AxisProduct:
-    return AxisProduct.of([
-        smoothing_matrix(each.axis, each.targets, alpha.new_tensor(each.center), alpha)
-        for each in drawn
-    ])
 
 
 TWO_AXES = (
@@ -100,22 +102,55 @@ TWO_AXES = (
 )
 
 
-def test_derivatives_are_those_of_the_matrices() -> None:
-    def function(canvas: Tensor, alpha: Tensor) -> Tensor:
-        return Stencils.of([each.stencil(alpha, 2) for each in TWO_AXES])(canvas)
+def two_axes(alpha: float) -> Stencils:
+    return Stencils.of([each.stencil(alpha, 3) for each in TWO_AXES])
 
-    values = random(1, 2, 5, 4), torch.tensor(1.2, dtype=torch.float64)
-    values = tuple(value.requires_grad_() for value in values)
-    assert gradcheck(function, values, check_forward_ad=True)
-    assert gradgradcheck(function, values)
+
+def test_derivatives_go_to_the_canvas() -> None:
+    smoothing = two_axes(1.2)
+    canvas = random(1, 2, 5, 4).requires_grad_()
+    assert gradcheck(smoothing, canvas, check_forward_ad=True)
+    assert gradgradcheck(smoothing, canvas)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(2, 3), slice(4, 7)], ids=str)
+def test_a_part_is_some_rows_of_the_whole(rows: slice) -> None:
+    smoothing, canvas = two_axes(1.2), random(1, 2, 5, 4)
+    part, tokens = smoothing.part(rows)
+    expected = smoothing(canvas)[:, :, rows]
+    found = part(canvas[:, :, tokens])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_kernels_formed_in_inference_mode_serve_autograd() -> None:
+    smoothing, canvas = two_axes(1.2), random(1, 2, 5, 4)
+    with torch.inference_mode():
+        expected = smoothing(canvas)
+    found = smoothing(canvas.requires_grad_())
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert canvas.grad is not None
+
+
+@pytest.mark.parametrize("size", [(5, 4), (500, 400)], ids=str)
+def test_borders_alone_are_scaled_in_large_images(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    along = [
+        Drawn(Axis(tokens, 1, tokens + 2), range(tokens + 2), 0.0) for tokens in size
+    ]
+    smoothing = Stencils.of([each.stencil(1.2, 4) for each in along])
+    canvas = random(1, 2, *size)
+    monkeypatch.setattr(stencil, "_SCALED_WHOLE", 0)
+    at_borders = smoothing(canvas)
+    monkeypatch.setattr(stencil, "_SCALED_WHOLE", canvas.numel() * 2)
+    torch.testing.assert_close(at_borders, smoothing(canvas), rtol=1e-15, atol=0)
 
 
 @pytest.mark.parametrize("format_", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_the_result_is_channels_last(format_: torch.memory_format, batch: int) -> None:
-    strength = torch.tensor(1.2, dtype=torch.float64)
-    smoothing = Stencils.of([each.stencil(strength, 2) for each in TWO_AXES])
-    found = smoothing(random(batch, 3, 5, 4).to(memory_format=format_))
+    found = two_axes(1.2)(random(batch, 3, 5, 4).to(memory_format=format_))
     assert found.shape == (batch, 3, 7, 2)
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -126,8 +161,7 @@ def test_half_precision_is_rounded_only_at_the_end(
     dtype: torch.dtype, autocast: bool
 ) -> None:
     canvas = torch.rand(2, 3, 5, 4).to(dtype)  # positive: nothing cancels
-    strength = torch.tensor(0.7, dtype=torch.float64)
-    exact = Stencils.of([each.stencil(strength, 3) for each in TWO_AXES])
+    exact = two_axes(0.7)
     smoothing = exact.to(torch.device("cpu"), torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         found = smoothing(canvas)
@@ -141,20 +175,11 @@ def test_half_precision_is_rounded_only_at_the_end(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.5])
 @pytest.mark.parametrize("alpha", [0.01, 1.0, 20.0, 1e4])
-def test_taps_and_scales_are_normal_numbers(
+def test_taps_are_normal_numbers_and_scales_are_finite(
     alpha: float, fraction: float, dtype: torch.dtype
 ) -> None:
-    axis = Axis(9, 1, 11)
-    stencil = Stencil.of(
-        axis,
-        range(11),
-        0,
-        torch.tensor(fraction, dtype=dtype),
-        torch.tensor(alpha, dtype=dtype),
-        5,
-    )
-    smallest = torch.finfo(dtype).tiny
-    taps = stencil.taps
-    assert ((taps == 0) | (taps >= smallest)).all()
-    assert stencil.scales.isfinite().all()
-    assert (stencil.scales >= 1 - 1e-6).all()
+    along = Stencil.of(Axis(9, 1, 11), range(11), 0, fraction, alpha, 5, dtype=dtype)
+    smoothing = Stencils.of([along]).to(torch.device("cpu"), dtype)
+    assert_normal(smoothing.along[0].taps, dtype)
+    assert smoothing.scales.isfinite().all()
+    assert (smoothing.scales >= 1 - 1e-6).all()

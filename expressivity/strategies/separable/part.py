@@ -6,16 +6,22 @@ from itertools import pairwise
 from math import prod
 from typing import Self, TypeGuard
 
+import torch
 from torch import Tensor
 
 from expressivity.convolutions import FUNCTIONS
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
+from expressivity.heads.stencil import Stencils
 from expressivity.machine.memory_format import in_format_of, is_channels_last
 from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.reading import Reading
+from expressivity.strategies.separable.strips import are_worth_it, in_strips
+
+# How tokens are smoothed; and the stencils, if it is by those.
+_Smoothing = tuple[Attend, Stencils | None]
 
 # A multiplication of a smoothing takes as long as two of a projection.
 _SMOOTHING_COST = 2
@@ -81,31 +87,34 @@ class Part:
         if isinstance(step.prepared, Reading):
             return self._read(step.prepared, grid, tokens, base)
 
-        def choose(given: Tensor) -> Attend:
-            return step.smoothing_for(given, heads, grid)
+        def choose(given: Tensor) -> _Smoothing:
+            stencils = step.stencils_for(given)
+            return stencils or step.smoothing_with(heads, grid), stencils
 
         return self._smoothed(choose, grid, tokens, base)
 
     def prepared(self, heads: Heads, grid: Grid) -> Attend:
         """Return :meth:`attend` as a function of the input, for a layer without others.
 
-        The inputs have one shape and dtype; the faster smoothing is chosen once for
-        each memory format. Autocast is off.
+        The inputs have one shape and dtype. What they are smoothed by is chosen once,
+        or once for each kind of them. Autocast is off.
 
         Args:
             heads: Parameters of all heads.
             grid: Canvas and queries.
         """
-        step, bias, kept = self.step, heads.bias, dict[bool, Attend]()
+        step, bias, kept = self.step, heads.bias, dict[object, _Smoothing]()
         reading = step.prepared
         if isinstance(reading, Reading):
             return lambda x: self._read(reading, grid, grid.tokens(x), bias)
 
-        def choose(given: Tensor) -> Attend:
-            last = is_channels_last(given)
-            if last not in kept:
-                kept[last] = step.smoothing_for(given, heads, grid).prepared(given)
-            return kept[last]
+        def choose(given: Tensor) -> _Smoothing:
+            key = is_channels_last(given), torch.is_grad_enabled()
+            if key not in kept:
+                stencils = step.stencils_for(given)
+                smoothing = stencils or step.smoothing_with(heads, grid)
+                kept[key] = smoothing.prepared(given), stencils
+            return kept[key]
 
         return lambda x: self._smoothed(choose, grid, grid.tokens(x), bias)
 
@@ -118,7 +127,7 @@ class Part:
 
     def _smoothed(
         self,
-        choose: Callable[[Tensor], Attend],
+        choose: Callable[[Tensor], _Smoothing],
         grid: Grid,
         tokens: Tensor,
         base: Tensor | None,
@@ -130,14 +139,38 @@ class Part:
             early = not after and _is_bias(base) and not grid.has_zero_tokens
             tokens = self._convolved(tokens, before, base if early else None)
             base = None if early else base
-        pixels = choose(tokens)(tokens)
-        if not after:
+        smooth, stencils = choose(tokens)
+        if stencils is None or not are_worth_it(tokens, after):
+            return self._finished(smooth(tokens), tokens, after, base)
+        bias, total = (base, None) if _is_bias(base) else (None, base)
+        taps, channels = 1, tokens.shape[1]
+        if after:
+            taps, channels = after[0].shape[2], after[-1].shape[0]
+        output = in_strips(
+            stencils,
+            lambda pixels: self._finished(pixels, tokens, after, bias),
+            tokens,
+            (len(tokens), channels, *map(len, grid.queries)),
+            stride=self.stride[0],
+            reach=1 + self.dilation[0] * (taps - 1),
+        )
+        return _sum(output, total)
+
+    def _finished(
+        self,
+        pixels: Tensor,
+        given: Tensor,
+        kernels: tuple[Tensor, ...],
+        base: Tensor | None,
+    ) -> Tensor:
+        """Return what smoothed pixels add to the output."""
+        if not kernels:
             return add_bias(pixels, base) if _is_bias(base) else _sum(pixels, base)
-        if after[0].numel() > pixels.numel():
+        if kernels[0].numel() > pixels.numel():
             # Stencils return channels last, and torch copies the kernel to that format
             # if it was made for another one: a large kernel stays as it is.
-            pixels = in_format_of(tokens, pixels)
-        return self._convolved(pixels, after, base)
+            pixels = in_format_of(given, pixels)
+        return self._convolved(pixels, kernels, base)
 
     def _convolved(
         self,

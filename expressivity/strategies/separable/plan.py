@@ -109,10 +109,7 @@ class Step:
         origin = torch.tensor(group.origin, dtype=exact, device=device)
         alpha = torch.tensor(group.alpha, dtype=exact, device=device)
         matrices = step.smoothed_by(grid, alpha, origin, dtype).to(like.device, dtype)
-        stencils = None
-        if radii is not None:
-            stencils = step.stencils_of(grid, alpha, origin, dtype)
-            stencils = stencils.to(like.device, dtype)
+        stencils = step.stencils_of(grid, dtype)
         return replace(step, prepared=matrices, stencils=stencils)
 
     @classmethod
@@ -173,27 +170,20 @@ class Step:
             f"{self.neglected:.2g}"
         )
 
-    def smoothing_for(
-        self, tokens: Tensor, heads: Heads, grid: Grid
-    ) -> AxisProduct | Stencils:
-        """Return the smoothing of the group that is faster for some tokens."""
-        if self.radii is not None and pays(
-            self.radii, tokens, copied=self.group.lattice.is_point
-        ):
-            return self.stencils_with(heads, grid)
-        return self.smoothing_with(heads, grid)
+    def stencils_for(self, tokens: Tensor) -> Stencils | None:
+        """Return the prepared stencils, if they are faster for some tokens."""
+        if self.stencils is None or self.radii is None:
+            return None
+        point = self.group.lattice.is_point
+        return self.stencils if pays(self.radii, tokens, copied=point) else None
 
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
         """Return the prepared smoothing of the group, or else a differentiable one."""
         if isinstance(self.prepared, AxisProduct):
             return self.prepared
-        return self.smoothed_by(grid, *self._numbers(heads))
-
-    def stencils_with(self, heads: Heads, grid: Grid) -> Stencils:
-        """Return the prepared stencils of the group, or else differentiable ones."""
-        if self.stencils is not None:
-            return self.stencils
-        return self.stencils_of(grid, *self._numbers(heads))
+        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
+        alpha, center = heads.alpha[first], heads.centers[first]
+        return self.smoothed_by(grid, alpha.to(dtype), center.to(dtype), dtype)
 
     def smoothed_by(
         self,
@@ -220,34 +210,36 @@ class Step:
             )
         ])
 
-    def stencils_of(
-        self,
-        grid: Grid,
-        alpha: Tensor,
-        origin: Tensor,
-        dtype: torch.dtype | None = None,
-    ) -> Stencils:
-        """Build the smoothing as :meth:`smoothed_by` does, out of stencils."""
+    def stencils_of(self, grid: Grid, dtype: torch.dtype) -> Stencils | None:
+        """Build the smoothing as :meth:`smoothed_by` does, if there are stencils.
+
+        Args:
+            grid: Canvas and queries.
+            dtype: Dtype in which it will be used.
+
+        Returns:
+            The smoothing, for a CPU; ``None`` where some target has no stencil.
+        """
+        if self.radii is None or self.group.alpha is None:
+            return None
         along = []
-        for axis, targets, at, center, radius in zip(
-            axes_of(grid),
-            self.targets,
-            self.group.origin,
-            origin,
-            self.radii or (),
-            strict=True,
+        for axis, targets, center, radius in zip(
+            axes_of(grid), self.targets, self.group.origin, self.radii, strict=True
         ):
-            first = first_pixel(targets, at)
+            first = first_pixel(targets, center)
             fraction = center - (first - targets.start)
             along.append(
-                Stencil.of(axis, targets, first, fraction, alpha, radius, dtype=dtype)
+                Stencil.of(
+                    axis,
+                    targets,
+                    first,
+                    fraction,
+                    self.group.alpha,
+                    radius,
+                    dtype=dtype,
+                )
             )
-        return Stencils.of(along)
-
-    def _numbers(self, heads: Heads) -> tuple[Tensor, Tensor, torch.dtype]:
-        """Return α and the origin of the group, and the dtype of its smoothing."""
-        first, dtype = self.group.lattice.heads[0], compute_dtype(heads.dtype)
-        return heads.alpha[first].to(dtype), heads.centers[first].to(dtype), dtype
+        return Stencils.of(along).to(torch.device("cpu"), dtype)
 
 
 def steps_of(

@@ -1,0 +1,192 @@
+"""Layers that are smoothed by stencils, in strips or whole, against the definition."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import expressivity as ex
+from expressivity.geometry.grid import Grid
+from expressivity.heads import stencil
+from expressivity.machine.recording import are_memory
+from expressivity.strategies.separable import plan, plans, strips
+from expressivity.strategies.separable.plan import Step
+from expressivity.strategies.separable.strategy import Separable
+from tests.modes import BY_NAME, MODES, Mode
+
+# Forward-mode derivatives load parts of torch that it has deprecated itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+
+CONVOLUTIONS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "padded": (lambda: nn.Conv2d(4, 6, 3, padding=1), (9, 11)),
+    "strided, dilated": (
+        lambda: nn.Conv2d(4, 6, (5, 3), stride=2, padding=(4, 1), dilation=(2, 1)),
+        (13, 9),
+    ),
+    "reflected": (
+        lambda: nn.Conv2d(4, 6, 3, padding=2, padding_mode="reflect"),
+        (8, 9),
+    ),
+    "bare": (lambda: nn.Conv2d(4, 6, 3, stride=3, groups=2), (10, 12)),
+    "one tap, wider": (lambda: nn.Conv2d(4, 9, 1, stride=2), (10, 12)),
+    "one tap, narrower": (lambda: nn.Conv2d(9, 4, 1), (10, 12)),
+    "one axis": (lambda: nn.Conv1d(4, 6, 3, padding=1), (40,)),
+    "three axes": (lambda: nn.Conv3d(4, 6, 3, padding=1), (4, 5, 6)),
+}
+BY_STENCILS = {"frozen", "positions_frozen", "no_grad", "inference_mode"}
+per_convolution = pytest.mark.parametrize("name", CONVOLUTIONS)
+per_format = pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
+
+
+def forced(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Take stencils wherever they can be, and collect the tokens."""
+    smoothed = []
+
+    def pays(radii: object, tokens: Tensor, *, copied: bool) -> bool:
+        if are_memory((tokens,)):
+            smoothed.append(tokens)
+        return are_memory((tokens,))
+
+    monkeypatch.setattr(plan, "pays", pays)
+    return smoothed
+
+
+def soft(name: str) -> tuple[nn.Module, tuple[int, ...]]:
+    """Return a layer in float32 and the size of its input."""
+    torch.manual_seed(0)
+    build, size = CONVOLUTIONS[name]
+    return ex.attention_from_conv(build(), alpha=2.0), size
+
+
+def images(
+    layer: nn.Module, size: tuple[int, ...], batch: int, *, last: bool
+) -> Tensor:
+    x = torch.randn(batch, layer.in_channels, *size)
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    return x.to(memory_format=formats[x.dim()]) if last and x.dim() in formats else x
+
+
+def assert_is_the_definition(found: Tensor, layer: nn.Module, x: Tensor) -> None:
+    """Assert that an output in float32 is that of the definition in float64."""
+    wide = deepcopy(layer).double()
+    wide.strategy = "dense"
+    with torch.no_grad():
+        expected = wide(x.double())
+    assert found.shape == expected.shape
+    # Sums over all taps of all channels, two roundings a tap and a few more; what a
+    # stencil neglects is below the rounding of an axis.
+    terms = layer.heads().value_width * len(layer.alpha) + 100
+    norms = wide.heads().matrices().abs().sum((0, 3)).flatten() + wide.bias.abs()
+    largest = 1 + float(x.abs().max()) if x.numel() else 1.0
+    allowed = terms * torch.finfo(torch.float32).eps * norms * largest
+    error = (found.detach().double() - expected).abs().flatten(2)
+    assert (error <= allowed[:, None]).all()
+
+
+@pytest.mark.parametrize("numbers", [2**40, 100], ids=["whole", "strips"])
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@per_convolution
+def test_one_answer_in_every_mode(
+    name: str, mode: Mode, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoothed = forced(monkeypatch)
+    monkeypatch.setattr(strips, "_NUMBERS", numbers)
+    layer, size = soft(name)
+    for batch in (0, 1, 3):
+        for last in (False, True):
+            x = images(layer, size, batch, last=last)
+            assert_is_the_definition(mode.output(layer, x), layer, x)
+    if mode.name in BY_STENCILS:
+        assert smoothed
+
+
+@per_format
+@per_convolution
+def test_derivatives_are_those_of_matrices(
+    name: str, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, size = soft(name)
+    x = images(layer, size, 2, last=last)
+    mode = BY_NAME["positions_frozen"]
+    expected = mode.gradients(layer, x)
+    forced(monkeypatch)
+    for key, found in mode.gradients(layer, x).items():
+        scale = float(expected[key].abs().max())
+        assert (found - expected[key]).abs().max() <= 1e-5 * scale, key
+
+
+@per_format
+@per_convolution
+def test_a_repeated_input_has_the_same_output(
+    name: str, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced(monkeypatch)
+    layer, size = soft(name)
+    x = images(layer, size, 2, last=last)
+    with torch.no_grad():
+        first, again, other = (
+            layer(x),
+            layer(x),
+            layer(images(layer, size, 2, last=last)),
+        )
+    assert torch.equal(first, again)
+    assert first.stride() == again.stride()
+    assert other.stride() == first.stride()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@per_format
+def test_half_precision_rounds_as_often_as_by_matrices(
+    dtype: torch.dtype, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, size = soft("padded")
+    layer = layer.to(dtype).requires_grad_(False)
+    x = images(layer, size, 2, last=last).to(dtype)
+    expected = layer(x)
+    forced(monkeypatch)
+    found = deepcopy(layer)(x)
+    assert found.dtype == dtype
+    difference = (found.float() - expected.float()).abs().max()
+    assert difference <= 4 * torch.finfo(dtype).eps * expected.abs().max()
+
+
+def test_without_its_fast_kernel_torch_is_given_matrices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tokens = torch.randn(1, 32, 64, 64).to(memory_format=torch.channels_last)
+    available = torch.backends.mkldnn.is_available()
+    assert stencil.pays((2, 2), tokens, copied=False) == available
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert not stencil.pays((2, 2), tokens, copied=False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shift", "padding", "suits"),
+    [
+        (torch.float32, 0.0, 1, True),
+        (torch.float32, 0.375, 1, True),
+        (torch.float64, 0.0, 1, False),  # torch has no fast kernel
+        (torch.float32, 0.625, 1, False),  # the nearest pixel is off the canvas
+        (torch.float32, 0.625, 2, False),
+        (torch.float32, -0.625, 0, False),
+    ],
+)
+def test_targets_on_the_canvas_have_stencils_in_float32(
+    dtype: torch.dtype, shift: float, padding: int, suits: bool
+) -> None:
+    conv = nn.Conv2d(2, 2, 3, padding=padding).to(dtype)
+    layer = ex.attention_from_conv(conv, alpha=4.0).requires_grad_(False)
+    layer.centers += shift
+    for (step,) in plans(layer.heads(), Grid.of(layer.geometry, (20, 20)))[:1]:
+        assert isinstance(step, Step)
+        assert (step.radii is not None) == suits
+
+
+def test_explain_says_how_far_stencils_reach() -> None:
+    layer = ex.attention_from_conv(nn.Conv2d(2, 2, 3), alpha=4.0).requires_grad_(False)
+    (line,) = Separable().details(
+        layer.heads(), Grid.of(layer.geometry, (20, 20)), torch.zeros(1, 2, 20, 20)
+    )
+    assert "smoothed within 2 pixels" in line
