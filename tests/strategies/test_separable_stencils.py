@@ -190,3 +190,28 @@ def test_explain_says_how_far_stencils_reach() -> None:
         layer.heads(), Grid.of(layer.geometry, (20, 20)), torch.zeros(1, 2, 20, 20)
     )
     assert "smoothed within 2 pixels" in line
+
+
+@per_format
+@pytest.mark.parametrize("alpha", [1.0, 4.0, 9.0])
+@pytest.mark.parametrize("name", ["padded", "strided, dilated", "one tap, narrower"])
+def test_certificates_hold(
+    name: str, alpha: float, last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rounding and what is neglected are those of stencils, counted."""
+    smoothed = forced(monkeypatch)
+    torch.manual_seed(0)
+    build, size = CONVOLUTIONS[name]
+    conv = build()
+    layer = ex.attention_from_conv(conv, alpha=alpha).requires_grad_(False)
+    certificate = ex.certify(layer, conv, size=size)
+    x = images(layer, size, 50, last=last).sign()
+    wide = deepcopy(conv).double()
+    with torch.no_grad():
+        error = (layer(x).double() - wide(x.double())).abs().max()
+        exact = deepcopy(layer).double()
+        exact.strategy = "dense"
+        rounding = (layer(x).double() - exact(x.double())).abs().max()
+    assert smoothed
+    assert error <= certificate.bound.max()
+    assert rounding <= max(certificate.layer_rounding.tolist())
