@@ -8,6 +8,8 @@ machines stand side by side; ``python -m benchmarks.publish`` makes one table of
 
 import argparse
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -29,6 +31,19 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
+def machine(about: Mapping[str, Any]) -> str:
+    """Return what tells a processor from others: its name, and its vectors.
+
+    Args:
+        about: The environment of a document.
+
+    Example:
+        >>> machine({"processor": "AMD EPYC", "vector_instructions": "AVX2"})
+        'AMD EPYC with AVX2'
+    """
+    return f"{about['processor']} with {about['vector_instructions']}"
+
+
 def main() -> None:
     """Measure, and write what was measured."""
     parser = argparse.ArgumentParser(
@@ -39,7 +54,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float32")
     options = parser.parse_args()
     about = environment(torch.device(options.device))
-    name = slug(about.get("gpu", about["processor"]))
+    name = slug(about.get("gpu", machine(about)))
     path = RESULTS / f"{name}-{options.device}-{options.dtype}.json"
     choices = [f"--{key}={value}" for key, value in vars(options).items()]
     app(["bench", *choices, f"--output={path}", "--force"])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.documents import README, ROOT, publish, write_section
-from benchmarks.measure import RESULTS
+from benchmarks.measure import RESULTS, machine
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
@@ -24,7 +24,7 @@ PICTURE = ROOT / "docs" / "growth.png"
 
 def table(documents: Sequence[Document]) -> str:
     """Return the figures of all machines beside their targets, as Markdown."""
-    names = [document.environment["processor"] for document in documents]
+    names = [machine(document.environment) for document in documents]
     rows = zip(*map(targets, documents), strict=True)
     return "\n".join([
         "; ".join(map(_machine, documents)) + ". Bold: the target is missed.",
@@ -40,8 +40,8 @@ def table(documents: Sequence[Document]) -> str:
 def _machine(document: Document) -> str:
     about = document.environment
     return (
-        f"{about['processor']} with {about['vector_instructions']}, "
-        f"{about['threads']} threads, torch {about['torch']}, {document.dtype}"
+        f"{machine(about)}, {about['threads']} threads, torch {about['torch']}, "
+        f"{document.dtype}"
     )
 
 
@@ -68,7 +68,7 @@ def _limit(document: Document) -> str:
     """Return the limit that the time of the convolution sets."""
     dense = next(document.of(NINE_HEADS, DENSE))
     return (
-        f"On the {document.environment['processor']} `dense` takes {dense.ratio:.0f} "
+        f"On the {machine(document.environment)} `dense` takes {dense.ratio:.0f} "
         "times as long as `nn.Conv2d` at 56×56×64: nothing that costs what the "
         "convolution costs can be faster than it by more than that."
     )

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 import expressivity as ex
 from expressivity.geometry.grid import Grid
-from expressivity.heads import stencil
+from expressivity.heads import stencils
 from expressivity.machine.recording import are_memory
 from expressivity.strategies.separable import plan, plans, strips
 from expressivity.strategies.separable.plan import Step
-from expressivity.strategies.separable.strategy import Separable
 from tests.modes import BY_NAME, MODES, Mode
 
 # Forward-mode derivatives load parts of torch that it has deprecated itself.
@@ -157,9 +156,9 @@ def test_without_its_fast_kernel_torch_is_given_matrices(
 ) -> None:
     tokens = torch.randn(1, 32, 64, 64).to(memory_format=torch.channels_last)
     available = torch.backends.mkldnn.is_available()
-    assert stencil.pays((2, 2), tokens, copied=False) == available
+    assert stencils.pays((2, 2), tokens, copied=False) == available
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    assert not stencil.pays((2, 2), tokens, copied=False)
+    assert not stencils.pays((2, 2), tokens, copied=False)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +183,13 @@ def test_targets_on_the_canvas_have_stencils_in_float32(
         assert (step.radii is not None) == suits
 
 
-def test_explain_says_how_far_stencils_reach() -> None:
+@per_format
+def test_explain_says_what_runs(last: bool) -> None:
     layer = ex.attention_from_conv(nn.Conv2d(2, 2, 3), alpha=4.0).requires_grad_(False)
-    (line,) = Separable().details(
-        layer.heads(), Grid.of(layer.geometry, (20, 20)), torch.zeros(1, 2, 20, 20)
-    )
-    assert "smoothed within 2 pixels" in line
+    x = images(layer, (20, 20), 1, last=last)
+    (line,) = layer.explain(x).details
+    expected = "by stencils within 2 pixels" if last else "over the whole canvas"
+    assert expected in line
 
 
 @per_format

@@ -30,7 +30,7 @@ from expressivity.numbers.precision import compute_dtype
 from expressivity.numbers.softmax import masked_mass
 from expressivity.stock import multihead
 from expressivity.strategies.fused import factors_of, left_out_of_scores
-from expressivity.strategies.separable import largest_crowd, plans
+from expressivity.strategies.separable import OwnHeads, Step, largest_crowd, plans
 
 _LARGEST_DIGIT = 2.0**14  # of a key, see encoding.factor_scale
 
@@ -111,9 +111,8 @@ def of_separable(setting: Setting) -> Counts:
     every = [step for plan in plans(heads, setting.grid) for step in plan]
     soft = [step for step in every if not step.is_saturated]
     neglected, joint = [0.0] * len(heads.alpha), set[int]()
-    unit = setting.arithmetic.computed
     for step in every:
-        off = Lost(2 * step.neglected).then(step.stencil_roundings * unit).total
+        off = max(2 * step.neglected, _by_stencils(step, setting))
         for head in step.heads:
             neglected[head] = max(neglected[head], off)
         if setting.smaller_too or step.is_joint(setting.grid):
@@ -276,6 +275,19 @@ def _in_blocks(blocks: float, arithmetic: Arithmetic) -> float:
     beside those of another: that is ``ScoreError.rescaled``.
     """
     return 4 * blocks * arithmetic.computed
+
+
+def _by_stencils(step: Step | OwnHeads, setting: Setting) -> float:
+    """Return what stencils lose more than matrices of the same rows do.
+
+    They neglect more. Along an axis they round the sum of the taps on the canvas once
+    a tap, its reciprocal, the product of the reciprocals, and what that multiplies.
+    """
+    if isinstance(step, OwnHeads) or step.radii is None:
+        return 0.0
+    roundings = sum(2 * radius + 5 for radius in step.radii)
+    neglected = Lost(2 * step.neglected_by_stencils)
+    return neglected.then(roundings * setting.arithmetic.computed).total
 
 
 def _smoothed(setting: Setting, head: int, *, joint: bool) -> float:

@@ -99,11 +99,6 @@ class OwnHeads:
         )
 
     @property
-    def stencil_roundings(self) -> int:
-        """How often stencils round more than matrices: there are none."""
-        return 0
-
-    @property
     def is_saturated(self) -> bool:
         """Whether attention is one pixel: it is not."""
         return False
@@ -112,8 +107,8 @@ class OwnHeads:
         """Return whether the smoothing is one matrix over all axes: it never is."""
         return False
 
-    def describe(self, dtype: torch.dtype) -> str:
-        """Say in a line what the heads do, given the dtype of the parameters."""
+    def describe(self, dtype: torch.dtype, tokens: Tensor) -> str:
+        """Say in a line what the heads do, as :meth:`Step.describe` does."""
         count = len(self.heads)
         text = f"{count} head{'s' * (count > 1)}"
         if self.alphas is None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from expressivity.convolutions import FUNCTIONS
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.heads.stencil import Stencils
+from expressivity.heads.stencils import Stencils
 from expressivity.machine.memory_format import in_format_of, is_channels_last
 from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice

@@ -16,13 +16,8 @@ from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, is_joint
 from expressivity.heads.parameters import Heads
 from expressivity.heads.smoothing import smoothing_matrix
-from expressivity.heads.stencil import (
-    Stencil,
-    Stencils,
-    first_pixel,
-    is_on_canvas,
-    pays,
-)
+from expressivity.heads.stencil import Stencil, first_pixel, is_on_canvas
+from expressivity.heads.stencils import Stencils, pays
 from expressivity.machine.recording import is_traced
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.bands import (
@@ -55,6 +50,7 @@ class Step:
             heads with fixed α and Δ, the smoothing by matrices.
         stencils: The same smoothing by stencils.
         neglected: Probability that is taken for none, at most, over all axes.
+        neglected_by_stencils: The same, where stencils replace matrices.
         cost: Multiplications that smoothing one channel takes, about.
         tokens: Number of tokens that are smoothed.
     """
@@ -68,6 +64,7 @@ class Step:
     prepared: Reading | AxisProduct | None = None
     stencils: Stencils | None = None
     neglected: float = 0.0
+    neglected_by_stencils: float = 0.0
     cost: int = 0
     tokens: int = 0
 
@@ -89,7 +86,11 @@ class Step:
         bands = bands_of(group.alpha, origins, grid, dtype, like.device)
         targets = tuple(lattice.targets(queries))
         radii = _stencil_radii(group, targets, grid, dtype, like.device)
-        reach = radii or radii_of_bands(bands)
+        within = radii_of_bands(bands)
+        neglected, by_stencils = (
+            neglected_by(reach, group.alpha, targets, origins, grid, dtype)
+            for reach in (within, radii or within)
+        )
         step = cls(
             group,
             targets,
@@ -97,7 +98,8 @@ class Step:
             tuple(lattice.dilation(queries)),
             bands,
             radii,
-            neglected=neglected_by(reach, group.alpha, targets, origins, grid, dtype),
+            neglected=neglected,
+            neglected_by_stencils=by_stencils,
             cost=cost_of(targets, grid, bands),
             tokens=prod([axis.tokens for axis in axes_of(grid)]),
         )
@@ -126,16 +128,6 @@ class Step:
         return self.group.lattice.heads
 
     @property
-    def stencil_roundings(self) -> int:
-        """How often stencils round a product more than matrices of the same rows do.
-
-        Along an axis the sum of the taps on the canvas is rounded once a tap, and so
-        are its reciprocal, the product of the reciprocals, and what it is multiplied
-        by.
-        """
-        return sum(2 * radius + 5 for radius in self.radii or ())
-
-    @property
     def is_saturated(self) -> bool:
         """Whether attention is one pixel at working precision."""
         return self.group.saturated
@@ -150,8 +142,16 @@ class Step:
         columns = [axis.tokens for axis in axes_of(grid)]
         return is_joint(list(zip(map(len, self.targets), columns, strict=True)))
 
-    def describe(self, dtype: torch.dtype) -> str:
-        """Say in a line what the group does, given the dtype of the parameters."""
+    def describe(self, dtype: torch.dtype, tokens: Tensor) -> str:
+        """Return what the group does, in a line.
+
+        Args:
+            dtype: Dtype of the parameters.
+            tokens: The tokens of an input.
+
+        Returns:
+            How many heads, how far they are smoothed, and what that neglects.
+        """
         count = len(self.group.lattice.heads)
         heads = f"{count} head{'s' * (count > 1)}"
         kind = str(dtype).removeprefix("torch.")
@@ -163,11 +163,15 @@ class Step:
             )
         if self.group.alpha is None:
             return f"{heads} smoothed over the whole canvas, alpha not known"
-        radii = [r for r in self.radii or radii_of_bands(self.bands) if r is not None]
+        radii = [r for r in radii_of_bands(self.bands) if r is not None]
         within = f"within {max(radii)} pixels" if radii else "over the whole canvas"
+        neglected = self.neglected
+        if self.radii is not None and self.stencils_for(tokens) is not None:
+            within = f"by stencils within {max(self.radii)} pixels"
+            neglected = self.neglected_by_stencils
         return (
             f"{heads} with alpha={self.group.alpha:.4g} smoothed {within}, neglecting "
-            f"{self.neglected:.2g}"
+            f"{neglected:.2g}"
         )
 
     def stencils_for(self, tokens: Tensor) -> Stencils | None:

@@ -51,7 +51,8 @@ class Separable:
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
         """Say how the heads are grouped and what is neglected, a line a group."""
-        return [part.step.describe(heads.dtype) for part in _parts(heads, grid)]
+        tokens = grid.tokens(x)
+        return [part.step.describe(heads.dtype, tokens) for part in _parts(heads, grid)]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from expressivity.heads.stencil import Stencils
+from expressivity.heads.stencils import Stencils
 from expressivity.machine.memory_format import format_of, is_channels_last
 from expressivity.machine.recording import are_memory, are_recorded
 from expressivity.numbers.precision import autocast_is_on

@@ -1,0 +1,107 @@
+"""Canvases smoothed by stencils: axis after axis, in parts, at borders, by dtype."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from expressivity.heads import stencils
+from expressivity.heads.axis_product import AxisProduct
+from expressivity.heads.smoothing import Axis
+from expressivity.heads.stencils import Stencils
+from tests.heads.test_stencil import Drawn, drawn_axes
+
+# Forward-mode derivatives load parts of torch that it has deprecated itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64)
+
+
+@given(st.lists(drawn_axes(), min_size=1, max_size=3), st.floats(0.3, 9))
+def test_axis_after_axis_is_the_product_of_matrices(
+    drawn: list[Drawn], alpha: float
+) -> None:
+    smoothing = Stencils.of([each.stencil(alpha, 27) for each in drawn])
+    canvas = random(2, 3, *(each.axis.tokens for each in drawn))
+    expected = AxisProduct.of([each.matrix(alpha) for each in drawn])(canvas)
+    torch.testing.assert_close(smoothing(canvas), expected, rtol=0, atol=1e-13)
+
+
+TWO_AXES = (
+    Drawn(Axis(5, 1, 7), range(7), 0.0),
+    Drawn(Axis(4, 0, 4), range(1, 4, 2), 0.25),
+)
+
+
+def two_axes(alpha: float) -> Stencils:
+    return Stencils.of([each.stencil(alpha, 3) for each in TWO_AXES])
+
+
+def test_derivatives_go_to_the_canvas() -> None:
+    smoothing = two_axes(1.2)
+    canvas = random(1, 2, 5, 4).requires_grad_()
+    assert gradcheck(smoothing, canvas, check_forward_ad=True)
+    assert gradgradcheck(smoothing, canvas)
+
+
+@pytest.mark.parametrize("rows", [slice(0, 3), slice(2, 3), slice(4, 7)], ids=str)
+def test_a_part_is_some_rows_of_the_whole(rows: slice) -> None:
+    smoothing, canvas = two_axes(1.2), random(1, 2, 5, 4)
+    part, tokens = smoothing.part(rows)
+    expected = smoothing(canvas)[:, :, rows]
+    found = part(canvas[:, :, tokens])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-14)
+
+
+def test_kernels_formed_in_inference_mode_serve_autograd() -> None:
+    smoothing, canvas = two_axes(1.2), random(1, 2, 5, 4)
+    with torch.inference_mode():
+        expected = smoothing(canvas)
+    found = smoothing(canvas.requires_grad_())
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert canvas.grad is not None
+
+
+@pytest.mark.parametrize("size", [(5, 4), (500, 400)], ids=str)
+def test_borders_alone_are_scaled_in_large_images(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    along = [
+        Drawn(Axis(tokens, 1, tokens + 2), range(tokens + 2), 0.0) for tokens in size
+    ]
+    smoothing = Stencils.of([each.stencil(1.2, 4) for each in along])
+    canvas = random(1, 2, *size)
+    monkeypatch.setattr(stencils, "_SCALED_WHOLE", 0)
+    at_borders = smoothing(canvas)
+    monkeypatch.setattr(stencils, "_SCALED_WHOLE", canvas.numel() * 2)
+    torch.testing.assert_close(at_borders, smoothing(canvas), rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("format_", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_result_is_channels_last(format_: torch.memory_format, batch: int) -> None:
+    found = two_axes(1.2)(random(batch, 3, 5, 4).to(memory_format=format_))
+    assert found.shape == (batch, 3, 7, 2)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("autocast", [False, True])
+def test_half_precision_is_rounded_only_at_the_end(
+    dtype: torch.dtype, autocast: bool
+) -> None:
+    canvas = torch.rand(2, 3, 5, 4).to(dtype)  # positive: nothing cancels
+    exact = two_axes(0.7)
+    smoothing = exact.to(torch.device("cpu"), torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        found = smoothing(canvas)
+    expected = exact(canvas.double())
+    assert found.dtype == dtype
+    # Half an ulp of the result, and some ulps of float32.
+    rounding = torch.finfo(dtype).eps / 2 + 40 * torch.finfo(torch.float32).eps
+    assert ((found.double() - expected).abs() <= rounding * expected).all()
