@@ -1,4 +1,4 @@
-"""A canvas smoothed by stencils, on a processor: depthwise convolutions."""
+"""A canvas smoothed by stencils on a CPU: depthwise convolutions, channels last."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,14 +28,14 @@ _PIXELS, _PIXELS_OF_MANY_TAPS = 14 * 14, 28 * 28
 _PIXELS_TO_COPY, _CHANNELS_TO_COPY = 48 * 48, 16
 
 
-def pays(radii: Sequence[int], tokens: Tensor, *, copied: bool) -> bool:
+def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
     """Return whether stencils smooth tokens faster than matrices do.
 
     Args:
         radii: Pixels around a target that are attended to, along each axis.
         tokens: (batch, channels, *size), on a CPU.
-        copied: Whether torch copies them before and after if they are not channels
-            last: it does unless a kernel follows that gains as much by the format.
+        one_tap: Whether they are convolved with kernels of one tap, which gain nothing
+            from channels last.
     """
     if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
         return False  # torch would loop over the channels
@@ -44,7 +44,7 @@ def pays(radii: Sequence[int], tokens: Tensor, *, copied: bool) -> bool:
     _, channels, *size = tokens.shape
     if not is_channels_last(tokens):
         enough = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        return enough and not copied and not torch.is_grad_enabled()
+        return enough and not one_tap and not torch.is_grad_enabled()
     has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
     return prod(size) >= (_PIXELS if has_few_taps else _PIXELS_OF_MANY_TAPS)
 

@@ -178,8 +178,8 @@ class Step:
         """Return the prepared stencils, if they are faster for some tokens."""
         if self.stencils is None or self.radii is None:
             return None
-        point = self.group.lattice.is_point
-        return self.stencils if pays(self.radii, tokens, copied=point) else None
+        one_tap = self.group.lattice.is_point
+        return self.stencils if pays(self.radii, tokens, one_tap=one_tap) else None
 
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
         """Return the prepared smoothing of the group, or else a differentiable one."""
