@@ -32,7 +32,7 @@ def slug(name: str) -> str:
 
 
 def machine(about: Mapping[str, Any]) -> str:
-    """Return what tells a processor from others: its name, and its vectors.
+    """Return what tells a processor from others: its name and its vector instructions.
 
     Args:
         about: The environment of a document.

@@ -16,16 +16,29 @@ from expressivity.machine.memory_format import is_channels_last
 from expressivity.machine.recording import are_memory
 from expressivity.numbers.precision import compute_dtype, without_autocast
 
-# Up to so many taps are cheaper at once than one axis after the other, on images of up
-# to so many numbers. Stencils beat matrices from so many pixels on, with few taps and
-# with many; for images that are not channels last, which are copied, with so many
-# channels at least, and only while no derivatives are recorded: copies double. All
-# measured on the layers of ResNet-50.
+# All measured on the layers of ResNet-50. Up to so many taps are cheaper at once than
+# one axis after the other, on images of up to so many numbers.
 _AT_ONCE, _SMALL = 25, 100_000
-# Numbers of an image that are scaled as fast as its borders alone.
+# Up to so many numbers, a whole image is scaled as fast as its borders alone.
 _SCALED_WHOLE = 500_000
+# Stencils beat matrices from so many pixels on, with few taps and with many.
 _PIXELS, _PIXELS_OF_MANY_TAPS = 14 * 14, 28 * 28
+# Images that are not channels last are copied, and so are their derivatives: stencils
+# then need so many pixels and channels, and no derivatives recorded.
 _PIXELS_TO_COPY, _CHANNELS_TO_COPY = 48 * 48, 16
+
+
+def kind_of(tokens: Tensor) -> tuple[bool, ...]:
+    """Return all that :func:`pays` asks of tokens of one shape, and of torch.
+
+    Whoever keeps an answer of it keeps it for tokens of this kind.
+    """
+    return (
+        is_channels_last(tokens),
+        are_memory((tokens,)),
+        torch.is_grad_enabled(),
+        bool(torch.backends.mkldnn.enabled),
+    )
 
 
 def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
@@ -37,14 +50,15 @@ def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
         one_tap: Whether they are convolved with kernels of one tap, which gain nothing
             from channels last.
     """
-    if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
+    last, in_memory, recording, enabled = kind_of(tokens)
+    if not (enabled and torch.backends.mkldnn.is_available()):
         return False  # torch would loop over the channels
-    if not are_memory((tokens,)):
+    if not in_memory:  # vmap knows no memory formats
         return False
     _, channels, *size = tokens.shape
-    if not is_channels_last(tokens):
+    if not last:
         enough = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        return enough and not one_tap and not torch.is_grad_enabled()
+        return enough and not one_tap and not recording
     has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
     return prod(size) >= (_PIXELS if has_few_taps else _PIXELS_OF_MANY_TAPS)
 

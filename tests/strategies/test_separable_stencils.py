@@ -148,6 +148,51 @@ def test_a_repeated_input_has_the_same_output(
     assert other.stride() == first.stride()
 
 
+def by_vmap(layer: nn.Module, x: Tensor) -> Tensor:
+    return torch.vmap(layer)(x[None])[0]
+
+
+def by_jvp(layer: nn.Module, x: Tensor) -> Tensor:
+    return torch.func.jvp(layer, (x,), (x,))[0]
+
+
+def by_vjp(layer: nn.Module, x: Tensor) -> Tensor:
+    return torch.func.vjp(layer, x)[0]
+
+
+def recorded(layer: nn.Module, x: Tensor) -> Tensor:
+    with torch.enable_grad():
+        return layer(x.clone(memory_format=torch.preserve_format).requires_grad_())
+
+
+def without_its_fast_kernel(layer: nn.Module, x: Tensor) -> Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.backends.mkldnn, "enabled", False)
+        return layer(x)
+
+
+@pytest.mark.parametrize(
+    "run", [by_vmap, by_jvp, by_vjp, recorded, without_its_fast_kernel]
+)
+@per_format
+@per_convolution
+def test_a_layer_that_ran_before_runs_in_every_mode(
+    name: str,
+    last: bool,
+    run: Callable[[nn.Module, Tensor], Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is kept of one call must not be taken where it does not hold."""
+    forced(monkeypatch)
+    layer, size = soft(name)
+    layer.requires_grad_(False)
+    x = images(layer, size, 2, last=last)
+    with torch.no_grad():
+        layer(x), layer(x)
+        found = run(layer, x)
+    assert_is_the_definition(found, layer, x)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @per_format
 def test_half_precision_rounds_as_often_as_by_matrices(
@@ -191,9 +236,10 @@ def test_targets_on_the_canvas_have_stencils_in_float32(
     conv = nn.Conv2d(2, 2, 3, padding=padding).to(dtype)
     layer = ex.attention_from_conv(conv, alpha=4.0).requires_grad_(False)
     layer.centers += shift
-    for (step,) in plans(layer.heads(), Grid.of(layer.geometry, (20, 20)))[:1]:
-        assert isinstance(step, Step)
-        assert (step.radii is not None) == suits
+    together, _ = plans(layer.heads(), Grid.of(layer.geometry, (20, 20)))
+    (step,) = together
+    assert isinstance(step, Step)
+    assert (step.radii is not None) == suits
 
 
 @per_format

@@ -6,14 +6,13 @@ from itertools import pairwise
 from math import prod
 from typing import Self, TypeGuard
 
-import torch
 from torch import Tensor
 
 from expressivity.convolutions import FUNCTIONS
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.heads.stencils import Stencils
-from expressivity.machine.memory_format import in_format_of, is_channels_last
+from expressivity.heads.stencils import Stencils, kind_of
+from expressivity.machine.memory_format import in_format_of
 from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
@@ -109,12 +108,12 @@ class Part:
             return lambda x: self._read(reading, grid, grid.tokens(x), bias)
 
         def choose(given: Tensor) -> _Smoothing:
-            key = is_channels_last(given), torch.is_grad_enabled()
-            if key not in kept:
+            kind = kind_of(given)
+            if kind not in kept:
                 stencils = step.stencils_for(given)
                 smoothing = stencils or step.smoothing_with(heads, grid)
-                kept[key] = smoothing.prepared(given), stencils
-            return kept[key]
+                kept[kind] = smoothing.prepared(given), stencils
+            return kept[kind]
 
         return lambda x: self._smoothed(choose, grid, grid.tokens(x), bias)
 
