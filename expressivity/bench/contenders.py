@@ -24,6 +24,9 @@ FUSED, DENSE = "fused", "dense"
 FLEX, NATTEN = "FlexAttention", "NATTEN"
 SEPARABLE = {SATURATED: None, HARD: 4.0, SOFT: 1.0}
 
+# FlexAttention is given a multiple of this many keys.
+_KEYS = 64
+
 # Seconds for one pair of query and key of one head, roughly.
 _SECONDS_PER_PAIR = {
     ("cpu", FUSED): 1e-9,
@@ -177,7 +180,10 @@ def _flex_attention(attention: RelativeSelfAttention, x: Tensor) -> Contender:
     """Return FlexAttention with the positional score as its modification.
 
     It computes the mean of the values of each head. It leaves out the output
-    projection, which is the same for every strategy.
+    projection, which is the same for every strategy. The keys are padded to a whole
+    number of vectors, with a score of -∞: compiled for AVX2, torch 2.13 reads on past
+    the last of any other number of keys, and NaN in that memory becomes NaN in the
+    result.
     """
     geometry: ConvGeometry = attention.geometry
     (rows, columns), (_, width) = (
@@ -190,10 +196,12 @@ def _flex_attention(attention: RelativeSelfAttention, x: Tensor) -> Contender:
     def score(value: Tensor, _: Tensor, h: Tensor, q: Tensor, k: Tensor) -> Tensor:
         down = k // width - (rows.start + rows.step * (q // count)) - centers[h, 0]
         along = k % width - (columns.start + columns.step * (q % count)) - centers[h, 1]
-        return value - alpha[h] * (down * down + along * along)
+        near = value - alpha[h] * (down * down + along * along)
+        return torch.where(k < pixels, near, -torch.inf)
 
-    tokens = geometry.canvas(x).flatten(2).mT.contiguous()[:, None]
-    heads = attention.num_heads
+    tokens = geometry.canvas(x).flatten(2).mT
+    pixels, heads = tokens.shape[1], attention.num_heads
+    tokens = nn.functional.pad(tokens, (0, 0, 0, -pixels % _KEYS)).contiguous()[:, None]
     values = tokens.expand(-1, heads, -1, -1)
     query = values.new_zeros(len(x), heads, len(rows) * count, tokens.shape[3])
     key = torch.zeros_like(tokens).expand_as(values)

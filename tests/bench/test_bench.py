@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import platform
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +164,29 @@ class TestContenders:
             tokens = attention.geometry.canvas(x).flatten(2).mT
             expected = attention.attention_probabilities(size=(5, 6)) @ tokens
             torch.testing.assert_close(flex()[0], expected, rtol=0, atol=1e-5)
+
+    @pytest.mark.compiled
+    @needs_inductor
+    @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc fills memory")
+    def test_flex_attention_reads_nothing_past_its_tokens(self) -> None:
+        # Freed memory is filled with ones bit by bit: NaN.
+        environment = {"ATEN_CPU_CAPABILITY": "avx2", "MALLOC_PERTURB_": "255"}
+        code = (
+            "import torch\n"
+            "from expressivity.bench.contenders import FLEX, others\n"
+            "conv, x = torch.nn.Conv2d(16, 16, 3, padding=1), torch.ones(1, 16, 5, 6)\n"
+            "flex = others(conv, x, limit=1.0)[FLEX]\n"
+            "finite = [flex().isfinite().all().item() for _ in range(5)]\n"
+            "raise SystemExit(not all(finite))\n"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            check=False,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
 
 
 class TestTrainedHeads:
