@@ -30,6 +30,7 @@ from expressivity.machine.memory_format import in_format_of
 from expressivity.machine.recording import (
     called_as_a_whole,
     is_jit_traced,
+    is_ordinary,
     is_traced,
 )
 from expressivity.numbers.precision import autocast_is_on
@@ -122,11 +123,11 @@ class RelativeSelfAttention(AttentionParameters):
                 a head with a table finds no token from some query.
             StrategyError: If the strategy cannot run on it.
         """
+        again = self._memo.repetition if is_ordinary() else None
+        if isinstance(again, Repetition) and again.suits(self, x):
+            return again(x)
         if isinstance(x, fx.Proxy):
             return cast("Tensor", called_as_a_whole(self, x))
-        again = None if is_traced() else self._memo.repetition
-        if isinstance(again, Repetition) and again.suits(self, x):
-            return in_format_of(x, again.attend(x))
         heads, grid, batch = self._inputs(x)
         if is_jit_traced():  # the program is for this size: it refuses others
             batch = torch.cat([batch, batch.new_empty(0, self.in_channels, *grid.size)])

@@ -5,7 +5,7 @@ convolution. Nothing of that changes while the input is of one kind and the para
 are where they were; this file says what has to be the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import is_
 from typing import Self
@@ -18,8 +18,8 @@ from expressivity.geometry import ConvGeometry
 from expressivity.geometry.grid import Grid
 from expressivity.heads.memo import is_at_hand
 from expressivity.heads.parameters import Heads
-from expressivity.machine.recording import are_recorded
-from expressivity.numbers.precision import autocast_is_on
+from expressivity.machine.memory_format import format_of
+from expressivity.machine.recording import is_ordinary
 from expressivity.strategies import prepared
 
 
@@ -36,8 +36,8 @@ class Repetition:
         memory: Where its numbers are.
         positions: α and Δ.
         numbers: What they hold.
-        shape: Of the input, batch included.
-        dtype: Of the input.
+        kind: Of the input.
+        format: Memory format of the input, and so of the output.
     """
 
     attend: Callable[[Tensor], Tensor]
@@ -48,8 +48,8 @@ class Repetition:
     memory: tuple[object, ...]
     positions: tuple[Tensor, Tensor]
     numbers: tuple[list[float], list[list[float]]]
-    shape: torch.Size
-    dtype: torch.dtype
+    kind: tuple[object, ...]
+    format: torch.memory_format
 
     @classmethod
     def of(
@@ -64,7 +64,7 @@ class Repetition:
             x: The batch.
         """
         parameters = tuple(layer._parameters.values())
-        if not is_at_hand(x) or autocast_is_on(x.device) or not _are_all(heads, layer):
+        if not (is_ordinary() and is_at_hand(x) and _are_all(heads, layer)):
             return None
         attend = prepared(layer.strategy, heads, grid, x)
         if attend is None:
@@ -79,31 +79,50 @@ class Repetition:
             _memory(weight),
             positions,
             (heads.alpha.tolist(), heads.centers.tolist()),
-            x.shape,
-            x.dtype,
+            _kind(x),
+            format_of(x),
         )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the output of the layer, for an input that suits."""
+        return self.attend(x).contiguous(memory_format=self.format)
 
     def suits(self, layer: AttentionParameters, x: Tensor) -> bool:
         """Return whether the layer, as it is now, evaluates an input in this way.
 
-        That no tracer records it is for the caller to know.
+        That torch is ordinary is for the caller to know.
         """
         alpha, centers = self.positions
         own = layer._parameters.values()
         return (
             type(x) is Tensor
-            and x.shape == self.shape
-            and x.dtype is self.dtype
-            and is_at_hand(x)
+            and _kind(x) == self.kind
             and len(own) == len(self.parameters)
             and all(map(is_, own, self.parameters))
             and layer.geometry is self.geometry
             and layer._strategy == self.strategy
-            and not are_recorded((alpha, centers, self.weight))
-            and not autocast_is_on(x.device)
+            and not (torch.is_grad_enabled() and _are_trained(self.parameters))
             and _memory(self.weight) == self.memory
-            and (alpha.tolist(), centers.tolist()) == self.numbers
+            and alpha.tolist() == self.numbers[0]
+            and centers.tolist() == self.numbers[1]
         )
+
+
+def _kind(x: Tensor) -> tuple[object, ...]:
+    """Return all that evaluations depend on but numbers, where torch is ordinary."""
+    return (
+        x.shape,
+        x.stride(),
+        x.dtype,
+        x.device,
+        x.requires_grad,
+        torch.is_grad_enabled(),
+        torch._C._get_mkldnn_enabled(),  # as torch.backends.mkldnn.enabled has it
+    )
+
+
+def _are_trained(parameters: Iterable[Tensor | None]) -> bool:
+    return any(own is not None and own.requires_grad for own in parameters)
 
 
 def _memory(tensor: Tensor) -> tuple[object, ...]:

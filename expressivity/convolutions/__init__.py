@@ -15,6 +15,7 @@ from expressivity.convolutions.plain import (
     convolve,
     tap_matrices,
 )
+from expressivity.convolutions.pointwise import is_product_faster, product
 
 __all__ = [
     "CONVOLUTIONS",
@@ -26,7 +27,9 @@ __all__ = [
     "changed_names",
     "convolve",
     "inherits_forward",
+    "is_product_faster",
     "plain_convolution",
+    "product",
     "require_no_additions",
     "tap_matrices",
 ]

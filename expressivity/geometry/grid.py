@@ -68,6 +68,11 @@ class Grid(CachedHash):
         return padded and self.geometry.padding_mode == "zeros"
 
     @property
+    def copies_pixels(self) -> bool:
+        """Whether padding tokens that hold other pixels are on the canvas."""
+        return not self.has_zero_tokens and any(map(any, self.geometry.token_padding))
+
+    @property
     def zeros_before(self) -> tuple[int, ...]:
         """Zero-valued tokens of the canvas before the first of :meth:`tokens`."""
         if not self.has_zero_tokens:

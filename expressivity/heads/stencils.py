@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from math import prod
+from math import inf, prod
 from typing import Self
 
 import torch
@@ -16,29 +16,46 @@ from expressivity.machine.memory_format import is_channels_last
 from expressivity.machine.recording import are_memory
 from expressivity.numbers.precision import compute_dtype, without_autocast
 
-# All measured on the layers of ResNet-50. Up to so many taps are cheaper at once than
-# one axis after the other, on images of up to so many numbers.
-_AT_ONCE, _SMALL = 25, 100_000
+# All measured on the layers of ResNet-50. Up to so many taps, what lies under them is
+# added up at once.
+_AT_ONCE = 25
 # Up to so many numbers, a whole image is scaled as fast as its borders alone.
 _SCALED_WHOLE = 500_000
-# Stencils beat matrices from so many pixels on, with few taps and with many.
-_PIXELS, _PIXELS_OF_MANY_TAPS = 14 * 14, 28 * 28
 # Images that are not channels last are copied, and so are their derivatives: stencils
 # then need so many pixels and channels, and no derivatives recorded.
 _PIXELS_TO_COPY, _CHANNELS_TO_COPY = 48 * 48, 16
 
 
-def kind_of(tokens: Tensor) -> tuple[bool, ...]:
-    """Return all that :func:`pays` asks of tokens of one shape, and of torch.
+@dataclass(frozen=True)
+class Crossovers:
+    """Where one way to smooth begins to be faster than another.
 
-    Whoever keeps an answer of it keeps it for tokens of this kind.
+    Attributes:
+        numbers_at_once: Numbers of the largest image whose few taps are added up at
+            once, rather than one axis after the other.
+        pixels: Of the smallest image on which stencils of few taps beat matrices.
+        pixels_of_many_taps: The same, for stencils of many taps.
     """
-    return (
-        is_channels_last(tokens),
-        are_memory((tokens,)),
-        torch.is_grad_enabled(),
-        bool(torch.backends.mkldnn.enabled),
-    )
+
+    numbers_at_once: float
+    pixels: int
+    pixels_of_many_taps: int
+
+
+def crossovers(capability: str) -> Crossovers:
+    """Return what was measured on a processor with some vector instructions.
+
+    Wider vectors multiply faster, but memory is as slow.
+
+    Args:
+        capability: As ``torch.backends.cpu.get_cpu_capability`` names them.
+    """
+    if capability == "AVX512":
+        return Crossovers(inf, 28 * 28, 64 * 64)
+    return Crossovers(100_000, 14 * 14, 28 * 28)
+
+
+_HERE = crossovers(torch.backends.cpu.get_cpu_capability())
 
 
 def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
@@ -50,17 +67,17 @@ def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
         one_tap: Whether they are convolved with kernels of one tap, which gain nothing
             from channels last.
     """
-    last, in_memory, recording, enabled = kind_of(tokens)
-    if not (enabled and torch.backends.mkldnn.is_available()):
+    if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
         return False  # torch would loop over the channels
-    if not in_memory:  # vmap knows no memory formats
+    if not are_memory((tokens,)):  # vmap knows no memory formats
         return False
     _, channels, *size = tokens.shape
-    if not last:
-        enough = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        return enough and not one_tap and not recording
+    if not is_channels_last(tokens):
+        is_large = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
+        return is_large and not one_tap and not torch.is_grad_enabled()
     has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
-    return prod(size) >= (_PIXELS if has_few_taps else _PIXELS_OF_MANY_TAPS)
+    enough = _HERE.pixels if has_few_taps else _HERE.pixels_of_many_taps
+    return prod(size) >= enough
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ class Stencils:
         """Return what adds up all that lies under the taps, for images of two axes."""
         first, last = self.along
         taps = first.taps.shape[0] * last.taps.shape[0]
-        if taps <= _AT_ONCE and numbers <= _SMALL:
+        if taps <= _AT_ONCE and numbers <= _HERE.numbers_at_once:
             return [self._sweep(channels, first, last)]
         each = (first, None), (None, last)
         return [self._sweep(channels, *each[axis]) for axis in self.order]

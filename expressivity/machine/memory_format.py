@@ -39,7 +39,16 @@ def in_format_of(x: Tensor, output: Tensor) -> Tensor:
         x: Images, (batch, channels, *size).
         output: The images to return, of as many axes.
     """
-    wanted = format_of(x)
+    return in_format(format_of(x), output)
+
+
+def in_format(wanted: torch.memory_format, output: Tensor) -> Tensor:
+    """Return images in a memory format: a copy only if they need one.
+
+    Args:
+        wanted: The format, one that :func:`format_of` returns.
+        output: The images to return.
+    """
     if wanted is not torch.contiguous_format and not are_memory((output,)):
         return output  # vmap knows no other formats
     return output.contiguous(memory_format=wanted)

@@ -11,6 +11,13 @@ from expressivity.errors import InputError
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
 _PROXY = torch._C._TorchDispatchModeKey.PROXY
 
+# Bound once: a look-up takes a microsecond where a large image has been in the cache.
+_is_tracing = torch._C._is_tracing
+_count_modes = torch._C._len_torch_dispatch_stack
+_autocast_is_on = torch._C._is_any_autocast_enabled
+_innermost_transform = torch._C._functorch.peek_interpreter_stack
+_MODES_BEFORE_DISPATCH = torch._ops.mode_stack_state_for_pre_dispatch()
+
 
 def are_recorded(tensors: Sequence[Tensor]) -> bool:
     """Return whether autograd records one of some tensors, or carries its tangent."""
@@ -28,6 +35,24 @@ def are_memory(tensors: Sequence[Tensor]) -> bool:
         return all(tensor.data_ptr() or not tensor.numel() for tensor in tensors)
     except RuntimeError:  # vmap
         return False
+
+
+def is_ordinary() -> bool:
+    """Return whether torch does with tensors what it is told, and only that.
+
+    Autograd may record it. No compiler or tracer does; no mode of the dispatcher and no
+    transform of ``torch.func`` changes it; there are no dual numbers, and autocast
+    chooses no dtypes. This is one cheap question in place of many.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or _is_tracing()
+        or _count_modes()
+        or _autocast_is_on()
+        or _innermost_transform() is not None
+        or forward_ad._current_level >= 0
+        or _MODES_BEFORE_DISPATCH.count()
+    )
 
 
 def is_traced() -> bool:

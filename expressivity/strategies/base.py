@@ -41,8 +41,10 @@ class Strategy(Protocol):
     def prepared(self, heads: Heads, grid: Grid) -> Attend | None:
         """Return :meth:`attend` as a function of the input alone.
 
-        It holds for as long as α and Δ hold the same numbers and every projection is
-        the same memory; ``None`` if there is no such function.
+        It holds for inputs of one shape, strides and dtype, while α and Δ hold the same
+        numbers and every projection is the same memory, while derivatives are recorded
+        or not, outside autocast and all that transforms functions; ``None`` if there is
+        no such function.
         """
 
 

@@ -112,8 +112,7 @@ def attend(
 def prepared(name: str, heads: Heads, grid: Grid, x: Tensor) -> Attend | None:
     """Return :func:`attend` as a function of the input alone, if a strategy has one.
 
-    It holds for as long as α and Δ hold the same numbers and every projection is the
-    same memory.
+    :meth:`Strategy.prepared` says for how long it holds.
     """
     if heads.gated is not None:
         return None

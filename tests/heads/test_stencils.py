@@ -1,5 +1,7 @@
 """Canvases smoothed by stencils: axis after axis, in parts, at borders, by dtype."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -105,3 +107,25 @@ def test_half_precision_is_rounded_only_at_the_end(
     # Half an ulp of the result, and some ulps of float32.
     rounding = torch.finfo(dtype).eps / 2 + 40 * torch.finfo(torch.float32).eps
     assert ((found.double() - expected).abs() <= rounding * expected).all()
+
+
+@pytest.mark.parametrize("capability", ["AVX512", "AVX2", "DEFAULT"])
+def test_few_taps_at_once_are_those_of_the_axes(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoothing = Stencils.of([each.stencil(4.0, 2) for each in TWO_AXES])
+    canvas, here = random(2, 3, 5, 4), stencils.crossovers(capability)
+    assert len(smoothing._sweeps(3, 10)) == 1
+    monkeypatch.setattr(stencils, "_HERE", replace(here, numbers_at_once=0))
+    assert len(smoothing._sweeps(3, canvas.numel())) == 2
+    by_axes = smoothing(canvas)
+    monkeypatch.setattr(stencils, "_HERE", replace(here, numbers_at_once=1000))
+    assert len(smoothing._sweeps(3, canvas.numel())) == 1
+    torch.testing.assert_close(smoothing(canvas), by_axes, rtol=0, atol=1e-14)
+
+
+def test_wider_vectors_prefer_matrices_on_small_images() -> None:
+    wide, narrow = map(stencils.crossovers, ("AVX512", "AVX2"))
+    assert wide.pixels > narrow.pixels
+    assert wide.pixels_of_many_taps > narrow.pixels_of_many_taps
+    assert wide.numbers_at_once > narrow.numbers_at_once

@@ -1,26 +1,25 @@
 """What one group of heads adds to the output."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from itertools import pairwise
 from math import prod
 from typing import Self, TypeGuard
 
+import torch
 from torch import Tensor
 
-from expressivity.convolutions import FUNCTIONS
+from expressivity.convolutions import FUNCTIONS, is_product_faster, product
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
-from expressivity.heads.stencils import Stencils, kind_of
-from expressivity.machine.memory_format import in_format_of
+from expressivity.machine.memory_format import format_of, in_format
+from expressivity.numbers.precision import autocast_is_on
 from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice
 from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.reading import Reading
 from expressivity.strategies.separable.strips import are_worth_it, in_strips
-
-# How tokens are smoothed; and the stencils, if it is by those.
-_Smoothing = tuple[Attend, Stencils | None]
 
 # A multiplication of a smoothing takes as long as two of a projection.
 _SMOOTHING_COST = 2
@@ -82,117 +81,148 @@ class Part:
         Returns:
             (batch, out_channels, *queries).
         """
-        step = self.step
-        if isinstance(step.prepared, Reading):
-            return self._read(step.prepared, grid, tokens, base)
-
-        def choose(given: Tensor) -> _Smoothing:
-            stencils = step.stencils_for(given)
-            return stencils or step.smoothing_with(heads, grid), stencils
-
-        return self._smoothed(choose, grid, tokens, base)
+        reading = self.step.prepared
+        if isinstance(reading, Reading):
+            mix = self._mixing(self.weights, base, padding=reading.padding)
+            return mix(reading(grid, tokens))
+        tokens = self._projection(grid, tokens, base)(tokens)
+        return self._smoothing(heads, grid, tokens, base)(tokens)
 
     def prepared(self, heads: Heads, grid: Grid) -> Attend:
         """Return :meth:`attend` as a function of the input, for a layer without others.
 
-        The inputs have one shape and dtype. What they are smoothed by is chosen once,
-        or once for each kind of them. Autocast is off.
+        The inputs are of one kind, as :meth:`Strategy.prepared` has it. What they are
+        smoothed by is chosen for the first.
 
         Args:
             heads: Parameters of all heads.
             grid: Canvas and queries.
         """
-        step, bias, kept = self.step, heads.bias, dict[object, _Smoothing]()
-        reading = step.prepared
+        reading, bias = self.step.prepared, heads.bias
         if isinstance(reading, Reading):
-            return lambda x: self._read(reading, grid, grid.tokens(x), bias)
+            mix = self._mixing(self.weights, bias, padding=reading.padding)
+            if reading.is_plain and not grid.copies_pixels:
+                return mix
+            return lambda x: mix(reading(grid, grid.tokens(x)))
+        kept: list[tuple[Attend, Attend]] = []
 
-        def choose(given: Tensor) -> _Smoothing:
-            kind = kind_of(given)
-            if kind not in kept:
-                stencils = step.stencils_for(given)
-                smoothing = stencils or step.smoothing_with(heads, grid)
-                kept[kind] = smoothing.prepared(given), stencils
-            return kept[kind]
+        def attend(x: Tensor) -> Tensor:
+            tokens = grid.tokens(x) if grid.copies_pixels else x
+            if kept:
+                ((project, smooth),) = kept
+                return smooth(project(tokens))
+            project = self._projection(grid, tokens, bias)
+            tokens = project(tokens)
+            smooth = self._smoothing(heads, grid, tokens, bias)
+            kept.append((project, smooth))
+            return smooth(tokens)
 
-        return lambda x: self._smoothed(choose, grid, grid.tokens(x), bias)
+        return attend
 
-    def _read(
-        self, reading: Reading, grid: Grid, tokens: Tensor, base: Tensor | None
-    ) -> Tensor:
-        """Convolve the pixels that saturated heads read."""
-        pixels = reading(grid, tokens)
-        return self._convolved(pixels, self.weights, base, reading.padding)
+    def _adds_early(self, grid: Grid, base: Tensor | None) -> bool:
+        """Whether a bias is added before the smoothing."""
+        # Rows that sum to one leave a constant as it is.
+        is_last = self.place == len(self.weights)
+        return is_last and _is_bias(base) and not grid.has_zero_tokens
 
-    def _smoothed(
-        self,
-        choose: Callable[[Tensor], _Smoothing],
-        grid: Grid,
-        tokens: Tensor,
-        base: Tensor | None,
-    ) -> Tensor:
-        """Smooth between the projections before and after."""
-        before, after = self.weights[: self.place], self.weights[self.place :]
-        if before:
-            # Rows that sum to one leave a constant as it is.
-            early = not after and _is_bias(base) and not grid.has_zero_tokens
-            tokens = self._convolved(tokens, before, base if early else None)
-            base = None if early else base
-        smooth, stencils = choose(tokens)
-        if stencils is None or not are_worth_it(tokens, after):
-            return self._finished(smooth(tokens), tokens, after, base)
+    def _projection(self, grid: Grid, like: Tensor, base: Tensor | None) -> Attend:
+        """Return the projections before the smoothing, for tokens like some."""
+        early = base if self._adds_early(grid, base) else None
+        return self._mixing(self.weights[: self.place], early, like=like)
+
+    def _smoothing(
+        self, heads: Heads, grid: Grid, like: Tensor, base: Tensor | None
+    ) -> Attend:
+        """Return the smoothing and what follows, for tokens like some."""
+        if self._adds_early(grid, base):
+            base = None
+        step, after = self.step, self.weights[self.place :]
+        stencils = step.stencils_for(like)
         bias, total = (base, None) if _is_bias(base) else (None, base)
-        taps, channels = 1, tokens.shape[1]
-        if after:
-            taps, channels = after[0].shape[2], after[-1].shape[0]
-        output = in_strips(
-            stencils,
-            lambda pixels: self._finished(pixels, tokens, after, bias),
-            tokens,
-            (len(tokens), channels, *map(len, grid.queries)),
-            stride=self.stride[0],
-            reach=1 + self.dilation[0] * (taps - 1),
-        )
-        return _sum(output, total)
+        if stencils is not None and are_worth_it(like, after):
+            taps, channels = 1, like.shape[1]
+            if after:
+                taps, channels = after[0].shape[2], after[-1].shape[0]
+            strips = partial(
+                in_strips,
+                stencils,
+                self._finish(after, bias, format_of(like)),
+                shape=(len(like), channels, *map(len, grid.queries)),
+                stride=self.stride[0],
+                reach=1 + self.dilation[0] * (taps - 1),
+            )
+            return strips if total is None else lambda tokens: total + strips(tokens)
+        smoothing = stencils or step.smoothing_with(heads, grid)
+        smooth: Attend = smoothing
+        if not autocast_is_on(like.device):
+            smooth = smoothing.prepared(like)
+        pixels = like if stencils is None else None  # stencils return channels last
+        finish = self._finish(after, base, format_of(like), like=pixels)
+        return lambda tokens: finish(smooth(tokens))
 
-    def _finished(
+    def _finish(
         self,
-        pixels: Tensor,
-        given: Tensor,
         kernels: tuple[Tensor, ...],
         base: Tensor | None,
-    ) -> Tensor:
-        """Return what smoothed pixels add to the output."""
+        wanted: torch.memory_format,
+        *,
+        like: Tensor | None = None,
+    ) -> Attend:
+        """Return what makes of smoothed pixels what they add to the output."""
+        mix = self._mixing(kernels, base, like=like)
         if not kernels:
-            return add_bias(pixels, base) if _is_bias(base) else _sum(pixels, base)
-        if kernels[0].numel() > pixels.numel():
-            # Stencils return channels last, and torch copies the kernel to that format
-            # if it was made for another one: a large kernel stays as it is.
-            pixels = in_format_of(given, pixels)
-        return self._convolved(pixels, kernels, base)
+            return mix
+        largest = kernels[0].numel()
 
-    def _convolved(
+        def finish(pixels: Tensor) -> Tensor:
+            if largest > pixels.numel():
+                # Stencils return channels last, and torch copies the kernel to that
+                # format if it was made for another one: a large kernel stays as it is.
+                pixels = in_format(wanted, pixels)
+            return mix(pixels)
+
+        return finish
+
+    def _mixing(
         self,
-        tokens: Tensor,
         kernels: tuple[Tensor, ...],
         base: Tensor | None,
+        *,
         padding: Sequence[int] | int = 0,
-    ) -> Tensor:
-        """Convolve with one kernel after the other, and add a bias or an output."""
-        function = FUNCTIONS[tokens.dim() - 2]
+        like: Tensor | None = None,
+    ) -> Attend:
+        """Return the convolution with one kernel after the other, and a sum.
+
+        Args:
+            kernels: The kernels, none for the identity.
+            base: A bias or an output to add.
+            padding: Zeros that each convolution adds.
+            like: Pixels like those that come in, if products of matrices may replace
+                convolutions, with other roundings.
+        """
         bias, total = (base, None) if _is_bias(base) else (None, base)
+        stages: list[Attend] = []
         for kernel in kernels:
             added = bias if kernel is kernels[-1] else None
-            tokens = function(
-                tokens,
-                kernel,
-                added,
-                self.stride,
-                padding,
-                self.dilation,
-                self.groups,
-            )
-        return _sum(tokens, total)
+            if like is not None and is_product_faster(like, kernel, self.groups):
+                stages.append(partial(product, kernel=kernel, bias=added))
+            else:
+                stages.append(self._convolution(kernel, added, padding))
+        if not kernels and bias is not None:
+            stages.append(lambda pixels: add_bias(pixels, bias))
+        if total is not None:
+            stages.append(lambda output: total + output)
+        if len(stages) == 1:
+            return stages[0]
+        return lambda tokens: reduce(lambda given, stage: stage(given), stages, tokens)
+
+    def _convolution(
+        self, kernel: Tensor, bias: Tensor | None, padding: Sequence[int] | int
+    ) -> Attend:
+        """Return the convolution with a kernel, and a bias if it is to add one."""
+        function = FUNCTIONS[kernel.dim() - 2]
+        arguments = (kernel, bias, self.stride, padding, self.dilation, self.groups)
+        return lambda tokens: function(tokens, *arguments)
 
 
 def _composed(heads: Heads, lattice: Lattice) -> tuple[Tensor, ...]:
@@ -240,7 +270,3 @@ def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) ->
 def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:
     """Whether an output is added to a bias, not to another output or to nothing."""
     return base is not None and base.dim() == 1
-
-
-def _sum(output: Tensor, total: Tensor | None) -> Tensor:
-    return output if total is None else total + output

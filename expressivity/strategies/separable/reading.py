@@ -203,6 +203,11 @@ class Reading:
         pairs = [span.margins(tokens) for span, tokens in reversed(along)]
         return cls(none, Margins(tuple(chain.from_iterable(pairs))), every)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether taps read the tokens as they are."""
+        return self.pixels is None and self.every is None
+
     def __call__(self, grid: Grid, tokens: Tensor) -> Tensor:
         """Return the pixels that taps read, less the padding.
 
