@@ -1,17 +1,26 @@
-"""Heads with α and Δ of their own on a CPU: head by head, in buffers.
+"""Heads with α and Δ of their own on a CPU: piece by piece, in buffers.
 
-Some images, or a strip of one, stay in the cache of a core while all heads smooth them.
-See :mod:`expressivity.heads.recomputed` for what is computed.
+Some images, or a strip of one, stay in the cache while some heads smooth them. See
+:mod:`expressivity.heads.recomputed` for what is computed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import Piece, pieces_of, projected_by, width_after
-from expressivity.heads.projections import paired
+from expressivity.heads.pieces import (
+    Piece,
+    add_pairs,
+    add_projected,
+    blocks_of,
+    pieces_of,
+    project,
+    rows_of,
+    width_after,
+)
 
 
 def output(
@@ -25,20 +34,18 @@ def output(
     outputs = width_after(after, width_after(before, x.shape[-1]))
     result = x.new_empty(len(x), *(along.rows for along in matrices), outputs)
     for piece in pieces_of(x, matrices, before):
-        total = piece.of_queries(result)
-        is_view = total.is_contiguous()
-        total = piece.rows_of(total) if is_view else piece.buffer("total", outputs)
-        total.zero_() if bias is None else total.copy_(bias.expand_as(total))
-        for head in range(matrices[0].heads):
-            smoothed = piece.smooth(head)
-            if after is None:
-                total.add_(smoothed)
-            elif after.shape[1] == 1:
-                total.addmm_(smoothed, after[head, 0])
-            else:
-                total.add_(projected_by(smoothed, after[head]))
-        if not is_view:
-            target = piece.of_queries(result)
+        target, place = piece.of_queries(result), piece.place
+        is_view = target.is_contiguous()
+        total = rows_of(target) if is_view else piece.buffer("total", *target.shape)
+        total = rows_of(total)
+        if place.begins:
+            total.zero_() if bias is None else total.copy_(bias.expand_as(total))
+        smoothed = piece.smooth()
+        if after is None:
+            total.add_(smoothed.sum(0))
+        else:
+            add_projected(total, smoothed, after[place.heads])
+        if place.ends and not is_view:
             target.copy_(total.view(target.shape))
     return result
 
@@ -64,104 +71,99 @@ def derivatives(
     blocks = [block for along in matrices for block in along.blocks]
     sources = [x, before, after, None, *blocks]
     results = [
-        torch.zeros_like(source) if wanted and source is not None else None
+        None if source is None or not wanted else torch.empty_like(source)
         for source, wanted in zip(sources, needed, strict=True)
     ]
+    for index, total in enumerate(results):  # the first piece writes those of A and B
+        if total is not None and (index not in (1, 2) or not len(x)):
+            total.zero_()
     gradient = gradient.contiguous()
-    along_x, along_before, along_after, _, *along_blocks = results
-    by_head = [None if block is None else block.unbind() for block in along_blocks]
-    totals = _Totals(along_x, along_before, along_after, by_head)
     for piece in pieces_of(x, matrices, before):
-        part = piece.rows_of(piece.of_queries(gradient))
-        for head in range(matrices[0].heads):
-            _derive(piece, head, part, before, after, totals)
+        heads = piece.place.heads
+        own_before, own_after, along_before, along_after = (
+            None if tensor is None else tensor[heads]
+            for tensor in (before, after, *results[1:3])
+        )
+        along_blocks = blocks_of(piece, matrices, results[4:])
+        part = rows_of(piece.of_queries(gradient))
+        of_tokens = results[0] is not None or along_before is not None
+        of_blocks = any(total is not None for axis in along_blocks for total in axis)
+        if of_blocks or along_after is not None:
+            smoothed = piece.smooth()
+            if along_after is not None:
+                empty = piece.place.is_first
+                add_pairs(along_after, smoothed, part[None], empty=empty)
+        if of_blocks or of_tokens:
+            error = _derive_blocks(piece, part, own_after, along_blocks)
+            if of_tokens:
+                _derive_tokens(piece, error, own_before, results[0], along_before)
     if needed[3]:
         results[3] = gradient.flatten(0, -2).sum(0)
     return results
 
 
-class _Totals:
-    """Derivatives as far as they have been added up; ``None`` for those not needed.
-
-    Attributes:
-        x: Of the tokens.
-        before: Of A.
-        after: Of B.
-        blocks: Of the blocks of all axes, head by head.
-        of_tokens: Whether those of the projected tokens are needed.
-        of_blocks: Whether those of some block are needed.
-    """
-
-    def __init__(
-        self,
-        x: Tensor | None,
-        before: Tensor | None,
-        after: Tensor | None,
-        blocks: list[tuple[Tensor, ...] | None],
-    ) -> None:
-        self.x, self.before, self.after, self.blocks = x, before, after, blocks
-        self.of_tokens = x is not None or before is not None
-        self.of_blocks = any(block is not None for block in blocks)
-
-
-def _derive(
+def _derive_blocks(
     piece: Piece,
-    head: int,
     gradient: Tensor,
-    before: Tensor | None,
     after: Tensor | None,
-    totals: _Totals,
-) -> None:
-    """Add the derivatives of one head, given those with respect to its outputs."""
-    if totals.of_blocks or totals.after is not None:
-        smoothed = piece.smooth(head)
-        if totals.after is not None:
-            _add_pairs(totals.after[head], smoothed, gradient)
-    if not (totals.of_blocks or totals.of_tokens):
-        return
-    error = gradient
+    totals: Sequence[Sequence[Tensor | None]],
+) -> Tensor:
+    """Add the derivatives of the blocks, and return those above the first axis.
+
+    Args:
+        piece: The piece.
+        gradient: The derivative with respect to its outputs, (queries, outputs).
+        after: B of its heads.
+        totals: The derivatives of the blocks of each axis so far, of its heads;
+            ``None`` for those that are not needed.
+
+    Returns:
+        (heads, lead, rows, trail) of the first axis.
+    """
+    heads = piece.shape[0]
+    error = gradient.expand(heads, -1, -1)
     if after is not None:
-        error = piece.buffer("error", after.shape[1] * after.shape[2])
-        if after.shape[1] == 1:
-            torch.mm(gradient, after[head, 0].mT, out=error)
-        else:
-            error.copy_(projected_by(gradient, after[head].mT))
-    for axis in reversed(piece.axes):
-        error = error.reshape(axis.above.shape)
-        if totals.of_blocks:
-            axis.add_outer(head, error, totals.blocks)
+        width = after.shape[1] * after.shape[2]
+        error = piece.buffer("error", heads, len(gradient), width)
+        project(gradient, after.mT, error)
+    for axis, along in zip(reversed(piece.axes), reversed(totals), strict=True):
+        error = error.view(axis.above.shape)
+        axis.add_outer(error, along)
         if axis is not piece.axes[0]:
-            error = axis.pulled(head, error)
-    if totals.of_tokens:
-        _derive_tokens(piece, head, error, before, totals)
+            error = axis.pulled(error)
+    return error
 
 
 def _derive_tokens(
-    piece: Piece, head: int, error: Tensor, before: Tensor | None, totals: _Totals
+    piece: Piece,
+    error: Tensor,
+    before: Tensor | None,
+    along_x: Tensor | None,
+    along_before: Tensor | None,
 ) -> None:
     """Add the derivatives with respect to x and A, given those above the first axis."""
-    first, target = piece.axes[0], None
-    if totals.x is not None:
-        target = piece.of_tokens(totals.x)
+    first = piece.axes[0]
     if before is None:
-        if target is None:
-            return
-        if target.is_contiguous():
-            first.add_pulled(head, error, target.view_as(first.below))
-        else:
-            target.add_(first.pulled(head, error).view(target.shape))
+        if along_x is not None:
+            total = piece.of_tokens(along_x)
+            with _in_one_piece(piece, total) as whole:
+                first.add_pulled(error, whole.view(first.below.shape[1:]))
         return
-    error = first.pulled(head, error).view(-1, first.width)
-    if totals.before is not None:
-        tokens = piece.of_tokens(piece.x).reshape(len(error), -1)
-        _add_pairs(totals.before[head], tokens, error)
-    if target is not None:
-        target.add_(projected_by(error, before[head].mT).view(target.shape))
+    pulled = first.pulled(error).view(len(error), -1, before.shape[1] * before.shape[3])
+    if along_before is not None:
+        tokens = rows_of(piece.of_tokens(piece.x))[None]
+        add_pairs(along_before, tokens, pulled, empty=piece.place.is_first)
+    if along_x is not None:
+        with _in_one_piece(piece, piece.of_tokens(along_x)) as whole:
+            add_projected(rows_of(whole), pulled, before.mT)
 
 
-def _add_pairs(total: Tensor, inputs: Tensor, outputs: Tensor) -> None:
-    """Add Σ inputs outputsᵀ to the derivative of a head's projection."""
-    if total.shape[0] == 1:
-        total[0].addmm_(inputs.mT, outputs)
-    else:
-        total.add_(paired(inputs[None], outputs[None], total.shape[0])[0])
+@contextmanager
+def _in_one_piece(piece: Piece, total: Tensor) -> Iterator[Tensor]:
+    """Yield memory in one piece, and add what is added to it there."""
+    if total.is_contiguous():
+        yield total
+        return
+    whole = piece.buffer("whole", *total.shape).zero_()
+    yield whole
+    total.add_(whole)

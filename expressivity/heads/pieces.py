@@ -1,209 +1,165 @@
-"""Pieces of the smoothing of all heads, small enough for the cache of a core."""
+"""Pieces of the smoothing of all heads, small enough for the cache of a processor."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from math import prod
 
 import torch
 from torch import Tensor
 
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.projections import projected
+from expressivity.heads.piece_axis import Buffers, PieceAxis
+from expressivity.heads.projections import paired, projected
 
-# Numbers of an intermediate result that stay in the cache: 1 MiB in float32.
-IN_CACHE = 2**18
-
-
-class Buffers:
-    """Memory for intermediate results, by name; pieces use it one after the other."""
-
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
-        self._flat: dict[str, Tensor] = {}
-
-    def __call__(self, name: str, *shape: int) -> Tensor:
-        """Return an uninitialised tensor, which lies where the last of its name did."""
-        size = prod(shape)
-        flat = self._flat.get(name)
-        if flat is None or flat.numel() < size:
-            flat = self._flat[name] = self._like.new_empty(size)
-        return flat[:size].view(shape)
+# Numbers of a result that stay in the cache of a core, for one head: 1 MiB
+# in float32; and for the heads that are smoothed together, in that of the processor.
+IN_CACHE, TOGETHER = 2**18, 2**20
 
 
-class PieceAxis:
-    """The smoothing along one axis of a piece.
+@dataclass(frozen=True)
+class Place:
+    """What a piece is of.
 
     Attributes:
-        below: The tokens before it, (everything before the axis, axis, after).
-        above: The tokens after it, likewise.
-        width: Numbers of a token.
+        images: Which images.
+        window: The tokens along the last axis.
+        rows: The queries along the last axis that attend to those.
+        heads: Which heads.
+        is_first: Whether no other piece of these heads comes before.
+        begins: Whether no other heads of these queries come before.
+        ends: Whether no other heads of these queries follow.
     """
 
-    def __init__(
-        self,
-        blocks: Sequence[Tensor],
-        starts: Sequence[int],
-        first: int,
-        below: Tensor,
-        buffers: Buffers,
-        name: int,
-        width: int,
-    ) -> None:
-        heights = [block.shape[1] for block in blocks]
-        lead, columns, trail = below.shape
-        self.below, self.width, self._first = below, width, first
-        self.above = buffers(f"above {name}", lead, sum(heights), trail)
-        self._error = buffers(f"error {name}", lead, columns, trail)
-        self._is_full = len(blocks) == 1 and blocks[0].shape[2] == columns
-        # Long products are added up one by one, many short ones together.
-        self._is_long = lead == 1 or trail > sum(heights) * columns
-        self._buffers, self._each = buffers, [block.unbind() for block in blocks]
-        bottom = 0
-        self._parts = []
-        for height, start, block in zip(heights, starts, blocks, strict=True):
-            rows = slice(bottom, bottom + height)
-            self._parts.append((rows, slice(start, start + block.shape[2])))
-            bottom += height
-
-    def smooth(self, head: int) -> None:
-        """Write what a head makes of the tokens below to those above."""
-        if self._is_full:
-            matrix = self._each[0][head].expand(len(self.below), -1, -1)
-            torch.bmm(matrix, self.below, out=self.above)
-            return
-        for (rows, columns), each in zip(self._parts, self._each, strict=True):
-            for below, above in zip(self.below, self.above, strict=True):
-                torch.mm(each[head], below[columns], out=above[rows])
-
-    def pulled(self, head: int, error: Tensor) -> Tensor:
-        """Return errors above times the transposed matrix of a head, in a buffer."""
-        if self._is_full:
-            matrix = self._each[0][head].mT.expand(len(error), -1, -1)
-            return torch.bmm(matrix, error, out=self._error)
-        self._error.zero_()
-        self.add_pulled(head, error, self._error)
-        return self._error
-
-    def add_pulled(self, head: int, error: Tensor, total: Tensor) -> None:
-        """Add errors above times the transposed matrix of a head."""
-        if self._is_full:
-            matrix = self._each[0][head].mT.expand(len(error), -1, -1)
-            total.baddbmm_(matrix, error)
-            return
-        for (rows, columns), each in zip(self._parts, self._each, strict=True):
-            matrix = each[head].mT
-            for above, below in zip(error, total, strict=True):
-                below[columns].addmm_(matrix, above[rows])
-
-    def add_outer(
-        self,
-        head: int,
-        error: Tensor,
-        blocks: Sequence[tuple[Tensor, ...] | None],
-    ) -> None:
-        """Add Σ error · tokens below to the derivatives of a head's blocks."""
-        for index, (rows, columns) in enumerate(self._parts):
-            of_heads = blocks[self._first + index]
-            if of_heads is None:
-                continue
-            total = of_heads[head]
-            left, right = error[:, rows], self.below[:, columns].mT
-            if self._is_long:
-                for above, below in zip(left, right, strict=True):
-                    total.addmm_(above, below)
-            else:
-                shape = (left.shape[0], left.shape[1], right.shape[2])
-                products = torch.bmm(left, right, out=self._buffers("pairs", *shape))
-                total.add_(products.sum(0))
+    images: slice
+    window: slice
+    rows: slice
+    heads: slice
+    is_first: bool
+    begins: bool
+    ends: bool
 
 
 class Piece:
-    """Some images, and the queries whose keys along the last axis share a window.
+    """Some images, some heads, and the queries whose keys share a window.
 
     Attributes:
         x: The tokens of all images.
-        axes: The axes, in the order in which they are smoothed: the last one first.
+        place: What of them and of all heads this is.
+        axes: The axes, in the order in which they are smoothed.
     """
 
     def __init__(
-        self,
-        x: Tensor,
-        images: slice,
-        window: slice,
-        rows: slice,
-        before: Tensor | None,
-        buffers: Buffers,
+        self, x: Tensor, place: Place, before: Tensor | None, buffers: Buffers
     ) -> None:
-        self.x, self.axes = x, list[PieceAxis]()
-        self._images, self._window, self._rows = images, window, rows
+        self.x, self.place, self.axes = x, place, list[PieceAxis]()
         self._before, self._buffers = before, buffers
-        tokens = self.of_tokens(x)
+        tokens = self.of_tokens(x)[None]
         if before is not None:
-            width = before.shape[1] * before.shape[3]
-            tokens = buffers("tokens", *tokens.shape[:-1], width)
+            heads, groups, _, width = before.shape
+            shape = (heads, *tokens.shape[1:-1], groups * width)
+            tokens = buffers("tokens", *shape)
         self._tokens = tokens
         self.shape: list[int] = list(tokens.shape)
 
     def add_axis(
-        self, axis: int, blocks: Sequence[Tensor], starts: Sequence[int], first: int
+        self, axis: int, blocks: Sequence[Tensor], starts: Sequence[int]
     ) -> None:
-        """Smooth one more axis."""
-        tokens = self.axes[-1].above.view(self.shape) if self.axes else self._tokens
-        below = tokens.flatten(0, axis).flatten(2)
-        width = self.shape[-1]
-        own = PieceAxis(blocks, starts, first, below, self._buffers, axis, width)
+        """Smooth one more axis, with the blocks of some heads."""
+        tokens = self._tokens
+        if self.axes:
+            tokens = self.axes[-1].above.view(self.shape)
+        lead, trail = prod(self.shape[1 : 2 + axis]), prod(self.shape[3 + axis :])
+        below = tokens.reshape(len(tokens), lead, self.shape[2 + axis], trail)
+        own = PieceAxis(blocks, starts, below, self._buffers, axis)
         self.axes.append(own)
-        self.shape[1 + axis] = own.above.shape[1]
+        self.shape[0] = own.above.shape[0]
+        self.shape[2 + axis] = own.above.shape[2]
 
-    def buffer(self, name: str, width: int) -> Tensor:
-        """Return memory for so many numbers of each query."""
-        return self._buffers(name, prod(self.shape[:-1]), width)
+    def buffer(self, name: str, *shape: int) -> Tensor:
+        """Return memory for a result."""
+        return self._buffers(name, *shape)
 
     def of_queries(self, tensor: Tensor) -> Tensor:
         """Return the part of a tensor that belongs to the queries: a view."""
-        return tensor[self._images, ..., self._rows, :]
+        return tensor[self.place.images, ..., self.place.rows, :]
 
     def of_tokens(self, tensor: Tensor) -> Tensor:
         """Return the part of a tensor that belongs to the tokens: a view."""
-        return tensor[self._images, ..., self._window, :]
+        return tensor[self.place.images, ..., self.place.window, :]
 
-    def rows_of(self, tensor: Tensor) -> Tensor:
-        """Return what belongs to the queries as (queries, numbers of each)."""
-        return tensor.reshape(-1, tensor.shape[-1])
-
-    def smooth(self, head: int) -> Tensor:
-        """Smooth the tokens for a head along all axes: (queries, width)."""
+    def smooth(self) -> Tensor:
+        """Smooth the tokens for each head along all axes: (heads, queries, width)."""
         if self._before is not None:
-            flat = self.of_tokens(self.x).reshape(-1, self.x.shape[-1])
-            matrix = self._before[head]
-            self._tokens.copy_(projected_by(flat, matrix).view_as(self._tokens))
+            project(rows_of(self.of_tokens(self.x)), self._before, self._tokens)
         for axis in self.axes:
-            axis.smooth(head)
-        return self.axes[-1].above.view(-1, self.shape[-1])
+            axis.smooth()
+        heads, *_, width = self.shape
+        return self.axes[-1].above.view(heads, -1, width)
 
 
 def pieces_of(
     x: Tensor, matrices: Sequence[HeadMatrices], before: Tensor | None
 ) -> Iterator[Piece]:
-    """Yield pieces of the work, whose intermediate results stay in the cache."""
+    """Yield pieces of the work, whose intermediate results stay in the cache.
+
+    All heads of some queries come one after the other.
+    """
     *others, last = matrices
     buffers, width = Buffers(x), width_after(before, x.shape[-1])
-    widest = max(block.shape[1] for block in last.blocks)
+    widest = max(block.shape[2] for block in last.blocks)
     tallest = prod([max(along.rows, along.columns) for along in others])
-    images = max(1, IN_CACHE // max(1, tallest * widest * width))
-    firsts = [0]
-    for along in others:
-        firsts.append(firsts[-1] + len(along.blocks))
+    numbers = max(1, tallest * widest * width)
+    images, heads = max(1, IN_CACHE // numbers), last.heads
+    # Heads share a product along the first axis, but windows overlap along the last.
+    order = list(range(len(matrices)))
+    if len(last.blocks) > 1:
+        order.reverse()
+    together = min(heads, max(1, TOGETHER // (numbers * min(images, len(x) or 1))))
     for start in range(0, len(x), images):
-        some = slice(start, min(start + images, len(x)))
         for index, (low, high) in enumerate(last.bounds):
             block, column = last.blocks[index], last.starts[index]
-            window = slice(column, column + block.shape[2])
-            piece = Piece(x, some, window, slice(low, high), before, buffers)
-            piece.add_axis(len(others), [block], [0], firsts[-1] + index)
-            for axis in reversed(range(len(others))):
-                along = others[axis]
-                piece.add_axis(axis, along.blocks, along.starts, firsts[axis])
-            yield piece
+            for head in range(0, heads, together):
+                some = slice(head, min(head + together, heads))
+                place = Place(
+                    slice(start, min(start + images, len(x))),
+                    slice(column, column + block.shape[2]),
+                    slice(low, high),
+                    some,
+                    is_first=start == index == 0,
+                    begins=head == 0,
+                    ends=some.stop == heads,
+                )
+                own = None if before is None else before[some]
+                piece = Piece(x, place, own, buffers)
+                for axis in order:
+                    along = matrices[axis]
+                    blocks, starts = [b[some] for b in along.blocks], along.starts
+                    if axis == len(others):
+                        blocks, starts = [block[some]], (0,)
+                    piece.add_axis(axis, blocks, starts)
+                yield piece
+
+
+def blocks_of(
+    piece: Piece, matrices: Sequence[HeadMatrices], blocks: Sequence[Tensor | None]
+) -> list[list[Tensor | None]]:
+    """Return the blocks that a piece uses, of its heads, in the order of its axes.
+
+    Args:
+        piece: The piece.
+        matrices: The matrices of all heads, one entry an axis.
+        blocks: A tensor for each of their blocks, or none.
+    """
+    rest, last = iter(blocks), len(matrices) - 1
+    own = [list(islice(rest, len(along.blocks))) for along in matrices]
+    index = [low for low, _ in matrices[last].bounds].index(piece.place.rows.start)
+    own[last] = [own[last][index]]
+    heads = piece.place.heads
+    return [
+        [None if block is None else block[heads] for block in own[axis.number]]
+        for axis in piece.axes
+    ]
 
 
 def width_after(matrices: Tensor | None, inputs: int) -> int:
@@ -211,6 +167,58 @@ def width_after(matrices: Tensor | None, inputs: int) -> int:
     return inputs if matrices is None else matrices.shape[1] * matrices.shape[3]
 
 
-def projected_by(tokens: Tensor, matrix: Tensor) -> Tensor:
-    """Return tokens times the matrix of one head."""
-    return projected(tokens[None], matrix[None])[0]
+def rows_of(tensor: Tensor) -> Tensor:
+    """Return tokens as (tokens, numbers of each)."""
+    return tensor.reshape(-1, tensor.shape[-1])
+
+
+def project(tokens: Tensor, matrices: Tensor, out: Tensor) -> None:
+    """Write what the matrix of each head makes of tokens that they share.
+
+    Args:
+        tokens: (tokens, channels).
+        matrices: (heads, groups, inputs, outputs of a group).
+        out: (heads, *tokens, outputs).
+    """
+    heads, groups, _, width = matrices.shape
+    rows = out.view(heads, len(tokens), groups * width)
+    if groups == 1:
+        torch.bmm(tokens.expand(heads, -1, -1), matrices[:, 0], out=rows)
+    else:
+        rows.copy_(projected(tokens[None], matrices))
+
+
+def add_projected(total: Tensor, tokens: Tensor, matrices: Tensor) -> None:
+    """Add, over all heads, the tokens of each times its matrix.
+
+    Args:
+        total: (tokens, outputs).
+        tokens: (heads, tokens, channels).
+        matrices: (heads, groups, inputs, outputs of a group).
+    """
+    if matrices.shape[1] > 1:
+        total.add_(projected(tokens, matrices).sum(0))
+        return
+    for own, matrix in zip(tokens.unbind(), matrices[:, 0].unbind(), strict=True):
+        total.addmm_(own, matrix)
+
+
+def add_pairs(total: Tensor, inputs: Tensor, outputs: Tensor, *, empty: bool) -> None:
+    """Add Σ inputs outputsᵀ over tokens, which are the derivatives of projections.
+
+    Args:
+        total: (heads, groups, inputs, outputs of a group).
+        inputs: (heads or 1, tokens, channels).
+        outputs: (heads or 1, tokens, outputs).
+        empty: Whether nothing, not even zeros, is in the total yet.
+    """
+    if total.shape[1] > 1:
+        pairs = paired(inputs, outputs, total.shape[1])
+        total.copy_(pairs) if empty else total.add_(pairs)
+        return
+    heads, flat = len(total), total[:, 0]
+    left, right = inputs.mT.expand(heads, -1, -1), outputs.expand(heads, -1, -1)
+    if empty:
+        torch.bmm(left, right, out=flat)
+    else:
+        flat.baddbmm_(left, right)

@@ -1,6 +1,7 @@
 """Smoothing that is recomputed: both ways, every derivative, every transform."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -8,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from expressivity.heads import pieces, recomputed
+from expressivity.heads import piece_axis, pieces, recomputed
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import heads_first, paired, projected
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 
-SIZES, QUERIES, HEADS = (4, 3, 2), (3, 4, 2), 2
+SIZES, QUERIES, HEADS = (4, 3, 2), (3, 4, 2), 3
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ every_layer = [
         (2, 2, "both", True),
         (2, 2, "after", False),
         (3, 1, "before", False),
+        (3, 1, "after", True),
     ]
 ]
 
@@ -97,17 +99,23 @@ def test_derivatives_of_every_order_and_mode(
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 3])
+@pytest.mark.parametrize("together", [1, 120, 2**20], ids=["one", "some", "all"])
+@pytest.mark.parametrize("repeating", [0, 2**20])
 @pytest.mark.parametrize(("axes", "groups", "place", "banded"), every_layer)
 def test_buffers_and_products_agree(
     axes: int,
     groups: int,
     place: str,
     banded: bool,
+    repeating: int,
+    together: int,
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer = layer_of(axes, groups, place, banded=banded, batch=batch)
     monkeypatch.setattr(pieces, "IN_CACHE", 60)  # an image or two at a time
+    monkeypatch.setattr(pieces, "TOGETHER", together)
+    monkeypatch.setattr(piece_axis, "_WORTH_REPEATING", repeating)
     found = outcome(layer)
     monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
     expected = outcome(layer)
@@ -122,6 +130,40 @@ def outcome(layer: Layer) -> list[Tensor]:
     weights = torch.randn(output.shape, generator=generator, dtype=output.dtype)
     factors = [factor for factor in layer.factors if factor is not None]
     return [output, *torch.autograd.grad((weights * output).sum(), factors)]
+
+
+@pytest.mark.parametrize("kept", [0, 2**20], ids=["large", "kept"])
+def test_results_are_not_memory_that_is_used_again(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piece_axis, "MOST_KEPT", kept)
+    monkeypatch.setattr(piece_axis, "_kept", piece_axis._Kept())
+    layer = layer_of(2, 1, "both", banded=True)
+    with torch.inference_mode():  # what it leaves serves the derivatives
+        layer.attend(*layer.factors)
+    first = outcome(layer)
+    copies = [result.clone() for result in first]
+    other = Layer(
+        tuple(None if f is None else (2 * f).detach() for f in layer.factors),
+        layer.attend,
+    )
+    for factor in other.factors:
+        if factor is not None:
+            factor.requires_grad_()
+    outcome(other)
+    for result, copy in zip(first, copies, strict=True):
+        assert torch.equal(result, copy)
+    assert bool(piece_axis._kept.flat) == bool(kept)
+
+
+def test_threads_have_buffers_of_their_own() -> None:
+    layers = [layer_of(2, 1, "after", banded=False, batch=n) for n in (1, 2, 3)]
+    expected = [outcome(layer) for layer in layers]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(20):
+            for found, wanted in zip(pool.map(outcome, layers), expected, strict=True):
+                for one, other in zip(found, wanted, strict=True):
+                    torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("needed", range(8))

@@ -1,7 +1,7 @@
 """Soft heads that share nothing: each has a smoothing of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Self
 
@@ -231,10 +231,21 @@ def _of_some(weight: Tensor, heads: tuple[int, ...]) -> Tensor:
 def _matrices(
     grid: Grid, bands: Bands, alphas: Tensor, centers: Tensor, dtype: torch.dtype
 ) -> tuple[HeadMatrices, ...]:
-    """Build the smoothing of all heads along each axis."""
+    """Build the smoothing of all heads along each axis; along equal axes at once."""
+    alike = list(zip(axes_of(grid), grid.queries, bands, strict=True))
+    heads, axes = centers.shape
+    if alike.count(alike[0]) == axes:
+        axis, query, band = alike[0]
+        joint = smoothing_matrices(
+            axis, query, centers.mT.flatten(), alphas.repeat(axes), band, dtype=dtype
+        )
+        return tuple(
+            replace(joint, blocks=blocks)
+            for blocks in zip(
+                *(block.split(heads) for block in joint.blocks), strict=True
+            )
+        )
     return tuple(
         smoothing_matrices(axis, query, along, alphas, band, dtype=dtype)
-        for axis, query, along, band in zip(
-            axes_of(grid), grid.queries, centers.unbind(-1), bands, strict=True
-        )
+        for (axis, query, band), along in zip(alike, centers.unbind(-1), strict=True)
     )
