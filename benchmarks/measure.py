@@ -27,8 +27,18 @@ def slug(name: str) -> str:
         >>> slug("Intel(R) Xeon(R) CPU @ 2.50GHz")
         'intel-xeon-cpu-2-50ghz'
     """
-    plain = re.sub(r"\((r|tm|c)\)", " ", name.lower())
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", plain(name).lower()).strip("-")
+
+
+def plain(name: str) -> str:
+    """Return the name of a processor without marks and the word for it.
+
+    Example:
+        >>> plain("Intel(R) Xeon(R) Processor")
+        'Intel Xeon'
+    """
+    marks = r"\((r|tm|c)\)|\bprocessor\b"
+    return " ".join(re.sub(marks, " ", name, flags=re.IGNORECASE).split())
 
 
 def machine(about: Mapping[str, Any]) -> str:
@@ -41,7 +51,7 @@ def machine(about: Mapping[str, Any]) -> str:
         >>> machine({"processor": "AMD EPYC", "vector_instructions": "AVX2"})
         'AMD EPYC with AVX2'
     """
-    return f"{about['processor']} with {about['vector_instructions']}"
+    return f"{plain(about['processor'])} with {about['vector_instructions']}"
 
 
 def main() -> None:

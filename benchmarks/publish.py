@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.documents import README, ROOT, publish, write_section
-from benchmarks.measure import RESULTS, machine
+from benchmarks.measure import RESULTS, machine, plain
 from expressivity.bench import Document, Target, read_document, targets
 from expressivity.bench.contenders import DENSE
 from expressivity.bench.suites import NINE_HEADS
@@ -45,17 +45,23 @@ def _machine(document: Document) -> str:
     )
 
 
-def sentence(document: Document) -> str:
+def sentence(documents: Sequence[Document]) -> str:
     """Return what the README says about cost."""
-    figures = {target.statement: target.value for target in targets(document)}
-    forward = figures["ResNet-50, default α: forward"]
-    soft = figures["ResNet-50 layers at 224², α = 4: geometric mean"]
-    growth = figures["time ∝ tokens^p from 64² to 1024², α = 4: p"]
-    processor = document.environment["processor"]
+    figures = [{t.statement: t.value for t in targets(each)} for each in documents]
+
+    def span(statement: str) -> str:
+        values = [own[statement] for own in figures]
+        low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+        return low if low == high else f"{low} to {high}"
+
+    forward = span("ResNet-50, default α: forward")
+    soft = span("ResNet-50 layers at 224², α = 4: geometric mean")
+    growth = span("time ∝ tokens^p from 64² to 1024², α = 4: p")
+    makers = {plain(own.environment["processor"]).split()[0] for own in documents}
     return (
-        f"On an {processor}, converted ResNet-50 takes {forward:.3g} times as long as "
-        f"before, and soft layers {soft:.3g} times as long as `nn.Conv2d`; time grows "
-        f"as tokens<sup>{growth:.3g}</sup>."
+        f"On {' and '.join(sorted(makers))}, converted ResNet-50 takes {forward} times "
+        f"as long as before, soft layers {soft} times as long as `nn.Conv2d`; time "
+        f"grows as tokens<sup>{growth}</sup>."
     )
 
 
@@ -77,11 +83,10 @@ def _limit(document: Document) -> str:
 def main() -> Iterator[Path]:
     """Write all files and yield their names."""
     documents = list(map(read_document, sorted(RESULTS.glob("*-cpu-float32.json"))))
-    document = documents[0]
     yield write_section(PAGE, "benchmark", table(documents))
-    yield write_section(README, "cost", sentence(document))
+    yield write_section(README, "cost", sentence(documents))
     with written_together([PICTURE], force=True) as [draft]:
-        plot_growth(document).savefig(draft)
+        plot_growth(documents[-1]).savefig(draft)
     yield PICTURE
 
 

@@ -51,7 +51,7 @@ def crossovers(capability: str) -> Crossovers:
         capability: As ``torch.backends.cpu.get_cpu_capability`` names them.
     """
     if capability == "AVX512":
-        return Crossovers(inf, 28 * 28, 64 * 64)
+        return Crossovers(inf, 28 * 28, 56 * 56)
     return Crossovers(100_000, 14 * 14, 28 * 28)
 
 
