@@ -5,7 +5,7 @@ is evaluated: see ``spot_check``.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -16,14 +16,14 @@ _NNPACK_AXES = 2
 
 
 def reduced_precision(
-    device: torch.device, dtype: torch.dtype, axes: int
+    device: torch.device, dtype: torch.dtype, stride: Sequence[int]
 ) -> str | None:
     """Return which setting computes in less than the model assumes.
 
     Args:
         device: Where the layer runs.
         dtype: Dtype of its parameters.
-        axes: Number of axes that it works over.
+        stride: Pixels between queries along each axis that it works over.
 
     Returns:
         The setting and how to change it; ``None`` if there is none.
@@ -33,10 +33,10 @@ def reduced_precision(
     if device.type not in ("cpu", "cuda"):
         return f"nothing is known of how {device.type} rounds: move the layer to a CPU"
     of_device = _on_cpu if device.type == "cpu" else _on_cuda
-    return of_device(dtype, axes)
+    return of_device(dtype, stride)
 
 
-def _on_cpu(dtype: torch.dtype, axes: int) -> str | None:
+def _on_cpu(dtype: torch.dtype, stride: Sequence[int]) -> str | None:
     if _half_sums_on_cpu() and dtype == torch.float16:
         return (
             "products in float16 may be accumulated in fewer bits than float32 has: "
@@ -45,11 +45,11 @@ def _on_cpu(dtype: torch.dtype, axes: int) -> str | None:
     if dtype == torch.float64:  # what follows is about float32
         return None
     if _onednn_is_on():
-        return _reduced_float32("mkldnn") or _variable(_OF_CPU)
-    return _variable(_OF_MKL) or _nnpack(dtype, axes)
+        return _reduced_float32("mkldnn") or _variable(_OF_CPU) or _amx(dtype, stride)
+    return _variable(_OF_MKL) or _nnpack(dtype, len(stride))
 
 
-def _on_cuda(dtype: torch.dtype, axes: int) -> str | None:
+def _on_cuda(dtype: torch.dtype, stride: Sequence[int]) -> str | None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     if dtype != torch.float64:
         if reason := _reduced_float32("cuda") or _variable(_OF_GPU):
@@ -113,6 +113,27 @@ def _nnpack(dtype: torch.dtype, axes: int) -> str | None:
         "NNPACK convolves batches of 16 images and more by Winograd's scheme or a "
         "Fourier transform while oneDNN is off: set torch.backends.mkldnn.enabled = "
         "True, or call torch.backends.nnpack.set_flags(False)"
+    )
+
+
+def _amx(dtype: torch.dtype, stride: Sequence[int]) -> str | None:
+    """Return whether a convolution may read memory that nobody wrote.
+
+    In torch 2.13, oneDNN's for AMX do, in half precision, with some strides along the
+    last axis: of random ones, one in a hundred returned NaN where there was NaN in that
+    memory.
+    """
+    is_supported: Callable[[], bool] = getattr(
+        torch.cpu, "_is_amx_tile_supported", lambda: False
+    )
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    is_used = most in ("ALL", "DEFAULT") or "AMX" in most or most.startswith("AVX10")
+    if dtype.itemsize > 2 or stride[-1] == 1 or not is_used or not is_supported():
+        return None
+    return (
+        "oneDNN's convolutions of half precision with AMX and a stride may read memory "
+        "that nobody wrote: set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 in the environment "
+        "and start Python again"
     )
 
 

@@ -55,7 +55,7 @@ def require_rigour(layer: Snapshot, conv: Convolution) -> None:
         raise CertificateError("all parameters need to be finite, got NaN or infinity")
     require_readable(parameters)
     reason = reduced_precision(
-        parameters[0].device, conv.weight.dtype, attention.geometry.axes
+        parameters[0].device, conv.weight.dtype, attention.geometry.stride
     )
     if reason is not None:
         raise CertificateError(reason)

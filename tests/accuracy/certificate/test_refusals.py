@@ -78,16 +78,18 @@ class TestRefusals:
             changed(matmul, **dict.fromkeys(kinds, False)),
             changed(cudnn, enabled=False),
         ):
-            assert reduced_precision(torch.device("cuda"), torch.float32, 2) is None
+            assert (
+                reduced_precision(torch.device("cuda"), torch.float32, (1, 1)) is None
+            )
             owner, setting = name.split(".")
             with changed({"matmul": matmul, "cudnn": cudnn}[owner], **{setting: True}):
                 assert name in str(
-                    reduced_precision(torch.device("cuda"), torch.float32, 2)
+                    reduced_precision(torch.device("cuda"), torch.float32, (1, 1))
                 )
 
     def test_a_device_that_nothing_is_known_of(self) -> None:
         assert "nothing is known" in str(
-            reduced_precision(torch.device("meta"), torch.float32, 2)
+            reduced_precision(torch.device("meta"), torch.float32, (1, 1))
         )
 
     def test_a_strategy_that_nothing_is_known_of(

@@ -90,7 +90,7 @@ class TestEnvironment:
     def test_float64_has_no_fewer_bits(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
         ex.certify(*pair(dtype=torch.float64)).check()
-        assert reduced_precision(CPU, torch.float64, 2) is None
+        assert reduced_precision(CPU, torch.float64, (1, 1)) is None
 
     def test_a_library_that_is_off_reads_nothing(
         self, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +100,26 @@ class TestEnvironment:
         certificate = ex.certify(*pair(BASE_3D))
         certificate.check()
         assert certificate.bound.isfinite().all()
+
+    @pytest.mark.parametrize("most", ["", "all", "AVX512_CORE_AMX", "avx10_1_512_amx"])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def test_convolutions_that_may_read_anything_are_refused(
+        self, dtype: torch.dtype, most: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+        attention, conv = pair(replace(BASE, stride=(1, 2)), dtype=dtype)
+        certificate = ex.certify(attention, conv)
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most or "DEFAULT")
+        for refused in (certificate.check, lambda: ex.certify(attention, conv)):
+            with pytest.raises(CertificateError, match="memory that nobody wrote"):
+                refused()
+        ex.certify(*pair(replace(BASE, stride=(2, 1)), dtype=dtype)).check()
+        ex.certify(*pair(replace(BASE, stride=(1, 2)), dtype=torch.float32)).check()
+
+    def test_processors_without_amx(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+        assert reduced_precision(CPU, torch.bfloat16, (1, 2)) is None
 
     @pytest.mark.parametrize(
         ("name", "dtype"),
@@ -116,10 +136,10 @@ class TestEnvironment:
     ) -> None:
         monkeypatch.setattr(torch.backends.cudnn, "enabled", False)
         monkeypatch.setenv(name, "1")
-        assert name in str(reduced_precision(GPU, dtype, 2))
+        assert name in str(reduced_precision(GPU, dtype, (1, 1)))
         monkeypatch.setenv(name, "0")
-        assert name not in str(reduced_precision(GPU, dtype, 2))
-        assert name not in str(reduced_precision(CPU, dtype, 2))
+        assert name not in str(reduced_precision(GPU, dtype, (1, 1)))
+        assert name not in str(reduced_precision(CPU, dtype, (1, 1)))
 
     def test_in_a_process_of_its_own(self) -> None:
         program = (
