@@ -23,6 +23,7 @@ class Place:
 
     Attributes:
         images: Which images.
+        block: Which block of the last axis.
         window: The tokens along the last axis.
         rows: The queries along the last axis that attend to those.
         heads: Which heads.
@@ -32,6 +33,7 @@ class Place:
     """
 
     images: slice
+    block: int
     window: slice
     rows: slice
     heads: slice
@@ -123,6 +125,7 @@ def pieces_of(
                 some = slice(head, min(head + together, heads))
                 place = Place(
                     slice(start, min(start + images, len(x))),
+                    index,
                     slice(column, column + block.shape[2]),
                     slice(low, high),
                     some,
@@ -133,11 +136,11 @@ def pieces_of(
                 own = None if before is None else before[some]
                 piece = Piece(x, place, own, buffers)
                 for axis in order:
-                    along = matrices[axis]
-                    blocks, starts = [b[some] for b in along.blocks], along.starts
                     if axis == len(others):
-                        blocks, starts = [block[some]], (0,)
-                    piece.add_axis(axis, blocks, starts)
+                        piece.add_axis(axis, [block[some]], [0])
+                        continue
+                    along = others[axis]
+                    piece.add_axis(axis, [b[some] for b in along.blocks], along.starts)
                 yield piece
 
 
@@ -151,10 +154,10 @@ def blocks_of(
         matrices: The matrices of all heads, one entry an axis.
         blocks: A tensor for each of their blocks, or none.
     """
-    rest, last = iter(blocks), len(matrices) - 1
-    own = [list(islice(rest, len(along.blocks))) for along in matrices]
-    index = [low for low, _ in matrices[last].bounds].index(piece.place.rows.start)
-    own[last] = [own[last][index]]
+    *others, _ = matrices
+    rest = iter(blocks)
+    own = [list(islice(rest, len(along.blocks))) for along in others]
+    own.append([next(islice(rest, piece.place.block, None))])
     heads = piece.place.heads
     return [
         [None if block is None else block[heads] for block in own[axis.number]]

@@ -1,5 +1,6 @@
 """Smoothing that is recomputed: both ways, every derivative, every transform."""
 
+import cProfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -154,6 +155,21 @@ def test_results_are_not_memory_that_is_used_again(
     for result, copy in zip(first, copies, strict=True):
         assert torch.equal(result, copy)
     assert bool(piece_axis._kept.flat) == bool(kept)
+
+
+def test_work_grows_with_the_blocks() -> None:
+    def calls(blocks: int) -> int:
+        x = torch.randn(1, 2 * blocks, 2)
+        own = [torch.randn(1, 2, 3, requires_grad=True) for _ in range(blocks)]
+        starts = tuple(min(2 * index, 2 * blocks - 3) for index in range(blocks))
+        matrices = HeadMatrices(tuple(own), starts, 2 * blocks)
+        profile = cProfile.Profile()
+        with profile:
+            recomputed.attend(x, [matrices], None, None, None).sum().backward()
+        return sum(entry.callcount for entry in profile.getstats())
+
+    few, many = calls(50), calls(200)
+    assert many < 5 * few
 
 
 def test_threads_have_buffers_of_their_own() -> None:
