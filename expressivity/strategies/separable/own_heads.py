@@ -15,6 +15,7 @@ from expressivity.heads.projections import heads_first
 from expressivity.heads.recomputed import attend
 from expressivity.heads.smoothing import smoothing_matrices
 from expressivity.machine.memory_format import in_format_of
+from expressivity.machine.recording import is_traced
 from expressivity.numbers.precision import (
     autocast_is_on,
     compute_dtype,
@@ -234,7 +235,8 @@ def _matrices(
     """Build the smoothing of all heads along each axis; along equal axes at once."""
     alike = list(zip(axes_of(grid), grid.queries, bands, strict=True))
     heads, axes = centers.shape
-    if alike.count(alike[0]) == axes:
+    # Tracers do not compare sizes that are symbols.
+    if not is_traced() and alike.count(alike[0]) == axes:
         axis, query, band = alike[0]
         joint = smoothing_matrices(
             axis, query, centers.mT.flatten(), alphas.repeat(axes), band, dtype=dtype
