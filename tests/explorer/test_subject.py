@@ -72,7 +72,7 @@ def test_what_no_browser_can_do_is_quoted_only() -> None:
 
 
 def test_a_layer_that_is_not_live_has_quotes_alone() -> None:
-    whole = subject(nn.Conv2d(100, 1, 31, padding=15), 33, 33)
+    whole = subject(nn.Conv2d(400, 1, 15, padding=7), 17, 17)
     scene = LayerScene.of(whole, Settings(alpha=8.0, alphas=()))
     document = scene.to_dict()
     assert document["live"] is False
