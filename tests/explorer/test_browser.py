@@ -94,21 +94,22 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("state", STATES)
-def test_python_gives_the_numbers(state: str, view: str, tab: Any, saved: Path) -> None:
+def test_python_gives_the_numbers(state: str, tab: Any, saved: Path) -> None:
     open_page(tab, saved, STATES[state])
-    show(tab, view)
-    code = tab.locator(f"#view-{view} pre").text_content()
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        exec(code, {})
-    printed = [float(line) for line in output.getvalue().split()]
-    shown = numbers(tab, view)
-    assert printed
-    assert printed == pytest.approx(shown[: len(printed)], rel=1e-6, abs=1e-12)
-    live = tab.locator(f"#view-{view} dd[data-kind=live]").count()
-    assert live <= len(printed)
+    for view in VIEWS:
+        show(tab, view)
+        code = tab.locator(f"#view-{view} pre").text_content()
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(code, {})
+        printed = [float(line) for line in output.getvalue().split()]
+        shown = numbers(tab, view)
+        assert printed, view
+        some = pytest.approx(shown[: len(printed)], rel=1e-6, abs=1e-12)
+        assert printed == some, view
+        live = tab.locator(f"#view-{view} dd[data-kind=live]").count()
+        assert live <= len(printed), view
 
 
 @pytest.mark.parametrize(
