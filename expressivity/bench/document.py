@@ -12,6 +12,7 @@ import torch
 
 from expressivity.errors import FileError
 from expressivity.machine.files import check_input
+from expressivity.machine.processor import processor_name
 from expressivity.version import __version__
 
 BASELINE = "nn.Conv2d"
@@ -204,7 +205,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor_name(),
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -213,12 +214,3 @@ def environment(device: torch.device) -> dict[str, Any]:
         described["gpu"] = torch.cuda.get_device_name(device)
         described["cuda"] = torch.version.cuda
     return described
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    return next(names, platform.processor())

@@ -6,9 +6,9 @@ With one matrix M_a an axis for each head, and projections A before and B after 
 
 Y is linear in each of its factors, so that every derivative is a product of the same
 kind. Two ways to compute them give the same numbers up to rounding: all heads at once,
-without writing in place (GPUs, tracers, ``vmap``, higher derivatives), and head by head
-in buffers (:mod:`expressivity.heads.in_cache`). Neither keeps the smoothed images for
-the backward pass: nine heads would store nine times the input.
+without writing in place (GPUs, tracers, ``vmap``, higher derivatives), and some at a
+time in buffers (:mod:`expressivity.heads.in_cache`). Neither keeps the smoothed images
+for the backward pass: nine heads would store nine times the input.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d
 
 from expressivity.heads.stencil import Stencil
 from expressivity.machine.memory_format import is_channels_last
+from expressivity.machine.processor import has_fast_products
 from expressivity.machine.recording import are_memory
 from expressivity.numbers.precision import compute_dtype, without_autocast
 
@@ -42,20 +43,19 @@ class Crossovers:
     pixels_of_many_taps: int
 
 
-def crossovers(capability: str) -> Crossovers:
-    """Return what was measured on a processor with some vector instructions.
-
-    Wider vectors multiply faster, but memory is as slow.
+def crossovers(*, fast_products: bool) -> Crossovers:
+    """Return what was measured on two processors.
 
     Args:
-        capability: As ``torch.backends.cpu.get_cpu_capability`` names them.
+        fast_products: As :func:`has_fast_products` has it: true of an Intel Xeon with
+            AVX-512, not of an AMD EPYC with AVX2.
     """
-    if capability == "AVX512":
+    if fast_products:
         return Crossovers(inf, 28 * 28, 56 * 56)
     return Crossovers(100_000, 14 * 14, 28 * 28)
 
 
-_HERE = crossovers(torch.backends.cpu.get_cpu_capability())
+_HERE = crossovers(fast_products=has_fast_products())
 
 
 def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
