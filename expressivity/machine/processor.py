@@ -25,6 +25,6 @@ def has_fast_products() -> bool:
     They are MKL's, which runs at that width on processors of its own maker. Memory is
     no faster there, so that what computes more and moves less is chosen.
     """
-    is_wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    is_intel = "intel" in processor_name().lower()
-    return is_wide and is_intel and torch.backends.mkl.is_available()
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    return torch.backends.mkl.is_available() and "intel" in processor_name().lower()

@@ -41,10 +41,10 @@ class Strategy(Protocol):
     def prepared(self, heads: Heads, grid: Grid) -> Attend | None:
         """Return :meth:`attend` as a function of the input alone.
 
-        It holds for inputs of one shape, strides and dtype, while α and Δ hold the same
-        numbers and every projection is the same memory, while derivatives are recorded
-        or not, outside autocast and all that transforms functions; ``None`` if there is
-        no such function.
+        It holds for inputs of one shape, strides and dtype, as long as α and Δ hold the
+        same numbers, every projection is the same memory, and neither the recording of
+        derivatives nor oneDNN is switched on or off. It is not for autocast, compilers
+        or transforms of functions. ``None`` if there is no such function.
         """
 
 

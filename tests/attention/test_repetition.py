@@ -3,6 +3,8 @@
 import copy
 import pickle
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import torch
@@ -154,6 +156,25 @@ def test_under_vmap(alpha: float | None) -> None:
         outputs = func.vmap(layer)(several)
         for x, output in zip(several, outputs, strict=True):
             assert output.allclose(expected(layer, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("wider", [False, True])
+def test_threads_that_repeat_at_once(wider: bool) -> None:
+    convolution = nn.Conv2d(16, 24 if wider else 8, 3 if wider else 1)
+    x, threads = torch.randn(1, 16, 40, 40), 4
+    for _ in range(10):
+        layer = ex.attention_from_conv(convolution, alpha=2.0).requires_grad_(False)
+        wanted = layer(x)  # what is kept of the first call is used by the next ones
+        barrier = Barrier(threads)
+
+        def call(layer: nn.Module = layer, barrier: Barrier = barrier) -> Tensor:
+            barrier.wait()
+            return layer(x)
+
+        with ThreadPoolExecutor(threads) as pool:
+            outputs = [f.result() for f in [pool.submit(call) for _ in range(threads)]]
+        for output in (*outputs, layer(x)):
+            torch.testing.assert_close(output, wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -109,12 +109,12 @@ class Part:
         def attend(x: Tensor) -> Tensor:
             tokens = grid.tokens(x) if grid.copies_pixels else x
             if kept:
-                ((project, smooth),) = kept
+                project, smooth = kept[0]
                 return smooth(project(tokens))
             project = self._projection(grid, tokens, bias)
             tokens = project(tokens)
             smooth = self._smoothing(heads, grid, tokens, bias)
-            kept.append((project, smooth))
+            kept.append((project, smooth))  # several threads may: all choose the same
             return smooth(tokens)
 
         return attend
