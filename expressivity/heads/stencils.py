@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d
 
 from expressivity.heads.stencil import Stencil
 from expressivity.machine.memory_format import is_channels_last
-from expressivity.machine.processor import has_fast_products
+from expressivity.machine.processor import has_fast_products, has_wide_vectors
 from expressivity.machine.recording import are_memory
 from expressivity.numbers.precision import compute_dtype, without_autocast
 
@@ -36,46 +36,57 @@ class Crossovers:
             once, rather than one axis after the other.
         pixels: Of the smallest image on which stencils of few taps beat matrices.
         pixels_of_many_taps: The same, for stencils of many taps.
+        copies_for_one_tap: Whether stencils of few taps beat matrices by more than it
+            takes to copy images that are not channels last, even before a kernel of one
+            tap, if it returns no more channels than it takes.
     """
 
     numbers_at_once: float
     pixels: int
     pixels_of_many_taps: int
+    copies_for_one_tap: bool
 
 
-def crossovers(*, fast_products: bool) -> Crossovers:
-    """Return what was measured on two processors.
+def crossovers(*, wide_vectors: bool, fast_products: bool) -> Crossovers:
+    """Return what was measured on an Intel Xeon and two AMD EPYC.
 
     Args:
-        fast_products: As :func:`has_fast_products` has it: true of an Intel Xeon with
-            AVX-512, not of an AMD EPYC with AVX2.
+        wide_vectors: As :func:`has_wide_vectors` has it: true of the Xeon and of one
+            EPYC.
+        fast_products: As :func:`has_fast_products` has it: true of the Xeon.
     """
     if fast_products:
-        return Crossovers(inf, 28 * 28, 56 * 56)
-    return Crossovers(100_000, 14 * 14, 28 * 28)
+        return Crossovers(inf, 28 * 28, 56 * 56, copies_for_one_tap=False)
+    if wide_vectors:
+        return Crossovers(inf, 14 * 14, 28 * 28, copies_for_one_tap=True)
+    return Crossovers(100_000, 14 * 14, 28 * 28, copies_for_one_tap=False)
 
 
-_HERE = crossovers(fast_products=has_fast_products())
+_HERE = crossovers(wide_vectors=has_wide_vectors(), fast_products=has_fast_products())
 
 
-def pays(radii: Sequence[int], tokens: Tensor, *, one_tap: bool) -> bool:
+def pays(radii: Sequence[int], tokens: Tensor, *, of_one_tap: int | None) -> bool:
     """Return whether stencils smooth tokens faster than matrices do.
 
     Args:
         radii: Pixels around a target that are attended to, along each axis.
         tokens: (batch, channels, *size), on a CPU.
-        one_tap: Whether they are convolved with kernels of one tap, which gain nothing
-            from channels last.
+        of_one_tap: The outputs of kernels of one tap that they are convolved with,
+            which gain less from channels last; ``None`` for kernels of several taps.
     """
     if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
         return False  # torch would loop over the channels
     if not are_memory((tokens,)):  # vmap knows no memory formats
         return False
     _, channels, *size = tokens.shape
+    has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
     if not is_channels_last(tokens):
         is_large = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        return is_large and not one_tap and not torch.is_grad_enabled()
-    has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
+        if not is_large or torch.is_grad_enabled():
+            return False
+        is_narrow = of_one_tap is not None and of_one_tap <= channels
+        copies = _HERE.copies_for_one_tap and has_few_taps and is_narrow
+        return of_one_tap is None or copies
     enough = _HERE.pixels if has_few_taps else _HERE.pixels_of_many_taps
     return prod(size) >= enough
 

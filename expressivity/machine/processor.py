@@ -19,12 +19,20 @@ def processor_name() -> str:
 
 
 @cache
-def has_fast_products() -> bool:
-    """Return whether products of matrices run at the full width of AVX-512.
+def has_wide_vectors() -> bool:
+    """Return whether torch's convolutions run at the width of AVX-512.
 
-    They are MKL's, which runs at that width on processors of its own maker. Memory is
-    no faster there, so that what computes more and moves less is chosen.
+    Memory is no faster there, so that what computes more and moves less is chosen.
     """
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+@cache
+def has_fast_products() -> bool:
+    """Return whether products of matrices run at the width of AVX-512 too.
+
+    They are MKL's, which runs at that width on processors of its own maker.
+    """
+    if not (has_wide_vectors() and torch.backends.mkl.is_available()):
         return False
-    return torch.backends.mkl.is_available() and "intel" in processor_name().lower()
+    return "intel" in processor_name().lower()

@@ -109,12 +109,18 @@ def test_half_precision_is_rounded_only_at_the_end(
     assert ((found.double() - expected).abs() <= rounding * expected).all()
 
 
-@pytest.mark.parametrize("fast", [False, True])
+PROCESSORS = {
+    (wide, fast): stencils.crossovers(wide_vectors=wide, fast_products=fast)
+    for wide, fast in [(False, False), (True, False), (True, True)]
+}
+
+
+@pytest.mark.parametrize("here", PROCESSORS.values(), ids=str)
 def test_few_taps_at_once_are_those_of_the_axes(
-    fast: bool, monkeypatch: pytest.MonkeyPatch
+    here: stencils.Crossovers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     smoothing = Stencils.of([each.stencil(4.0, 2) for each in TWO_AXES])
-    canvas, here = random(2, 3, 5, 4), stencils.crossovers(fast_products=fast)
+    canvas = random(2, 3, 5, 4)
     assert len(smoothing._sweeps(3, 10)) == 1
     monkeypatch.setattr(stencils, "_HERE", replace(here, numbers_at_once=0))
     assert len(smoothing._sweeps(3, canvas.numel())) == 2
@@ -125,7 +131,29 @@ def test_few_taps_at_once_are_those_of_the_axes(
 
 
 def test_fast_products_are_preferred_on_small_images() -> None:
-    fast, other = (stencils.crossovers(fast_products=each) for each in (True, False))
+    fast, other = PROCESSORS[True, True], PROCESSORS[True, False]
     assert fast.pixels > other.pixels
     assert fast.pixels_of_many_taps > other.pixels_of_many_taps
-    assert fast.numbers_at_once > other.numbers_at_once
+
+
+def test_wide_vectors_add_up_many_numbers_at_once() -> None:
+    few = PROCESSORS[False, False].numbers_at_once
+    assert few < PROCESSORS[True, False].numbers_at_once
+    assert few < PROCESSORS[True, True].numbers_at_once
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_kernels_of_one_tap_are_worth_copies_if_few_numbers_come_back(
+    copies: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    here = replace(PROCESSORS[True, False], copies_for_one_tap=copies)
+    monkeypatch.setattr(stencils, "_HERE", here)
+    tokens = torch.randn(1, 32, 64, 64)
+    with torch.no_grad():
+        assert stencils.pays((2, 2), tokens, of_one_tap=None)
+        assert stencils.pays((2, 2), tokens, of_one_tap=32) == copies
+        assert not stencils.pays((2, 2), tokens, of_one_tap=33)
+        assert not stencils.pays((4, 4), tokens, of_one_tap=32)
+    assert not stencils.pays((2, 2), tokens, of_one_tap=32)

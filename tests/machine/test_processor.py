@@ -6,15 +6,21 @@ import pytest
 import torch
 
 from expressivity.machine import processor
-from expressivity.machine.processor import has_fast_products, processor_name
+from expressivity.machine.processor import (
+    has_fast_products,
+    has_wide_vectors,
+    processor_name,
+)
+
+KEPT = (has_fast_products, has_wide_vectors, processor_name)
 
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
-    for function in (has_fast_products, processor_name):
+    for function in KEPT:
         function.cache_clear()
     yield
-    for function in (has_fast_products, processor_name):
+    for function in KEPT:
         function.cache_clear()
 
 
@@ -40,6 +46,7 @@ def test_intel_with_wide_vectors_multiplies_fast(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     assert has_fast_products() == expected
+    assert has_wide_vectors() == (capability == "AVX512")
     has_fast_products.cache_clear()
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     assert not has_fast_products()

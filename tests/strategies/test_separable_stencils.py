@@ -43,7 +43,7 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """Take stencils wherever they can be, and collect the tokens."""
     smoothed = []
 
-    def pays(radii: object, tokens: Tensor, *, one_tap: bool) -> bool:
+    def pays(radii: object, tokens: Tensor, *, of_one_tap: int | None) -> bool:
         if are_memory((tokens,)):
             smoothed.append(tokens)
         return are_memory((tokens,))
@@ -214,9 +214,9 @@ def test_without_its_fast_kernel_torch_is_given_matrices(
 ) -> None:
     tokens = torch.randn(1, 32, 64, 64).to(memory_format=torch.channels_last)
     available = torch.backends.mkldnn.is_available()
-    assert stencils.pays((2, 2), tokens, one_tap=False) == available
+    assert stencils.pays((2, 2), tokens, of_one_tap=None) == available
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    assert not stencils.pays((2, 2), tokens, one_tap=False)
+    assert not stencils.pays((2, 2), tokens, of_one_tap=None)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class OwnHeads:
         """Return whether the smoothing is one matrix over all axes: it never is."""
         return False
 
-    def describe(self, dtype: torch.dtype, tokens: Tensor) -> str:
+    def describe(self, dtype: torch.dtype, tokens: Tensor, outputs: int) -> str:
         """Say in a line what the heads do, as :meth:`Step.describe` does."""
         count = len(self.heads)
         text = f"{count} head{'s' * (count > 1)}"

@@ -137,7 +137,7 @@ class Part:
         if self._adds_early(grid, base):
             base = None
         step, after = self.step, self.weights[self.place :]
-        stencils = step.stencils_for(like)
+        stencils = step.stencils_for(like, heads.out_channels)
         bias, total = (base, None) if _is_bias(base) else (None, base)
         if stencils is not None and are_worth_it(like, after):
             taps, channels = 1, like.shape[1]

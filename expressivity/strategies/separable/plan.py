@@ -142,12 +142,13 @@ class Step:
         columns = [axis.tokens for axis in axes_of(grid)]
         return is_joint(list(zip(map(len, self.targets), columns, strict=True)))
 
-    def describe(self, dtype: torch.dtype, tokens: Tensor) -> str:
+    def describe(self, dtype: torch.dtype, tokens: Tensor, outputs: int) -> str:
         """Return what the group does, in a line.
 
         Args:
             dtype: Dtype of the parameters.
             tokens: The tokens of an input.
+            outputs: Channels of the output.
 
         Returns:
             How many heads, how far they are smoothed, and what that neglects.
@@ -166,7 +167,7 @@ class Step:
         radii = [r for r in radii_of_bands(self.bands) if r is not None]
         within = f"within {max(radii)} pixels" if radii else "over the whole canvas"
         neglected = self.neglected
-        if self.radii is not None and self.stencils_for(tokens) is not None:
+        if self.radii and self.stencils_for(tokens, outputs) is not None:
             within = f"by stencils within {max(self.radii)} pixels"
             neglected = self.neglected_by_stencils
         return (
@@ -174,12 +175,18 @@ class Step:
             f"{neglected:.2g}"
         )
 
-    def stencils_for(self, tokens: Tensor) -> Stencils | None:
-        """Return the prepared stencils, if they are faster for some tokens."""
+    def stencils_for(self, tokens: Tensor, outputs: int) -> Stencils | None:
+        """Return the prepared stencils, if they are faster.
+
+        Args:
+            tokens: What they smooth.
+            outputs: Channels of the output.
+        """
         if self.stencils is None or self.radii is None:
             return None
-        one_tap = self.group.lattice.is_point
-        return self.stencils if pays(self.radii, tokens, one_tap=one_tap) else None
+        of_one_tap = outputs if self.group.lattice.is_point else None
+        is_faster = pays(self.radii, tokens, of_one_tap=of_one_tap)
+        return self.stencils if is_faster else None
 
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
         """Return the prepared smoothing of the group, or else a differentiable one."""
