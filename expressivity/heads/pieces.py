@@ -1,227 +1,276 @@
-"""Pieces of the smoothing of all heads, small enough for the cache of a processor."""
+"""Pieces of the smoothing of all heads, small enough for the cache of a processor.
+
+A strip is some images and some queries along the first axis, with all tokens along the
+others. A piece of it is those queries along the last axis whose keys share a window.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from math import prod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil, prod
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from expressivity.heads.buffers import Buffers
+from expressivity.heads.contraction import contract, products
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.piece_axis import Buffers, PieceAxis
-from expressivity.heads.projections import paired, projected
+from expressivity.heads.projections import project, width_after
 
-# Numbers of a result that stay in the cache of a core, for one head: 1 MiB
-# in float32; and for the heads that are smoothed together, in that of the processor.
-IN_CACHE, TOGETHER = 2**18, 2**20
+# Numbers of a result of all heads that stay in the cache: 8 MiB in float32.
+IN_CACHE = 2**21
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a piece is of.
+class Block:
+    """Some rows of the matrices of all heads along one axis.
 
     Attributes:
-        images: Which images.
-        block: Which block of the last axis.
-        window: The tokens along the last axis.
-        rows: The queries along the last axis that attend to those.
-        heads: Which heads.
-        is_first: Whether no other piece of these heads comes before.
-        begins: Whether no other heads of these queries come before.
-        ends: Whether no other heads of these queries follow.
+        matrices: (heads, rows, columns), those in their window.
+        rows: Which rows of the axis.
+        columns: Their window.
+        index: Which block of the axis they belong to.
+        part: Which rows of that block.
     """
 
-    images: slice
-    block: int
-    window: slice
+    matrices: Tensor
     rows: slice
-    heads: slice
-    is_first: bool
-    begins: bool
-    ends: bool
+    columns: slice
+    index: int
+    part: slice
+
+    @classmethod
+    def all_of(cls, along: HeadMatrices, most: int | None = None) -> list[Self]:
+        """Return the blocks of an axis, in parts of so many rows at most."""
+        blocks = []
+        for index, (block, start, (low, high)) in enumerate(
+            zip(along.blocks, along.starts, along.bounds, strict=True)
+        ):
+            columns = slice(start, start + block.shape[2])
+            rows, part = slice(low, high), slice(0, high - low)
+            whole = cls(block, rows, columns, index, part)
+            blocks += [whole] if most is None else whole._chunks(most)
+        return blocks
+
+    def _chunks(self, most: int) -> list[Self]:
+        """Return the same rows in parts of nearly equal size."""
+        count = self.matrices.shape[1]
+        size = ceil(count / ceil(count / most))
+        chunks = []
+        for low in range(0, count, size):
+            high, start = min(low + size, count), self.rows.start
+            chunk = replace(
+                self,
+                matrices=self.matrices[:, low:high],
+                rows=slice(start + low, start + high),
+                part=slice(low, high),
+            )
+            chunks.append(chunk)
+        return chunks
 
 
-class Piece:
-    """Some images, some heads, and the queries whose keys share a window.
+class Strip:
+    """Some images, and some queries along the first axis.
 
     Attributes:
         x: The tokens of all images.
-        place: What of them and of all heads this is.
-        axes: The axes, in the order in which they are smoothed.
+        images: Which images.
+        blocks: The blocks along each axis but the last, one along the first.
+        buffers: Memory for results.
     """
 
     def __init__(
-        self, x: Tensor, place: Place, before: Tensor | None, buffers: Buffers
+        self,
+        x: Tensor,
+        images: slice,
+        blocks: Sequence[Sequence[Block]],
+        before: Tensor | None,
+        buffers: Buffers,
     ) -> None:
-        self.x, self.place, self.axes = x, place, list[PieceAxis]()
-        self._before, self._buffers = before, buffers
-        tokens = self.of_tokens(x)[None]
-        if before is not None:
-            heads, groups, _, width = before.shape
-            shape = (heads, *tokens.shape[1:-1], groups * width)
-            tokens = buffers("tokens", *shape)
-        self._tokens = tokens
-        self.shape: list[int] = list(tokens.shape)
+        self.x, self.images, self.blocks, self.buffers = x, images, blocks, buffers
+        self._before = before
 
-    def add_axis(
-        self, axis: int, blocks: Sequence[Tensor], starts: Sequence[int]
-    ) -> None:
-        """Smooth one more axis, with the blocks of some heads."""
-        tokens = self._tokens
-        if self.axes:
-            tokens = self.axes[-1].above.view(self.shape)
-        lead, trail = prod(self.shape[1 : 2 + axis]), prod(self.shape[3 + axis :])
-        below = tokens.reshape(len(tokens), lead, self.shape[2 + axis], trail)
-        own = PieceAxis(blocks, starts, below, self._buffers, axis)
-        self.axes.append(own)
-        self.shape[0] = own.above.shape[0]
-        self.shape[2 + axis] = own.above.shape[2]
+    def of_tokens(self, tensor: Tensor, last: slice = slice(None)) -> Tensor:
+        """Return the tokens of a tensor that it needs, in a window of the last axis.
+
+        Args:
+            tensor: (batch, *size, channels).
+            last: The window.
+
+        Returns:
+            A view, (*window, images, channels).
+        """
+        first = self.blocks[0][0].columns
+        return tensor[self.images, first, ..., last, :].movedim(0, -2)
+
+    @cached_property
+    def states(self) -> list[Tensor]:
+        """The tokens before the product along each axis, of which they have it first.
+
+        Each is (heads or 1, axis, *others, images · width).
+        """
+        x = self.buffers.in_one_piece("x", self.of_tokens(self.x))
+        *window, images, channels = x.shape
+        if self._before is None:
+            states = [x.flatten(-2)[None]]
+        else:
+            width = images * width_after(self._before, channels)
+            tokens = self.buffers("tokens", len(self._before), *window, width)
+            for matrix, own in zip(self._before, tokens, strict=True):
+                project(x, matrix, own)
+            states = [tokens]
+        for axis, along in enumerate(self.blocks):
+            states.append(self._smoothed(axis, along, states[-1]))
+        return states
+
+    def _smoothed(self, axis: int, along: Sequence[Block], tokens: Tensor) -> Tensor:
+        heads, (*others, width) = len(along[0].matrices), tokens.shape[2:]
+        rows, name = sum(b.matrices.shape[1] for b in along), f"state {axis + 1}"
+        if len(tokens) == len(others) == 1:  # one product for all heads
+            out = self.buffers(name, *others, heads, rows, width).movedim(-3, 0)
+        else:
+            out = self.buffers(name, heads, *others, rows, width)
+        if axis == 0:
+            contract(along[0].matrices, tokens, out)
+            return out
+        for block in along:
+            contract(block.matrices, tokens[:, block.columns], out[..., block.rows, :])
+        return out
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The queries of a strip whose keys share a window along the last axis.
+
+    Attributes:
+        strip: The strip.
+        last: The block along the last axis.
+        is_first: Whether no other piece comes before.
+        is_alone: Whether no other piece is of the same images.
+    """
+
+    strip: Strip
+    last: Block
+    is_first: bool
+    is_alone: bool
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return len(self.last.matrices)
 
     def buffer(self, name: str, *shape: int) -> Tensor:
         """Return memory for a result."""
-        return self._buffers(name, *shape)
+        return self.strip.buffers(name, *shape)
+
+    def in_one_piece(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a tensor, or a copy in a buffer if it does not lie in one piece."""
+        return self.strip.buffers.in_one_piece(name, tensor)
 
     def of_queries(self, tensor: Tensor) -> Tensor:
-        """Return the part of a tensor that belongs to the queries: a view."""
-        return tensor[self.place.images, ..., self.place.rows, :]
+        """Return the part of (batch, *size, channels) that belongs to the queries.
+
+        It is a view, (*queries, images, channels).
+        """
+        first, images = self.strip.blocks[0][0].rows, self.strip.images
+        return tensor[images, first, ..., self.last.rows, :].movedim(0, -2)
 
     def of_tokens(self, tensor: Tensor) -> Tensor:
-        """Return the part of a tensor that belongs to the tokens: a view."""
-        return tensor[self.place.images, ..., self.place.window, :]
+        """Return the part of (batch, *size, channels) that belongs to the keys.
 
-    def smooth(self) -> Tensor:
-        """Smooth the tokens for each head along all axes: (heads, queries, width)."""
-        if self._before is not None:
-            project(rows_of(self.of_tokens(self.x)), self._before, self._tokens)
-        for axis in self.axes:
-            axis.smooth()
-        heads, *_, width = self.shape
-        return self.axes[-1].above.view(heads, -1, width)
+        It is a view, (*others, first, images, channels).
+        """
+        return self.strip.of_tokens(tensor, self.last.columns).movedim(0, -3)
+
+    def below(self, axis: int) -> Tensor:
+        """Return the tokens of the window before the product along an axis."""
+        place = len(self.strip.blocks) - axis + 1  # of the last axis in them
+        low, high = self.last.columns.start, self.last.columns.stop
+        return self.strip.states[axis].narrow(place, low, high - low)
+
+    def smoothed(self) -> Iterator[Tensor]:
+        """Yield the tokens of each head after all products, in the same buffer.
+
+        They are (*queries, images · width).
+        """
+        matrices, tokens = self.last.matrices, self.below(len(self.strip.blocks))
+        *others, width = tokens.shape[2:]
+        out = self.buffer("smoothed", *others, matrices.shape[1], width)
+        target = out.view(-1, *out.shape[-2:])
+        for product in products(matrices, tokens):
+            torch.bmm(*product, out=target)
+            yield out
+
+    def errors(self, axis: int, *others: int) -> Tensor:
+        """Return memory for the errors of the tokens before a product.
+
+        Args:
+            axis: Which axis.
+            others: The other axes of the errors after it, and their width.
+
+        Returns:
+            (heads, *others, columns, width).
+        """
+        *lead, width = others
+        columns = self.below(axis).shape[1]
+        return self.buffer(f"error {axis}", self.heads, *lead, columns, width)
 
 
 def pieces_of(
-    x: Tensor, matrices: Sequence[HeadMatrices], before: Tensor | None
+    x: Tensor,
+    matrices: Sequence[HeadMatrices],
+    before: Tensor | None,
+    buffers: Buffers,
 ) -> Iterator[Piece]:
-    """Yield pieces of the work, whose intermediate results stay in the cache.
-
-    All heads of some queries come one after the other.
-    """
-    *others, last = matrices
-    buffers, width = Buffers(x), width_after(before, x.shape[-1])
-    widest = max(block.shape[2] for block in last.blocks)
-    tallest = prod([max(along.rows, along.columns) for along in others])
-    numbers = max(1, tallest * widest * width)
-    images, heads = max(1, IN_CACHE // numbers), last.heads
-    # Heads share a product along the first axis, but windows overlap along the last.
-    order = list(range(len(matrices)))
-    if len(last.blocks) > 1:
-        order.reverse()
-    together = min(heads, max(1, TOGETHER // (numbers * min(images, len(x) or 1))))
-    for start in range(0, len(x), images):
-        for index, (low, high) in enumerate(last.bounds):
-            block, column = last.blocks[index], last.starts[index]
-            for head in range(0, heads, together):
-                some = slice(head, min(head + together, heads))
-                place = Place(
-                    slice(start, min(start + images, len(x))),
-                    index,
-                    slice(column, column + block.shape[2]),
-                    slice(low, high),
-                    some,
-                    is_first=start == index == 0,
-                    begins=head == 0,
-                    ends=some.stop == heads,
-                )
-                own = None if before is None else before[some]
-                piece = Piece(x, place, own, buffers)
-                for axis in order:
-                    if axis == len(others):
-                        piece.add_axis(axis, [block[some]], [0])
-                        continue
-                    along = others[axis]
-                    piece.add_axis(axis, [b[some] for b in along.blocks], along.starts)
-                yield piece
-
-
-def blocks_of(
-    piece: Piece, matrices: Sequence[HeadMatrices], blocks: Sequence[Tensor | None]
-) -> list[list[Tensor | None]]:
-    """Return the blocks that a piece uses, of its heads, in the order of its axes.
+    """Yield pieces whose intermediate results stay in the cache.
 
     Args:
-        piece: The piece.
+        x: Tokens, of two axes at least.
         matrices: The matrices of all heads, one entry an axis.
-        blocks: A tensor for each of their blocks, or none.
+        before: The projection before smoothing.
+        buffers: Memory for results.
     """
-    *others, _ = matrices
-    rest = iter(blocks)
-    own = [list(islice(rest, len(along.blocks))) for along in others]
-    own.append([next(islice(rest, piece.place.block, None))])
-    heads = piece.place.heads
-    return [
-        [None if block is None else block[heads] for block in own[axis.number]]
-        for axis in piece.axes
-    ]
+    first, *middle, last = matrices
+    parts = Block.all_of(last)
+    lengths = [max(along.rows, along.columns) for along in (first, *middle)]
+    width = last.heads * width_after(before, x.shape[-1])
+    numbers = max(1, prod([*lengths, last.columns, width]))
+    images = max(1, IN_CACHE // numbers)
+    rows = max(1, IN_CACHE * lengths[0] // (numbers * images))
+    rest = [Block.all_of(along) for along in middle]
+    strips = [[[block], *rest] for block in Block.all_of(first, rows)]
+    is_first, is_alone = True, len(strips) == len(parts) == 1
+    for start in range(0, len(x), images):
+        some = slice(start, start + images)
+        for blocks in strips:
+            strip = Strip(x, some, blocks, before, buffers)
+            for part in parts:
+                yield Piece(strip, part, is_first, is_alone)
+                is_first = False
 
 
-def width_after(matrices: Tensor | None, inputs: int) -> int:
-    """Return the numbers of a token after a projection, if there is one."""
-    return inputs if matrices is None else matrices.shape[1] * matrices.shape[3]
+def with_an_axis(matrices: Sequence[HeadMatrices]) -> list[HeadMatrices]:
+    """Return the matrices with those of one more axis, of one token, before them."""
+    one = matrices[0].blocks[0].new_ones(matrices[0].heads, 1, 1)
+    return [HeadMatrices((one,), starts=(0,), columns=1), *matrices]
 
 
-def rows_of(tensor: Tensor) -> Tensor:
-    """Return tokens as (tokens, numbers of each)."""
-    return tensor.reshape(-1, tensor.shape[-1])
-
-
-def project(tokens: Tensor, matrices: Tensor, out: Tensor) -> None:
-    """Write what the matrix of each head makes of tokens that they share.
+def with_rows_in_one_piece(
+    buffers: Buffers, name: str, projection: Tensor | None
+) -> Tensor | None:
+    """Return the matrices of each head in one piece, transposed as torch stores them.
 
     Args:
-        tokens: (tokens, channels).
-        matrices: (heads, groups, inputs, outputs of a group).
-        out: (heads, *tokens, outputs).
+        buffers: Memory for a copy.
+        name: Of the buffer.
+        projection: (heads, groups, inputs, outputs), or none.
     """
-    heads, groups, _, width = matrices.shape
-    rows = out.view(heads, len(tokens), groups * width)
-    if groups == 1:
-        torch.bmm(tokens.expand(heads, -1, -1), matrices[:, 0], out=rows)
-    else:
-        rows.copy_(projected(tokens[None], matrices))
+    if projection is None:
+        return None
+    return buffers.in_one_piece(name, projection.mT).mT
 
 
-def add_projected(total: Tensor, tokens: Tensor, matrices: Tensor) -> None:
-    """Add, over all heads, the tokens of each times its matrix.
-
-    Args:
-        total: (tokens, outputs).
-        tokens: (heads, tokens, channels).
-        matrices: (heads, groups, inputs, outputs of a group).
-    """
-    if matrices.shape[1] > 1:
-        total.add_(projected(tokens, matrices).sum(0))
-        return
-    for own, matrix in zip(tokens.unbind(), matrices[:, 0].unbind(), strict=True):
-        total.addmm_(own, matrix)
-
-
-def add_pairs(total: Tensor, inputs: Tensor, outputs: Tensor, *, empty: bool) -> None:
-    """Add Σ inputs outputsᵀ over tokens, which are the derivatives of projections.
-
-    Args:
-        total: (heads, groups, inputs, outputs of a group).
-        inputs: (heads or 1, tokens, channels).
-        outputs: (heads or 1, tokens, outputs).
-        empty: Whether nothing, not even zeros, is in the total yet.
-    """
-    if total.shape[1] > 1:
-        pairs = paired(inputs, outputs, total.shape[1])
-        total.copy_(pairs) if empty else total.add_(pairs)
-        return
-    heads, flat = len(total), total[:, 0]
-    left, right = inputs.mT.expand(heads, -1, -1), outputs.expand(heads, -1, -1)
-    if empty:
-        torch.bmm(left, right, out=flat)
-    else:
-        flat.baddbmm_(left, right)
+def each_head(tensor: Tensor | None, heads: int) -> Sequence[Tensor | None]:
+    """Return what a tensor has for each head, or as many times none."""
+    return [None] * heads if tensor is None else tensor.unbind()

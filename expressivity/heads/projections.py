@@ -11,25 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 Matrices = Float[Tensor, "heads groups inputs outputs"]
+Matrix = Float[Tensor, "groups inputs outputs"]
 
 
 def heads_first(
     weight: Float[Tensor, "groups rows columns heads"],
 ) -> Float[Tensor, "heads groups columns rows"]:
-    """Return transposed matrices of all heads, given those with the heads last.
-
-    On a CPU a product with the identity moves the heads twice as fast as a copy does.
+    """Return transposed matrices of all heads, given those with the heads last: a view.
 
     Example:
         >>> heads_first(torch.arange(6.0).reshape(1, 1, 3, 2))[1].flatten().tolist()
         [1.0, 3.0, 5.0]
     """
-    heads = weight.shape[-1]
-    if weight.is_cpu and weight.is_floating_point():
-        identity = torch.eye(heads, dtype=weight.dtype, device=weight.device)
-        moved = torch.mm(identity, weight.reshape(-1, heads).mT)
-        return moved.reshape(heads, *weight.shape[:-1]).mT
-    return weight.movedim(-1, 0).contiguous().mT
+    return weight.movedim(-1, 0).mT
 
 
 def projected(
@@ -61,6 +55,65 @@ def paired(
         for t in (left, right)
     )
     return left.mT @ right
+
+
+def width_after(matrices: Matrices | None, inputs: int) -> int:
+    """Return the numbers of a token after a projection, if there is one."""
+    return inputs if matrices is None else matrices.shape[1] * matrices.shape[3]
+
+
+def project(tokens: Tensor, matrix: Matrix, out: Tensor) -> None:
+    """Write what the matrix of one head makes of tokens.
+
+    Args:
+        tokens: As many numbers as (*tokens, channels), in one piece.
+        matrix: That of the head.
+        out: As many numbers as (*tokens, outputs), in one piece.
+    """
+    groups, inputs, outputs = matrix.shape
+    flat, rows = tokens.view(-1, groups * inputs), out.view(-1, groups * outputs)
+    if groups == 1:
+        torch.mm(flat, matrix[0], out=rows)
+    else:
+        rows.copy_(projected(flat[None], matrix[None])[0])
+
+
+def add_projected(total: Tensor, tokens: Tensor, matrix: Matrix | None) -> None:
+    """Add what the matrix of one head makes of tokens.
+
+    Args:
+        total: (*tokens, outputs), in one piece.
+        tokens: As many numbers as (*tokens, channels), in one piece.
+        matrix: That of the head; ``None`` for the identity.
+    """
+    rows = total.view(-1, total.shape[-1])
+    flat = tokens.view(len(rows), -1)
+    if matrix is None:
+        rows.add_(flat)
+    elif len(matrix) == 1:
+        rows.addmm_(flat, matrix[0])
+    else:
+        rows.add_(projected(flat[None], matrix[None])[0])
+
+
+def add_pairs(total: Matrix, inputs: Tensor, outputs: Tensor, *, empty: bool) -> None:
+    """Add Σ inputs outputsᵀ over tokens: the derivative of the projection of a head.
+
+    Args:
+        total: Where it is added.
+        inputs: As many numbers as (*tokens, channels), in one piece.
+        outputs: As many numbers as (*tokens, outputs), in one piece.
+        empty: Whether nothing, not even zeros, is in the total yet.
+    """
+    groups, rows, columns = total.shape
+    left, right = inputs.view(-1, groups * rows), outputs.view(-1, groups * columns)
+    if groups > 1:
+        (pairs,) = paired(left[None], right[None], groups)
+        total.copy_(pairs) if empty else total.add_(pairs)
+    elif empty:
+        torch.mm(left.mT, right, out=total[0])
+    else:
+        total[0].addmm_(left.mT, right)
 
 
 def _flat(tokens: Tensor) -> Float[Tensor, "_ _ _"]:

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.heads import in_cache
+from expressivity.heads import backward, in_cache
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import paired, projected
 from expressivity.machine.recording import are_memory, are_recorded, is_traced
@@ -38,7 +38,8 @@ def attend(
     """Return b + Σ_h M_h (X A_h) B_h, channels last.
 
     Args:
-        x: Tokens.
+        x: Tokens, in one piece in the order of the dimensions or as images with
+            channels first have them; others are copied.
         matrices: The matrices of all heads, one entry an axis.
         before: A; ``None`` for the identity.
         after: B; ``None`` for the identity.
@@ -161,13 +162,21 @@ def _derivatives(
         return _derivatives_at_once(plan, gradient, needed, x, *others)
     before, after, _, *blocks = others
     matrices = plan.matrices(blocks)
-    return in_cache.derivatives(gradient, needed, x, matrices, before, after)
+    return backward.derivatives(gradient, needed, x, matrices, before, after)
 
 
 def _suits_buffers(tensors: Sequence[Tensor | None]) -> bool:
     """Whether tensors lie in the memory of the CPU: no device, vmap or fake tensors."""
     involved = [tensor for tensor in tensors if tensor is not None]
     return all(tensor.is_cpu for tensor in involved) and are_memory(involved)
+
+
+def _in_one_piece(
+    x: Tensor, before: Tensor | None, after: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Return the factors that may come in another order in memory in their own."""
+    before, after = (t if t is None else t.contiguous() for t in (before, after))
+    return x.contiguous(), before, after
 
 
 def _states(
@@ -183,6 +192,7 @@ def _states(
 def _all_at_once(plan: _Plan, x: Tensor, *others: Tensor | None) -> Tensor:
     """Return the output by products over all heads."""
     before, after, bias, *blocks = others
+    x, before, after = _in_one_piece(x, before, after)
     *_, smoothed = _states(plan.matrices(blocks), x, before)
     if after is not None:
         smoothed = projected(smoothed, after)
@@ -199,6 +209,7 @@ def _derivatives_at_once(
 ) -> Derivatives:
     """Return the derivatives by products over all heads."""
     before, after, _, *blocks = others
+    x, before, after = _in_one_piece(x, before, after)
     matrices = plan.matrices(blocks)
     wanted = iter(needed[4:])
     *states, smoothed = _states(matrices, x, before)

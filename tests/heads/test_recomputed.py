@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from expressivity.heads import piece_axis, pieces, recomputed
+from expressivity.heads import buffers, pieces, recomputed
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import heads_first, paired, projected
 
@@ -100,23 +100,25 @@ def test_derivatives_of_every_order_and_mode(
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 3])
-@pytest.mark.parametrize("together", [1, 120, 2**20], ids=["one", "some", "all"])
-@pytest.mark.parametrize("repeating", [0, 2**20])
+@pytest.mark.parametrize("numbers", [1, 60, 120, 2**20])  # of a piece
+@pytest.mark.parametrize("first", ["tokens", "channels"])
 @pytest.mark.parametrize(("axes", "groups", "place", "banded"), every_layer)
 def test_buffers_and_products_agree(
     axes: int,
     groups: int,
     place: str,
     banded: bool,
-    repeating: int,
-    together: int,
+    first: str,
+    numbers: int,
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer = layer_of(axes, groups, place, banded=banded, batch=batch)
-    monkeypatch.setattr(pieces, "IN_CACHE", 60)  # an image or two at a time
-    monkeypatch.setattr(pieces, "TOGETHER", together)
-    monkeypatch.setattr(piece_axis, "_WORTH_REPEATING", repeating)
+    if first == "channels":
+        x, *others = layer.factors
+        x = x.detach().movedim(-1, 1).contiguous().movedim(1, -1).requires_grad_()
+        layer = Layer((x, *others), layer.attend)
+    monkeypatch.setattr(pieces, "IN_CACHE", numbers)
     found = outcome(layer)
     monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
     expected = outcome(layer)
@@ -137,8 +139,8 @@ def outcome(layer: Layer) -> list[Tensor]:
 def test_results_are_not_memory_that_is_used_again(
     kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(piece_axis, "MOST_KEPT", kept)
-    monkeypatch.setattr(piece_axis, "_kept", piece_axis._Kept())
+    monkeypatch.setattr(buffers, "MOST_KEPT", kept)
+    monkeypatch.setattr(buffers, "_kept", buffers._Kept())
     layer = layer_of(2, 1, "both", banded=True)
     with torch.inference_mode():  # what it leaves serves the derivatives
         layer.attend(*layer.factors)
@@ -154,7 +156,7 @@ def test_results_are_not_memory_that_is_used_again(
     outcome(other)
     for result, copy in zip(first, copies, strict=True):
         assert torch.equal(result, copy)
-    assert bool(piece_axis._kept.flat) == bool(kept)
+    assert bool(buffers._kept.flat) == bool(kept)
 
 
 def test_work_grows_with_the_blocks() -> None:

@@ -194,7 +194,7 @@ class OwnPart:
         bias = base if base is not None and base.dim() == 1 else None
         with without_autocast(tokens.device):
             output = attend(
-                tokens.movedim(1, -1).contiguous().to(dtype),
+                tokens.movedim(1, -1).to(dtype),
                 self.step.smoothing(heads, grid),
                 self.before,
                 self.after,
