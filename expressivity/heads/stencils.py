@@ -1,4 +1,4 @@
-"""A canvas smoothed by stencils on a CPU: depthwise convolutions, channels last."""
+"""A canvas smoothed by stencils on a CPU: depthwise convolutions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,9 +22,9 @@ from expressivity.numbers.precision import compute_dtype, without_autocast
 _AT_ONCE = 25
 # Up to so many numbers, a whole image is scaled as fast as its borders alone.
 _SCALED_WHOLE = 500_000
-# Images that are not channels last are copied, and so are their derivatives: stencils
-# then need so many pixels and channels, and no derivatives recorded.
-_PIXELS_TO_COPY, _CHANNELS_TO_COPY = 48 * 48, 16
+# Images that are not channels last need so many channels for stencils, and so many
+# pixels to be copied; no derivatives may be recorded, which would be copied as well.
+_CHANNELS, _PIXELS_TO_COPY = 16, 48 * 48
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,15 @@ class Crossovers:
         copies_for_one_tap: Whether stencils of few taps beat matrices by more than it
             takes to copy images that are not channels last, even before a kernel of one
             tap, if it returns no more channels than it takes.
+        numbers_as_they_are: Numbers of the smallest images, not channels last, on which
+            stencils of few taps beat matrices without a copy.
     """
 
     numbers_at_once: float
     pixels: int
     pixels_of_many_taps: int
     copies_for_one_tap: bool
+    numbers_as_they_are: float
 
 
 def crossovers(*, wide_vectors: bool, fast_products: bool) -> Crossovers:
@@ -56,17 +59,19 @@ def crossovers(*, wide_vectors: bool, fast_products: bool) -> Crossovers:
         fast_products: As :func:`has_fast_products` has it: true of the Xeon.
     """
     if fast_products:
-        return Crossovers(inf, 28 * 28, 56 * 56, copies_for_one_tap=False)
+        return Crossovers(inf, 28 * 28, 56 * 56, False, inf)
     if wide_vectors:
-        return Crossovers(inf, 14 * 14, 28 * 28, copies_for_one_tap=True)
-    return Crossovers(100_000, 14 * 14, 28 * 28, copies_for_one_tap=False)
+        return Crossovers(inf, 14 * 14, 28 * 28, True, 100_000)
+    return Crossovers(100_000, 14 * 14, 28 * 28, False, inf)
 
 
 _HERE = crossovers(wide_vectors=has_wide_vectors(), fast_products=has_fast_products())
 
 
-def pays(radii: Sequence[int], tokens: Tensor, *, of_one_tap: int | None) -> bool:
-    """Return whether stencils smooth tokens faster than matrices do.
+def format_for(
+    radii: Sequence[int], tokens: Tensor, *, of_one_tap: int | None
+) -> torch.memory_format | None:
+    """Return the memory format in which stencils smooth faster than matrices, if any.
 
     Args:
         radii: Pixels around a target that are attended to, along each axis.
@@ -75,20 +80,25 @@ def pays(radii: Sequence[int], tokens: Tensor, *, of_one_tap: int | None) -> boo
             which gain less from channels last; ``None`` for kernels of several taps.
     """
     if not (torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()):
-        return False  # torch would loop over the channels
+        return None  # torch would loop over the channels
     if not are_memory((tokens,)):  # vmap knows no memory formats
-        return False
+        return None
     _, channels, *size = tokens.shape
     has_few_taps = prod([2 * radius + 1 for radius in radii]) <= _AT_ONCE
-    if not is_channels_last(tokens):
-        is_large = prod(size) >= _PIXELS_TO_COPY and channels >= _CHANNELS_TO_COPY
-        if not is_large or torch.is_grad_enabled():
-            return False
-        is_narrow = of_one_tap is not None and of_one_tap <= channels
-        copies = _HERE.copies_for_one_tap and has_few_taps and is_narrow
-        return of_one_tap is None or copies
-    enough = _HERE.pixels if has_few_taps else _HERE.pixels_of_many_taps
-    return prod(size) >= enough
+    if is_channels_last(tokens):
+        enough = _HERE.pixels if has_few_taps else _HERE.pixels_of_many_taps
+        return torch.channels_last if prod(size) >= enough else None
+    if torch.is_grad_enabled() or channels < _CHANNELS:
+        return None
+    gains = of_one_tap is None or (
+        _HERE.copies_for_one_tap and has_few_taps and of_one_tap <= channels
+    )
+    if gains and prod(size) >= _PIXELS_TO_COPY:
+        return torch.channels_last
+    is_large = tokens.numel() >= _HERE.numbers_as_they_are
+    if has_few_taps and is_large and len(size) == 2:
+        return torch.contiguous_format
+    return None
 
 
 @dataclass(frozen=True)
@@ -99,11 +109,13 @@ class Stencils:
         along: The stencil of each axis.
         scales: The product of their scales.
         order: The axes, those first of which fewest rows are needed.
+        wanted: The memory format in which images of two axes are smoothed.
     """
 
     along: tuple[Stencil, ...]
     scales: Float[Tensor, "*rows_per_axis"]
     order: tuple[int, ...]
+    wanted: torch.memory_format = torch.channels_last
     _kept: dict[object, "Sweep"] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -128,12 +140,13 @@ class Stencils:
             )
             for stencil in self.along
         )
-        return type(self)(along, self.scales.to(device, dtype), self.order)
+        scales = self.scales.to(device, dtype)
+        return type(self)(along, scales, self.order, self.wanted)
 
     def __call__(
         self, canvas: Float[Tensor, "batch channels *size"]
     ) -> Float[Tensor, "batch channels *rows_per_axis"]:
-        """Return the smoothed canvas at every target, channels last in memory.
+        """Return the smoothed canvas at every target.
 
         Computed in at least float32, outside autocast, and returned in the dtype of the
         canvas.
@@ -150,17 +163,17 @@ class Stencils:
         Args:
             like: A canvas of their shape and dtype.
         """
-        dtype, last = compute_dtype(like.dtype), torch.channels_last
+        dtype, wanted = compute_dtype(like.dtype), self.wanted
         if len(self.along) != 2:
             return self._smooth_other_than_two
         sweeps = self._sweeps(like.shape[1], like.numel())
 
         def smooth(canvas: Tensor) -> Tensor:
-            images = canvas.to(dtype).contiguous(memory_format=last)
+            images = canvas.to(dtype).contiguous(memory_format=wanted)
             for sweep in sweeps:
                 images = sweep(images)
             # Nothing else holds what a convolution returns.
-            images = self._scale(images.contiguous(memory_format=last))
+            images = self._scale(images.contiguous(memory_format=wanted))
             return images.to(canvas.dtype)
 
         return smooth

@@ -84,12 +84,20 @@ def test_borders_alone_are_scaled_in_large_images(
     torch.testing.assert_close(at_borders, smoothing(canvas), rtol=1e-15, atol=0)
 
 
-@pytest.mark.parametrize("format_", [torch.contiguous_format, torch.channels_last])
+FORMATS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("given", FORMATS, ids=str)
+@pytest.mark.parametrize("wanted", FORMATS, ids=str)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_the_result_is_channels_last(format_: torch.memory_format, batch: int) -> None:
-    found = two_axes(1.2)(random(batch, 3, 5, 4).to(memory_format=format_))
+def test_the_result_has_the_memory_format_that_is_wanted(
+    given: torch.memory_format, wanted: torch.memory_format, batch: int
+) -> None:
+    canvas, smoothing = random(batch, 3, 5, 4), two_axes(1.2)
+    found = replace(smoothing, wanted=wanted)(canvas.to(memory_format=given))
     assert found.shape == (batch, 3, 7, 2)
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert found.is_contiguous(memory_format=wanted)
+    torch.testing.assert_close(found, smoothing(canvas), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -142,18 +150,37 @@ def test_wide_vectors_add_up_many_numbers_at_once() -> None:
     assert few < PROCESSORS[True, True].numbers_at_once
 
 
-@pytest.mark.parametrize("copies", [False, True])
-def test_kernels_of_one_tap_are_worth_copies_if_few_numbers_come_back(
-    copies: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def on_wide_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose as on a processor with wide vectors that are not Intel's."""
     if not torch.backends.mkldnn.is_available():
         pytest.skip("torch was built without oneDNN")
-    here = replace(PROCESSORS[True, False], copies_for_one_tap=copies)
-    monkeypatch.setattr(stencils, "_HERE", here)
-    tokens = torch.randn(1, 32, 64, 64)
+    monkeypatch.setattr(stencils, "_HERE", PROCESSORS[True, False])
+
+
+@pytest.mark.usefixtures("on_wide_vectors")
+def test_copies_are_worth_it_for_few_taps_if_few_numbers_come_back() -> None:
+    tokens, last = torch.randn(1, 32, 48, 48), torch.channels_last
     with torch.no_grad():
-        assert stencils.pays((2, 2), tokens, of_one_tap=None)
-        assert stencils.pays((2, 2), tokens, of_one_tap=32) == copies
-        assert not stencils.pays((2, 2), tokens, of_one_tap=33)
-        assert not stencils.pays((4, 4), tokens, of_one_tap=32)
-    assert not stencils.pays((2, 2), tokens, of_one_tap=32)
+        for radius, outputs, expected in (
+            (2, None, last),
+            (2, 32, last),
+            (2, 33, None),
+            (4, None, last),
+            (4, 32, None),
+        ):
+            found = stencils.format_for((radius,) * 2, tokens, of_one_tap=outputs)
+            assert found == expected
+    assert stencils.format_for((2, 2), tokens, of_one_tap=None) is None
+
+
+@pytest.mark.usefixtures("on_wide_vectors")
+def test_large_images_are_smoothed_as_they_are_if_copies_are_not_worth_it() -> None:
+    large, as_it_is = torch.randn(2, 64, 28, 28), torch.contiguous_format
+    with torch.no_grad():
+        assert stencils.format_for((2, 2), large, of_one_tap=None) == as_it_is
+        assert stencils.format_for((3, 3), large, of_one_tap=None) is None
+        assert stencils.format_for((2, 2), large[:1], of_one_tap=None) is None
+        flat, few = large.flatten(2), torch.randn(1, 15, 224, 224)
+        assert stencils.format_for((2,), flat, of_one_tap=None) is None
+        assert stencils.format_for((2, 2), few, of_one_tap=None) is None

@@ -39,16 +39,28 @@ per_convolution = pytest.mark.parametrize("name", CONVOLUTIONS)
 per_format = pytest.mark.parametrize("last", [False, True], ids=["first", "last"])
 
 
-def forced(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+@pytest.fixture(params=[torch.contiguous_format, torch.channels_last], ids=str)
+def wanted(request: pytest.FixtureRequest) -> torch.memory_format:
+    """Return the memory format in which stencils smooth."""
+    chosen: torch.memory_format = request.param
+    return chosen
+
+
+def forced(
+    monkeypatch: pytest.MonkeyPatch, wanted: torch.memory_format
+) -> list[Tensor]:
     """Take stencils wherever they can be, and collect the tokens."""
     smoothed = []
 
-    def pays(radii: object, tokens: Tensor, *, of_one_tap: int | None) -> bool:
-        if are_memory((tokens,)):
-            smoothed.append(tokens)
-        return are_memory((tokens,))
+    def format_for(
+        radii: object, tokens: Tensor, *, of_one_tap: int | None
+    ) -> torch.memory_format | None:
+        if not are_memory((tokens,)):
+            return None
+        smoothed.append(tokens)
+        return wanted
 
-    monkeypatch.setattr(plan, "pays", pays)
+    monkeypatch.setattr(plan, "format_for", format_for)
     return smoothed
 
 
@@ -87,9 +99,9 @@ def assert_is_the_definition(found: Tensor, layer: nn.Module, x: Tensor) -> None
 @pytest.mark.parametrize("mode", MODES, ids=str)
 @per_convolution
 def test_one_answer_in_every_mode(
-    name: str, mode: Mode, monkeypatch: pytest.MonkeyPatch
+    name: str, mode: Mode, wanted: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    smoothed = forced(monkeypatch)
+    smoothed = forced(monkeypatch, wanted)
     layer, size = soft(name)
     for batch, last in ((0, False), (1, True), (3, False), (3, True)):
         x = images(layer, size, batch, last=last)
@@ -104,7 +116,7 @@ def test_one_answer_in_every_mode(
 def test_strips_are_the_whole(
     name: str, numbers: int, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forced(monkeypatch)
+    forced(monkeypatch, torch.channels_last)
     layer, size = soft(name)
     x = images(layer, size, 3, last=False)
     whole = mode.output(layer, x)
@@ -117,13 +129,13 @@ def test_strips_are_the_whole(
 @per_format
 @per_convolution
 def test_derivatives_are_those_of_matrices(
-    name: str, last: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, last: bool, wanted: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer, size = soft(name)
     x = images(layer, size, 2, last=last)
     mode = BY_NAME["positions_frozen"]
     expected = mode.gradients(layer, x)
-    forced(monkeypatch)
+    forced(monkeypatch, wanted)
     for key, found in mode.gradients(layer, x).items():
         scale = float(expected[key].abs().max())
         assert (found - expected[key]).abs().max() <= 1e-5 * scale, key
@@ -132,9 +144,9 @@ def test_derivatives_are_those_of_matrices(
 @per_format
 @per_convolution
 def test_a_repeated_input_has_the_same_output(
-    name: str, last: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, last: bool, wanted: torch.memory_format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forced(monkeypatch)
+    forced(monkeypatch, wanted)
     layer, size = soft(name)
     x = images(layer, size, 2, last=last)
     with torch.no_grad():
@@ -180,10 +192,11 @@ def test_a_layer_that_ran_before_runs_in_every_mode(
     name: str,
     last: bool,
     run: Callable[[nn.Module, Tensor], Tensor],
+    wanted: torch.memory_format,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is kept of one call must not be taken where it does not hold."""
-    forced(monkeypatch)
+    forced(monkeypatch, wanted)
     layer, size = soft(name)
     layer.requires_grad_(False)
     x = images(layer, size, 2, last=last)
@@ -196,13 +209,16 @@ def test_a_layer_that_ran_before_runs_in_every_mode(
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @per_format
 def test_half_precision_rounds_as_often_as_by_matrices(
-    dtype: torch.dtype, last: bool, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype,
+    last: bool,
+    wanted: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer, size = soft("padded")
     layer = layer.to(dtype).requires_grad_(False)
     x = images(layer, size, 2, last=last).to(dtype)
     expected = layer(x)
-    forced(monkeypatch)
+    forced(monkeypatch, wanted)
     found = deepcopy(layer)(x)
     assert found.dtype == dtype
     difference = (found.float() - expected.float()).abs().max()
@@ -214,9 +230,10 @@ def test_without_its_fast_kernel_torch_is_given_matrices(
 ) -> None:
     tokens = torch.randn(1, 32, 64, 64).to(memory_format=torch.channels_last)
     available = torch.backends.mkldnn.is_available()
-    assert stencils.pays((2, 2), tokens, of_one_tap=None) == available
+    wanted = stencils.format_for((2, 2), tokens, of_one_tap=None)
+    assert wanted == (torch.channels_last if available else None)
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
-    assert not stencils.pays((2, 2), tokens, of_one_tap=None)
+    assert stencils.format_for((2, 2), tokens, of_one_tap=None) is None
 
 
 @pytest.mark.parametrize(
@@ -255,10 +272,14 @@ def test_explain_says_what_runs(last: bool) -> None:
 @pytest.mark.parametrize("alpha", [1.0, 4.0, 9.0])
 @pytest.mark.parametrize("name", ["padded", "strided, dilated", "one tap, narrower"])
 def test_certificates_hold(
-    name: str, alpha: float, last: bool, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    alpha: float,
+    last: bool,
+    wanted: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The rounding and what is neglected are those of stencils, counted."""
-    smoothed = forced(monkeypatch)
+    smoothed = forced(monkeypatch, wanted)
     torch.manual_seed(0)
     build, size = CONVOLUTIONS[name]
     conv = build()

@@ -139,7 +139,8 @@ class Part:
         step, after = self.step, self.weights[self.place :]
         stencils = step.stencils_for(like, heads.out_channels)
         bias, total = (base, None) if _is_bias(base) else (None, base)
-        if stencils is not None and are_worth_it(like, after):
+        copies = stencils is not None and stencils.wanted is torch.channels_last
+        if stencils is not None and copies and are_worth_it(like, after):
             taps, channels = 1, like.shape[1]
             if after:
                 taps, channels = after[0].shape[2], after[-1].shape[0]
@@ -156,7 +157,7 @@ class Part:
         smooth: Attend = smoothing
         if not autocast_is_on(like.device):
             smooth = smoothing.prepared(like)
-        pixels = like if stencils is None else None  # stencils return channels last
+        pixels = like if stencils is None else None  # stencils may change the format
         finish = self._finish(after, base, format_of(like), like=pixels)
         return lambda tokens: finish(smooth(tokens))
 
@@ -176,7 +177,7 @@ class Part:
 
         def finish(pixels: Tensor) -> Tensor:
             if largest > pixels.numel():
-                # Stencils return channels last, and torch copies the kernel to that
+                # Stencils may return channels last: torch copies the kernel to that
                 # format if it was made for another one: a large kernel stays as it is.
                 pixels = in_format(wanted, pixels)
             return mix(pixels)

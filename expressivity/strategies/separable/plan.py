@@ -17,7 +17,7 @@ from expressivity.heads.axis_product import AxisProduct, is_joint
 from expressivity.heads.parameters import Heads
 from expressivity.heads.smoothing import smoothing_matrix
 from expressivity.heads.stencil import Stencil, first_pixel, is_on_canvas
-from expressivity.heads.stencils import Stencils, pays
+from expressivity.heads.stencils import Stencils, format_for
 from expressivity.machine.recording import is_traced
 from expressivity.numbers.precision import compute_dtype
 from expressivity.strategies.separable.bands import (
@@ -185,8 +185,8 @@ class Step:
         if self.stencils is None or self.radii is None:
             return None
         of_one_tap = outputs if self.group.lattice.is_point else None
-        is_faster = pays(self.radii, tokens, of_one_tap=of_one_tap)
-        return self.stencils if is_faster else None
+        wanted = format_for(self.radii, tokens, of_one_tap=of_one_tap)
+        return None if wanted is None else replace(self.stencils, wanted=wanted)
 
     def smoothing_with(self, heads: Heads, grid: Grid) -> AxisProduct:
         """Return the prepared smoothing of the group, or else a differentiable one."""
