@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from expressivity.heads.banded import BandedMatrix
+
 # Tokens of some heads: (heads or 1, batch, *size, width).
 Smoothed = Float[Tensor, "_ _ ..."]
 
@@ -56,6 +58,11 @@ class HeadMatrices:
         """The first row of each block, and the one after its last."""
         heights = (block.shape[1] for block in self.blocks)
         return list(pairwise(accumulate(heights, initial=0)))
+
+    def of_head(self, head: int) -> BandedMatrix:
+        """Return the matrix of one head."""
+        blocks = tuple(block[head] for block in self.blocks)
+        return BandedMatrix(blocks, self.starts, self.columns)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the matrices on a device, rounded to a dtype."""

@@ -9,7 +9,8 @@ A factor is a small matrix or, on a long axis, a banded one. Attention off the b
 below the rounding of the dtype, see :func:`expressivity.heads.leak.mass_beyond`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +21,7 @@ from expressivity.geometry.positions import positions
 from expressivity.heads.banded import BandedMatrix, Windows
 from expressivity.heads.encoding import axis_scores
 from expressivity.heads.head_matrices import HeadMatrices
+from expressivity.machine.recording import is_traced
 from expressivity.numbers.softmax import masked, softmax
 
 # A band pays where the axis is longer than this many windows.
@@ -99,8 +101,7 @@ def smoothing_matrix(
     all_heads = smoothing_matrices(
         axis, targets, center[None], alpha[None], band, dtype=dtype
     )
-    blocks = tuple(block[0] for block in all_heads.blocks)
-    return BandedMatrix(blocks, all_heads.starts, all_heads.columns)
+    return all_heads.of_head(0)
 
 
 def smoothing_matrices(
@@ -149,6 +150,43 @@ def smoothing_matrices(
     *blocks, last = weights.unbind(1)
     last = last[:, : tokens.rows - spare]
     return HeadMatrices((*blocks, last), tokens.starts, axis.tokens)
+
+
+def smoothing_along_axes(
+    axes: Sequence[Axis],
+    targets: Sequence[range],
+    bands: Sequence[Band | None],
+    alphas: Float[Tensor, " heads"],
+    centers: Float[Tensor, "heads axes"],
+    *,
+    dtype: torch.dtype | None = None,
+) -> tuple[HeadMatrices, ...]:
+    """Return R along each axis for every head, along equal axes formed at once.
+
+    Args:
+        axes: The tokens along each axis.
+        targets: Positions in pixels of the canvas along each, less the centers.
+        bands: The tokens that targets attend to; ``None`` for the whole axis.
+        alphas: Locality strengths, 1/pixel².
+        centers: Added to the targets, in pixels.
+        dtype: As for :func:`smoothing_matrices`.
+    """
+    kinds = list(zip(axes, targets, bands, strict=True))
+    heads, count = centers.shape
+    # Tracers do not compare sizes that are symbols.
+    if is_traced() or kinds.count(kinds[0]) < count:
+        return tuple(
+            smoothing_matrices(axis, target, along, alphas, band, dtype=dtype)
+            for (axis, target, band), along in zip(
+                kinds, centers.unbind(-1), strict=True
+            )
+        )
+    axis, target, band = kinds[0]
+    joint = smoothing_matrices(
+        axis, target, centers.mT.flatten(), alphas.repeat(count), band, dtype=dtype
+    )
+    split = zip(*(block.split(heads) for block in joint.blocks), strict=True)
+    return tuple(replace(joint, blocks=blocks) for blocks in split)
 
 
 def axis_limit(

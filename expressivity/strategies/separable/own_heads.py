@@ -1,7 +1,7 @@
 """Soft heads that share nothing: each has a smoothing of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import Self
 
@@ -13,9 +13,8 @@ from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.parameters import Heads
 from expressivity.heads.projections import heads_first
 from expressivity.heads.recomputed import attend
-from expressivity.heads.smoothing import smoothing_matrices
+from expressivity.heads.smoothing import smoothing_along_axes
 from expressivity.machine.memory_format import in_format_of
-from expressivity.machine.recording import is_traced
 from expressivity.numbers.precision import (
     autocast_is_on,
     compute_dtype,
@@ -88,7 +87,9 @@ class OwnHeads:
                 torch.tensor(numbers, dtype=exact, device=device)
                 for numbers in (tuple(alphas), tuple(centers))
             )
-            exactly = _matrices(grid, bands, strengths, places, dtype)
+            exactly = smoothing_along_axes(
+                axes_of(grid), grid.queries, bands, strengths, places, dtype=dtype
+            )
             matrices = tuple(along.to(like.device, dtype) for along in exactly)
         return cls(
             tuple(heads),
@@ -133,7 +134,14 @@ class OwnHeads:
                 torch.stack([tensor[head] for head in self.heads])
                 for tensor in (alpha, centers)
             )
-        return _matrices(grid, self.bands, alpha.to(dtype), centers.to(dtype), dtype)
+        return smoothing_along_axes(
+            axes_of(grid),
+            grid.queries,
+            self.bands,
+            alpha.to(dtype),
+            centers.to(dtype),
+            dtype=dtype,
+        )
 
 
 @dataclass(frozen=True)
@@ -227,27 +235,3 @@ def _of_some(weight: Tensor, heads: tuple[int, ...]) -> Tensor:
         return heads_first(weight)
     each = weight.unbind(-1)
     return torch.stack([each[head] for head in heads]).mT
-
-
-def _matrices(
-    grid: Grid, bands: Bands, alphas: Tensor, centers: Tensor, dtype: torch.dtype
-) -> tuple[HeadMatrices, ...]:
-    """Build the smoothing of all heads along each axis; along equal axes at once."""
-    alike = list(zip(axes_of(grid), grid.queries, bands, strict=True))
-    heads, axes = centers.shape
-    # Tracers do not compare sizes that are symbols.
-    if not is_traced() and alike.count(alike[0]) == axes:
-        axis, query, band = alike[0]
-        joint = smoothing_matrices(
-            axis, query, centers.mT.flatten(), alphas.repeat(axes), band, dtype=dtype
-        )
-        return tuple(
-            replace(joint, blocks=blocks)
-            for blocks in zip(
-                *(block.split(heads) for block in joint.blocks), strict=True
-            )
-        )
-    return tuple(
-        smoothing_matrices(axis, query, along, alphas, band, dtype=dtype)
-        for (axis, query, band), along in zip(alike, centers.unbind(-1), strict=True)
-    )

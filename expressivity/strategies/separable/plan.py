@@ -15,7 +15,7 @@ from torch import Tensor
 from expressivity.geometry.grid import Grid
 from expressivity.heads.axis_product import AxisProduct, is_joint
 from expressivity.heads.parameters import Heads
-from expressivity.heads.smoothing import smoothing_matrix
+from expressivity.heads.smoothing import smoothing_along_axes
 from expressivity.heads.stencil import Stencil, first_pixel, is_on_canvas
 from expressivity.heads.stencils import Stencils, format_for
 from expressivity.machine.recording import is_traced
@@ -214,12 +214,15 @@ class Step:
         Returns:
             The smoothing, differentiable in α and the origin.
         """
-        return AxisProduct.of([
-            smoothing_matrix(axis, targets, center, alpha, band, dtype=dtype)
-            for axis, targets, center, band in zip(
-                axes_of(grid), self.targets, origin, self.bands, strict=True
-            )
-        ])
+        along = smoothing_along_axes(
+            axes_of(grid),
+            self.targets,
+            self.bands,
+            alpha[None],
+            origin[None],
+            dtype=dtype,
+        )
+        return AxisProduct.of([matrices.of_head(0) for matrices in along])
 
     def stencils_of(self, grid: Grid, dtype: torch.dtype) -> Stencils | None:
         """Build the smoothing as :meth:`smoothed_by` does, if there are stencils.
