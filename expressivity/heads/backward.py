@@ -14,16 +14,27 @@ import torch
 from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
-from expressivity.heads.contraction import contract, contract_all, outer, products
+from expressivity.heads.contraction import (
+    add_outer,
+    contract,
+    contract_all,
+    outer,
+    products,
+)
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.pieces import (
     Piece,
     each_head,
     pieces_of,
-    with_an_axis,
     with_rows_in_one_piece,
 )
-from expressivity.heads.projections import add_pairs, add_projected, project
+from expressivity.heads.projections import (
+    add_pairs,
+    add_pairs_of_each,
+    add_projected,
+    project,
+    project_for_each,
+)
 
 
 def derivatives(
@@ -44,19 +55,17 @@ def derivatives(
         before: A.
         after: B.
     """
-    if len(matrices) == 1:
-        wanted, more = [*needed[:4], False, *needed[4:]], with_an_axis(matrices)
-        along_x, *rest = derivatives(
-            gradient[:, None], wanted, x[:, None], more, before, after
-        )
-        return [None if along_x is None else along_x[:, 0], *rest[:3], *rest[4:]]
     buffers, sources = Buffers(x), (before, after)
     before = with_rows_in_one_piece(buffers, "A", before)
     after = with_rows_in_one_piece(buffers, "B", after)
     totals = _Totals.of(buffers, needed, x, before, after, matrices)
+    along_x = totals.x
+    if len(matrices) == 1:
+        x, gradient = x[:, :, None], gradient[:, :, None]
+        along_x = None if along_x is None else along_x[:, :, None]
     for piece in pieces_of(x, matrices, before, buffers):
-        if totals.x is not None and piece.is_first and not piece.is_alone:
-            totals.x.zero_()
+        if along_x is not None and piece.is_first and not piece.is_alone:
+            along_x.zero_()
         own = piece.of_queries(gradient)
         if totals.after is not None:
             _derive_after(piece, own, totals.after)
@@ -64,7 +73,7 @@ def derivatives(
             errors = _derive_last(piece, own, after, totals)
             if errors is not None:
                 errors = _derive_others(piece, errors, totals)
-                _derive_tokens(piece, errors, before, totals)
+                _derive_tokens(piece, errors, before, totals.before, along_x)
     projections = [
         None
         if source is None or total is None
@@ -134,6 +143,9 @@ class _Totals:
 def _derive_after(piece: Piece, gradient: Tensor, total: Tensor) -> None:
     """Add the derivative of B, given the errors (*queries, images, outputs)."""
     errors = piece.in_one_piece("gradient", gradient)
+    if piece.last is None:
+        add_pairs_of_each(total, piece.below_last, errors, empty=piece.is_first)
+        return
     for own, tokens in zip(total, piece.smoothed(), strict=True):
         add_pairs(own, tokens, errors, empty=piece.is_first)
 
@@ -153,34 +165,45 @@ def _derive_last(
         The errors of the tokens before the product along the last axis, (heads,
         *others, columns, images · width); ``None`` if nothing needs them.
     """
-    axis, last, heads = len(totals.blocks) - 1, piece.last, piece.heads
-    turned = piece.in_one_piece("turned gradient", gradient.movedim(-3, 0))
-    error, result = turned.flatten(-2), None
+    *queries, images, outputs = gradient.shape
+    width = outputs if after is None else after.shape[1] * after.shape[2]
+    if piece.last is None:  # no product
+        result = piece.buffer("before last", piece.heads, *queries, images * width)
+        straight = piece.in_one_piece("gradient", gradient)
+        project_for_each(straight, None if after is None else after.mT, result)
+        return result
+    matrices, axis = piece.last.matrices, len(totals.blocks) - 1
+    total, errors = totals.blocks[axis][piece.last.index], None
+    # Of two axes, the last one first makes the sum over pairs one product.
+    is_turned = len(totals.blocks) == 2
+    given = gradient.movedim(-3, 0) if is_turned else gradient
+    given = piece.in_one_piece("turned gradient", given)
+    error = given.flatten(-2)
     if after is not None:
-        width = turned.shape[-2] * after.shape[1] * after.shape[2]
-        error = piece.buffer("error", *turned.shape[:-2], width)
-    total, below = totals.blocks[axis][last.index], piece.below(axis)
-    pulls: Sequence[tuple[Tensor, ...] | None] = [None] * heads
+        error = piece.buffer("error", *given.shape[:-2], images * width)
+    turned = error if is_turned else error.movedim(-2, 0)
+    pulls: Sequence[tuple[Tensor, ...] | None] = [None] * piece.heads
     if totals.need_errors_below(axis):
-        result = piece.errors(axis, *error.shape[1:])
-        targets = result.flatten(1, -3)
-        back = products(last.matrices.mT, error[None])
+        shape = (*turned.shape[1:-1], matrices.shape[2], images * width)
+        errors = piece.buffer("before last", piece.heads, *shape)
+        back = products(matrices.mT, turned[None])
+        targets = errors.flatten(1, -3)
         pulls = [(*pair, out) for pair, out in zip(back, targets, strict=True)]
     every = zip(
-        each_head(after, heads),
-        each_head(total, heads),
-        below.flatten(2).expand(heads, -1, -1),
+        each_head(after, piece.heads),
+        each_head(total, piece.heads),
+        piece.below_last.expand(piece.heads, *piece.below_last.shape[1:]),
         pulls,
         strict=True,
     )
     for matrix, own, tokens, pull in every:
         if matrix is not None:
-            project(turned, matrix.mT, error)
+            project(given, matrix.mT, error)
         if own is not None:
-            own.addmm_(error.flatten(1), tokens.mT)
+            add_outer(own, turned, tokens)
         if pull is not None:
             torch.bmm(*pull[:2], out=pull[2])
-    return result
+    return errors
 
 
 def _derive_others(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
@@ -193,33 +216,49 @@ def _derive_others(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
 
     Returns:
         The errors of the tokens after the product along the first axis, (heads, rows,
-        *others, images · width).
+        second, width).
     """
-    for axis in reversed(range(len(piece.strip.blocks))):
-        # This axis comes first, the one whose product came after it second.
-        errors = errors.movedim((-3, -2), (1, 2))
-        below = piece.below(axis)
-        for block in piece.strip.blocks[axis]:
-            total = totals.blocks[axis][block.index]
-            if total is not None:
-                # Of the first axis, the strip has one block and its window alone.
-                rows = errors[:, block.rows] if axis else errors
-                columns = below[:, block.columns] if axis else below
-                total[:, block.part].add_(outer(rows, columns))
-        if axis == 0 or not totals.need_errors_below(axis):
-            break
-        result = piece.errors(axis, *errors.shape[2:]).zero_()
-        for block in piece.strip.blocks[axis]:
-            target = result[..., block.columns, :]
-            part = piece.buffer("part", *target.shape)
-            contract(block.matrices.mT, errors[:, block.rows], part)
-            target.add_(part)
-        errors = result
+    errors, first = errors.flatten(3), piece.strip.first
+    if piece.strip.middle:
+        errors = _derive_middle(piece, errors.transpose(1, 2), totals)
+    total = totals.blocks[0][first.index]
+    if total is not None:
+        total[:, first.part].add_(outer(errors, piece.below(0)))
     return errors
 
 
+def _derive_middle(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
+    """Add the derivatives of the blocks along the second axis of three.
+
+    Args:
+        piece: The piece.
+        errors: (heads, second, first, width).
+        totals: Where derivatives are added.
+
+    Returns:
+        The errors of the tokens before the product along it, (heads, first, second,
+        width).
+    """
+    below = piece.below(1)
+    heads, _, other, width = errors.shape
+    result = piece.buffer("before middle", heads, other, below.shape[1], width).zero_()
+    for block in piece.strip.middle:
+        total, own = totals.blocks[1][block.index], errors[:, block.rows]
+        if total is not None:
+            total.add_(outer(own, below[:, block.columns]))
+        target = result[:, :, block.columns]
+        part = piece.buffer("part", *target.shape)
+        contract(block.matrices.mT, own, part)
+        target.add_(part)
+    return result
+
+
 def _derive_tokens(
-    piece: Piece, errors: Tensor, before: Tensor | None, totals: _Totals
+    piece: Piece,
+    errors: Tensor,
+    before: Tensor | None,
+    along_before: Tensor | None,
+    along_x: Tensor | None,
 ) -> None:
     """Add the derivatives of tokens and A.
 
@@ -227,25 +266,29 @@ def _derive_tokens(
         piece: The piece.
         errors: What :func:`_derive_others` returns.
         before: A.
-        totals: Where derivatives are added.
+        along_before: Its derivative.
+        along_x: That of the tokens.
     """
-    if totals.x is None and totals.before is None:
+    if along_x is None and along_before is None:
         return
-    matrices = piece.strip.blocks[0][0].matrices.mT
-    tokens = piece.of_tokens(piece.strip.x)
-    along_x = piece.buffer("along x", *tokens.shape)
+    matrices, tokens = piece.strip.first.matrices.mT, piece.of_tokens(piece.strip.x)
+    own_x = piece.buffer("along x", *tokens.shape)
+    together = 1 if piece.strip.is_narrow else 2
+    errors = errors.flatten(1 + together)
     if before is None:
-        contract_all(matrices, errors, along_x.flatten(-2))
+        contract_all(matrices, errors, own_x.flatten(together))
     else:
-        pulled = piece.errors(0, *errors.shape[2:])
+        width = errors.shape[-1]
+        shape = (*own_x.shape[:2], width) if together == 2 else (len(own_x), width)
+        pulled = piece.buffer("before first", piece.heads, *shape)
         contract(matrices, errors, pulled)
-        if totals.before is not None:
+        if along_before is not None:
             flat = piece.in_one_piece("turned x", tokens)
-            for own, error in zip(totals.before, pulled, strict=True):
+            for own, error in zip(along_before, pulled, strict=True):
                 add_pairs(own, flat, error, empty=piece.is_first)
-        along_x.zero_()
+        own_x.zero_()
         for matrix, error in zip(before.mT, pulled, strict=True):
-            add_projected(along_x, error, matrix)
-    if totals.x is not None:
-        target = piece.of_tokens(totals.x)
-        target.copy_(along_x) if piece.is_alone else target.add_(along_x)
+            add_projected(own_x, error, matrix)
+    if along_x is not None:
+        target = piece.of_tokens(along_x)
+        target.copy_(own_x) if piece.is_alone else target.add_(own_x)

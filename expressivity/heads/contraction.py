@@ -59,11 +59,26 @@ def products(matrices: Matrices, tokens: Tokens) -> Iterator[tuple[Tensor, Tenso
 
 
 def outer(
-    rows: Float[Tensor, "_ rows *others width"], columns: Tokens
+    rows: Float[Tensor, "_ rows other width"],
+    columns: Float[Tensor, "_ columns other width"],
 ) -> Float[Tensor, "_ rows columns"]:
     """Return Σ rows columnsᵀ over everything but their axis, for each head."""
-    left, right = rows.flatten(2), columns.flatten(2)
-    if len(right) == 1:
-        pairs = left.flatten(0, 1) @ right[0].mT
-        return pairs.view(*left.shape[:2], -1)
-    return torch.bmm(left.expand(len(right), -1, -1), right.mT)
+    if len(columns) == 1:
+        pairs = rows.flatten(2).flatten(0, 1) @ columns[0].flatten(1).mT
+        return pairs.view(*rows.shape[:2], -1)
+    left, right = rows.transpose(1, 2), columns.transpose(1, 2)
+    return (left @ right.mT).sum(1)
+
+
+def add_outer(
+    total: Float[Tensor, "rows columns"],
+    rows: Float[Tensor, "rows *others width"],
+    columns: Float[Tensor, "columns *others width"],
+) -> None:
+    """Add Σ rows columnsᵀ over everything but their axis, for one head."""
+    if rows.dim() == 3:
+        total.addmm_(rows.flatten(1), columns.flatten(1).mT)
+        return
+    # With more axes than one other, to bring them together would copy.
+    left, right = (t.movedim(0, -2).flatten(0, -3) for t in (rows, columns))
+    total.add_(torch.bmm(left, right.mT).sum(0))

@@ -12,12 +12,7 @@ from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import (
-    each_head,
-    pieces_of,
-    with_an_axis,
-    with_rows_in_one_piece,
-)
+from expressivity.heads.pieces import each_head, pieces_of, with_rows_in_one_piece
 from expressivity.heads.projections import add_projected, width_after
 
 
@@ -39,7 +34,7 @@ def output(
     result = _images_like(x, [along.rows for along in matrices], outputs)
     images = result
     if len(matrices) == 1:
-        x, images, matrices = x[:, None], result[:, None], with_an_axis(matrices)
+        x, images = x[:, :, None], result[:, :, None]
     for piece in pieces_of(x, matrices, before, buffers):
         target = piece.of_queries(images)
         is_whole = target.is_contiguous()

@@ -13,13 +13,16 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from expressivity.heads.buffers import Buffers
+from expressivity.heads.buffers import MOST_KEPT, Buffers
 from expressivity.heads.contraction import contract, products
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import project, width_after
 
-# Numbers of a result of all heads that stay in the cache: 8 MiB in float32.
-IN_CACHE = 2**21
+# Numbers of a result that stay in the cache: of one head, for several images, and of
+# all heads for one image. A core has the first to itself, and all share the second.
+ONE_HEAD, ALL_HEADS = 2**18, 2**21
+# Of fewer numbers than this, products have too few columns to be fast.
+_NARROW = 32
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,16 @@ class Block:
 class Strip:
     """Some images, and some queries along the first axis.
 
+    Images of one axis have another behind it, of one token, without matrices. For all
+    axes but the last, an image of three is one of two with more channels.
+
     Attributes:
         x: The tokens of all images.
         images: Which images.
-        blocks: The blocks along each axis but the last, one along the first.
+        first: The block along the first axis.
+        middle: The blocks along the second axis of three.
+        is_narrow: Whether tokens have so few numbers that products along the first
+            axis take all of the second one together.
         buffers: Memory for results.
     """
 
@@ -84,12 +93,15 @@ class Strip:
         self,
         x: Tensor,
         images: slice,
-        blocks: Sequence[Sequence[Block]],
+        first: Block,
+        middle: Sequence[Block],
         before: Tensor | None,
         buffers: Buffers,
     ) -> None:
-        self.x, self.images, self.blocks, self.buffers = x, images, blocks, buffers
-        self._before = before
+        self.x, self.images, self.buffers = x, images, buffers
+        self.first, self.middle, self._before = first, middle, before
+        width = len(x[images]) * width_after(before, x.shape[-1])
+        self.is_narrow = width < _NARROW and not middle
 
     def of_tokens(self, tensor: Tensor, last: slice = slice(None)) -> Tensor:
         """Return the tokens of a tensor that it needs, in a window of the last axis.
@@ -101,8 +113,7 @@ class Strip:
         Returns:
             A view, (*window, images, channels).
         """
-        first = self.blocks[0][0].columns
-        return tensor[self.images, first, ..., last, :].movedim(0, -2)
+        return tensor[self.images, self.first.columns, ..., last, :].movedim(0, -2)
 
     @cached_property
     def states(self) -> list[Tensor]:
@@ -112,30 +123,39 @@ class Strip:
         """
         x = self.buffers.in_one_piece("x", self.of_tokens(self.x))
         *window, images, channels = x.shape
-        if self._before is None:
-            states = [x.flatten(-2)[None]]
-        else:
+        tokens = x.flatten(-2)[None]
+        if self._before is not None:
             width = images * width_after(self._before, channels)
             tokens = self.buffers("tokens", len(self._before), *window, width)
             for matrix, own in zip(self._before, tokens, strict=True):
                 project(x, matrix, own)
-            states = [tokens]
-        for axis, along in enumerate(self.blocks):
-            states.append(self._smoothed(axis, along, states[-1]))
+        states = [tokens, self._smoothed_along_first(tokens)]
+        if self.middle:
+            states.append(self._smoothed_along_middle(states[-1]).movedim(-2, 1))
         return states
 
-    def _smoothed(self, axis: int, along: Sequence[Block], tokens: Tensor) -> Tensor:
-        heads, (*others, width) = len(along[0].matrices), tokens.shape[2:]
-        rows, name = sum(b.matrices.shape[1] for b in along), f"state {axis + 1}"
-        if len(tokens) == len(others) == 1:  # one product for all heads
-            out = self.buffers(name, *others, heads, rows, width).movedim(-3, 0)
+    def _smoothed_along_first(self, tokens: Tensor) -> Tensor:
+        matrices, name = self.first.matrices, "after first"
+        heads, rows, _ = matrices.shape
+        shared, _, other, *inner = tokens.shape
+        if self.is_narrow:
+            out = self.buffers(name, heads, rows, other, *inner)
+            contract(matrices, tokens.flatten(2), out.flatten(2))
+            return out.transpose(1, 2)
+        if shared == 1:  # one product for all heads
+            out = self.buffers(name, other, heads, rows, *inner).movedim(1, 0)
         else:
-            out = self.buffers(name, heads, *others, rows, width)
-        if axis == 0:
-            contract(along[0].matrices, tokens, out)
-            return out
-        for block in along:
-            contract(block.matrices, tokens[:, block.columns], out[..., block.rows, :])
+            out = self.buffers(name, heads, other, rows, *inner)
+        contract(matrices, tokens.flatten(3), out.flatten(3))
+        return out
+
+    def _smoothed_along_middle(self, tokens: Tensor) -> Tensor:
+        heads, _, other, *inner = tokens.shape
+        rows = sum(block.matrices.shape[1] for block in self.middle)
+        out = self.buffers("after middle", heads, other, rows, *inner)
+        for block in self.middle:
+            own = tokens[:, block.columns].flatten(3)
+            contract(block.matrices, own, out[:, :, block.rows].flatten(3))
         return out
 
 
@@ -145,20 +165,25 @@ class Piece:
 
     Attributes:
         strip: The strip.
-        last: The block along the last axis.
+        last: The block along the last axis; ``None`` for images of one axis.
         is_first: Whether no other piece comes before.
         is_alone: Whether no other piece is of the same images.
     """
 
     strip: Strip
-    last: Block
+    last: Block | None
     is_first: bool
     is_alone: bool
 
     @property
     def heads(self) -> int:
         """Number of heads."""
-        return len(self.last.matrices)
+        return len(self.strip.first.matrices)
+
+    @property
+    def window(self) -> slice:
+        """The tokens along the last axis."""
+        return self.last.columns if self.last else slice(None)
 
     def buffer(self, name: str, *shape: int) -> Tensor:
         """Return memory for a result."""
@@ -173,48 +198,50 @@ class Piece:
 
         It is a view, (*queries, images, channels).
         """
-        first, images = self.strip.blocks[0][0].rows, self.strip.images
-        return tensor[images, first, ..., self.last.rows, :].movedim(0, -2)
+        images, first = self.strip.images, self.strip.first.rows
+        last = self.last.rows if self.last else slice(None)
+        return tensor[images, first, ..., last, :].movedim(0, -2)
 
     def of_tokens(self, tensor: Tensor) -> Tensor:
         """Return the part of (batch, *size, channels) that belongs to the keys.
 
-        It is a view, (*others, first, images, channels).
+        It is a view, (*window, images, channels), with the second axis in front of the
+        first unless tokens are narrow.
         """
-        return self.strip.of_tokens(tensor, self.last.columns).movedim(0, -3)
+        part = self.strip.of_tokens(tensor, self.window)
+        return part if self.strip.is_narrow else part.transpose(0, 1)
+
+    @property
+    def below_last(self) -> Tensor:
+        """The tokens of the window before the product along the last axis.
+
+        They are (heads or 1, last, *others, images · width).
+        """
+        return self.strip.states[-1][:, self.window]
 
     def below(self, axis: int) -> Tensor:
-        """Return the tokens of the window before the product along an axis."""
-        place = len(self.strip.blocks) - axis + 1  # of the last axis in them
-        low, high = self.last.columns.start, self.last.columns.stop
-        return self.strip.states[axis].narrow(place, low, high - low)
+        """Return the tokens of the window before the product along another axis.
+
+        They are (heads or 1, axis, other, width), with what comes after these two axes
+        in the width.
+        """
+        return self.strip.states[axis][..., self.window, :].flatten(3)
 
     def smoothed(self) -> Iterator[Tensor]:
-        """Yield the tokens of each head after all products, in the same buffer.
+        """Yield the tokens of each head after all products, in one piece.
 
-        They are (*queries, images · width).
+        They are as many numbers as (*queries, images, width), and may lie where those
+        of the last head did.
         """
-        matrices, tokens = self.last.matrices, self.below(len(self.strip.blocks))
+        if self.last is None:
+            yield from self.below_last
+            return
+        matrices, tokens = self.last.matrices, self.below_last
         *others, width = tokens.shape[2:]
-        out = self.buffer("smoothed", *others, matrices.shape[1], width)
-        target = out.view(-1, *out.shape[-2:])
+        out = self.buffer("smoothed", prod(others), matrices.shape[1], width)
         for product in products(matrices, tokens):
-            torch.bmm(*product, out=target)
+            torch.bmm(*product, out=out)
             yield out
-
-    def errors(self, axis: int, *others: int) -> Tensor:
-        """Return memory for the errors of the tokens before a product.
-
-        Args:
-            axis: Which axis.
-            others: The other axes of the errors after it, and their width.
-
-        Returns:
-            (heads, *others, columns, width).
-        """
-        *lead, width = others
-        columns = self.below(axis).shape[1]
-        return self.buffer(f"error {axis}", self.heads, *lead, columns, width)
 
 
 def pieces_of(
@@ -226,34 +253,28 @@ def pieces_of(
     """Yield pieces whose intermediate results stay in the cache.
 
     Args:
-        x: Tokens, of two axes at least.
+        x: Tokens, of two axes or three; those of images of one axis have one of one
+            token behind it.
         matrices: The matrices of all heads, one entry an axis.
         before: The projection before smoothing.
         buffers: Memory for results.
     """
-    first, *middle, last = matrices
-    parts = Block.all_of(last)
-    lengths = [max(along.rows, along.columns) for along in (first, *middle)]
-    width = last.heads * width_after(before, x.shape[-1])
-    numbers = max(1, prod([*lengths, last.columns, width]))
-    images = max(1, IN_CACHE // numbers)
-    rows = max(1, IN_CACHE * lengths[0] // (numbers * images))
-    rest = [Block.all_of(along) for along in middle]
-    strips = [[[block], *rest] for block in Block.all_of(first, rows)]
-    is_first, is_alone = True, len(strips) == len(parts) == 1
+    first, *rest = matrices
+    lengths = [max(along.rows, along.columns) for along in matrices]
+    own = max(1, prod([*lengths, width_after(before, x.shape[-1])]))
+    images = max(1, min(ONE_HEAD // own, MOST_KEPT // (own * first.heads)))
+    rows = max(1, ALL_HEADS * lengths[0] // (own * first.heads))
+    middle = [block for along in rest[:-1] for block in Block.all_of(along)]
+    parts: Sequence[Block | None] = Block.all_of(rest[-1]) if rest else [None]
+    blocks = Block.all_of(first, rows)
+    is_first, is_alone = True, len(blocks) == len(parts) == 1
     for start in range(0, len(x), images):
         some = slice(start, start + images)
-        for blocks in strips:
-            strip = Strip(x, some, blocks, before, buffers)
+        for block in blocks:
+            strip = Strip(x, some, block, middle, before, buffers)
             for part in parts:
                 yield Piece(strip, part, is_first, is_alone)
                 is_first = False
-
-
-def with_an_axis(matrices: Sequence[HeadMatrices]) -> list[HeadMatrices]:
-    """Return the matrices with those of one more axis, of one token, before them."""
-    one = matrices[0].blocks[0].new_ones(matrices[0].heads, 1, 1)
-    return [HeadMatrices((one,), starts=(0,), columns=1), *matrices]
 
 
 def with_rows_in_one_piece(

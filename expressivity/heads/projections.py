@@ -78,6 +78,26 @@ def project(tokens: Tensor, matrix: Matrix, out: Tensor) -> None:
         rows.copy_(projected(flat[None], matrix[None])[0])
 
 
+def project_for_each(tokens: Tensor, matrices: Matrices | None, out: Tensor) -> None:
+    """Write what the matrix of each head makes of tokens that they share.
+
+    Args:
+        tokens: As many numbers as (*tokens, channels), in one piece.
+        matrices: One a head; ``None`` for the identity.
+        out: As many numbers as (heads, *tokens, outputs), in one piece.
+    """
+    if matrices is None:
+        out.copy_(tokens.view(out.shape[1:]))
+        return
+    heads, groups, inputs, outputs = matrices.shape
+    flat = tokens.view(1, -1, groups * inputs)
+    rows = out.view(heads, -1, groups * outputs)
+    if groups == 1:
+        torch.bmm(flat.expand(heads, -1, -1), matrices[:, 0], out=rows)
+    else:
+        rows.copy_(projected(flat, matrices))
+
+
 def add_projected(total: Tensor, tokens: Tensor, matrix: Matrix | None) -> None:
     """Add what the matrix of one head makes of tokens.
 
@@ -114,6 +134,28 @@ def add_pairs(total: Matrix, inputs: Tensor, outputs: Tensor, *, empty: bool) ->
         torch.mm(left.mT, right, out=total[0])
     else:
         total[0].addmm_(left.mT, right)
+
+
+def add_pairs_of_each(
+    total: Matrices, inputs: Tensor, outputs: Tensor, *, empty: bool
+) -> None:
+    """Add what :func:`add_pairs` does, for all heads at once.
+
+    Args:
+        total: Where it is added.
+        inputs: As many numbers as (heads, *tokens, channels), each head in one piece.
+        outputs: As many numbers as (*tokens, outputs), in one piece: heads share them.
+        empty: Whether nothing, not even zeros, is in the total yet.
+    """
+    heads, groups, rows, columns = total.shape
+    left = inputs.reshape(heads, -1, groups * rows)
+    right = outputs.view(1, -1, groups * columns)
+    if empty:
+        total.zero_()
+    if groups > 1:
+        total.add_(paired(left, right, groups))
+    else:
+        total[:, 0].mT.baddbmm_(right.mT.expand(heads, -1, -1), left)
 
 
 def _flat(tokens: Tensor) -> Float[Tensor, "_ _ _"]:

@@ -181,9 +181,9 @@ def smoothing_along_axes(
                 kinds, centers.unbind(-1), strict=True
             )
         )
-    axis, target, band = kinds[0]
+    (axis, target, band), every = kinds[0], alphas.expand(count, -1).flatten()
     joint = smoothing_matrices(
-        axis, target, centers.mT.flatten(), alphas.repeat(count), band, dtype=dtype
+        axis, target, centers.mT.flatten(), every, band, dtype=dtype
     )
     split = zip(*(block.split(heads) for block in joint.blocks), strict=True)
     return tuple(replace(joint, blocks=blocks) for blocks in split)

@@ -100,7 +100,8 @@ def test_derivatives_of_every_order_and_mode(
 
 
 @pytest.mark.parametrize("batch", [0, 1, 2, 3])
-@pytest.mark.parametrize("numbers", [1, 60, 120, 2**20])  # of a piece
+@pytest.mark.parametrize("numbers", [1, 120, 400, 2**20])
+@pytest.mark.parametrize("narrow", [0, 100], ids=["wide", "narrow"])
 @pytest.mark.parametrize("first", ["tokens", "channels"])
 @pytest.mark.parametrize(("axes", "groups", "place", "banded"), every_layer)
 def test_buffers_and_products_agree(
@@ -109,6 +110,7 @@ def test_buffers_and_products_agree(
     place: str,
     banded: bool,
     first: str,
+    narrow: int,
     numbers: int,
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -118,7 +120,9 @@ def test_buffers_and_products_agree(
         x, *others = layer.factors
         x = x.detach().movedim(-1, 1).contiguous().movedim(1, -1).requires_grad_()
         layer = Layer((x, *others), layer.attend)
-    monkeypatch.setattr(pieces, "IN_CACHE", numbers)
+    monkeypatch.setattr(pieces, "ONE_HEAD", 60)  # some images at a time
+    monkeypatch.setattr(pieces, "ALL_HEADS", numbers)
+    monkeypatch.setattr(pieces, "_NARROW", narrow)
     found = outcome(layer)
     monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
     expected = outcome(layer)
