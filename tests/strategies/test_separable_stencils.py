@@ -269,6 +269,48 @@ def test_explain_says_what_runs(last: bool) -> None:
 
 
 @per_format
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(
+    ("channels", "outputs"), [(96, 8), (96, 24), (8, 96), (96, 96)]
+)
+@pytest.mark.parametrize("size", [12, 40, 50])
+@pytest.mark.parametrize(
+    ("wide", "fast"), [(False, False), (True, False), (True, True)]
+)
+def test_explain_asks_about_what_is_smoothed(
+    wide: bool,
+    fast: bool,
+    size: int,
+    channels: int,
+    outputs: int,
+    kernel: int,
+    last: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A projection that comes first changes how many numbers that is."""
+    here = stencils.crossovers(wide_vectors=wide, fast_products=fast)
+    monkeypatch.setattr(stencils, "_HERE", here)
+    choices = []
+
+    def format_for(
+        radii: tuple[int, ...], tokens: Tensor, *, of_one_tap: int | None
+    ) -> torch.memory_format | None:
+        chosen = stencils.format_for(radii, tokens, of_one_tap=of_one_tap)
+        choices.append(chosen)
+        return chosen
+
+    monkeypatch.setattr(plan, "format_for", format_for)
+    conv = nn.Conv2d(channels, outputs, kernel, padding=kernel // 2)
+    layer = ex.attention_from_conv(conv, alpha=4.0).requires_grad_(False)
+    x = images(layer, (size, size), 1, last=last)
+    with torch.no_grad():
+        layer(x)
+        ran = choices[-1] is not None
+        (line,) = layer.explain(x).details
+    assert ("by stencils" in line) == ran
+
+
+@per_format
 @pytest.mark.parametrize("alpha", [1.0, 4.0, 9.0])
 @pytest.mark.parametrize("name", ["padded", "strided, dilated", "one tap, narrower"])
 def test_certificates_hold(

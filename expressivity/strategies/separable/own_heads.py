@@ -109,7 +109,7 @@ class OwnHeads:
         """Return whether the smoothing is one matrix over all axes: it never is."""
         return False
 
-    def describe(self, dtype: torch.dtype, tokens: Tensor, outputs: int) -> str:
+    def describe(self) -> str:
         """Say in a line what the heads do, as :meth:`Step.describe` does."""
         count = len(self.heads)
         text = f"{count} head{'s' * (count > 1)}"
@@ -178,6 +178,10 @@ class OwnPart:
         ])
         late = outputs * smoothing + mixing * tokens
         return cls(step, weight, None) if late < early else cls(step, None, weight)
+
+    def describe(self, heads: Heads, tokens: Tensor) -> str:
+        """Say in a line what the heads do, as :meth:`Part.describe` does."""
+        return self.step.describe()
 
     def attend(
         self,

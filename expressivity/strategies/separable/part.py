@@ -62,6 +62,27 @@ class Part:
         kernels = tuple(weight.reshape(*weight.shape, *ones) for weight in weights)
         return cls(step, kernels, place, groups, ones, ones)
 
+    def describe(self, heads: Heads, tokens: Tensor) -> str:
+        """Say in a line what the group does.
+
+        Args:
+            heads: Parameters of all heads.
+            tokens: What :meth:`Grid.tokens` returns.
+
+        Returns:
+            What :meth:`Step.describe` says of the tokens after the first projections.
+        """
+        batch, channels, *size = tokens.shape
+        if self.place:
+            channels = self.weights[self.place - 1].shape[0]
+        smoothed = torch.empty(
+            (batch, channels, *size),
+            dtype=tokens.dtype,
+            device=tokens.device,
+            memory_format=format_of(tokens),
+        )
+        return self.step.describe(heads.dtype, smoothed, heads.out_channels)
+
     def attend(
         self,
         heads: Heads,

@@ -147,7 +147,7 @@ class Step:
 
         Args:
             dtype: Dtype of the parameters.
-            tokens: The tokens of an input.
+            tokens: What is smoothed.
             outputs: Channels of the output.
 
         Returns:

@@ -51,9 +51,8 @@ class Separable:
 
     def details(self, heads: Heads, grid: Grid, x: Tensor) -> list[str]:
         """Say how the heads are grouped and what is neglected, a line a group."""
-        tokens, outputs = grid.tokens(x), heads.out_channels
-        steps = [part.step for part in _parts(heads, grid)]
-        return [step.describe(heads.dtype, tokens, outputs) for step in steps]
+        tokens = grid.tokens(x)
+        return [part.describe(heads, tokens) for part in _parts(heads, grid)]
 
     def attend(
         self, heads: Heads, grid: Grid, x: Float[Tensor, "batch channels ..."]
