@@ -58,7 +58,7 @@ def product(
     """
     shape = (len(x), len(kernel), *x.shape[2:])
     matrix, pixels = kernel.flatten(1), x.flatten(2)
-    if bias is None:
-        return torch.matmul(matrix, pixels).reshape(shape)
     matrices = matrix.expand(len(x), -1, -1)
+    if bias is None:  # torch.matmul would multiply by a parameter from the right
+        return torch.bmm(matrices, pixels).reshape(shape)
     return torch.baddbmm(bias[:, None], matrices, pixels).reshape(shape)

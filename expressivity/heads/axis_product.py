@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.heads.banded import BandedMatrix
+from expressivity.heads.kept_product import Factor, kept_product
 from expressivity.machine.memory_format import is_channels_last
 from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.numbers.softmax import without_negligible
@@ -86,22 +87,30 @@ class AxisProduct:
         with without_autocast(canvas.device):
             return self.prepared(canvas)(canvas)
 
-    def prepared(self, like: Tensor) -> Callable[[Tensor], Tensor]:
+    def prepared(
+        self, like: Tensor, *, unrecorded: bool = False, lent: bool = False
+    ) -> Callable[[Tensor], Tensor]:
         """Return the product as a function of canvases of one kind, without autocast.
 
         Args:
             like: A canvas of their shape, dtype and memory format.
+            unrecorded: Whether canvases are on a CPU and nothing records what becomes
+                of them, so that they may be multiplied in memory that a thread keeps.
+            lent: Whether the result may lie there too, until the next product.
         """
         last, dtype = is_channels_last(like), compute_dtype(like.dtype)
         batch, channels, *size = like.shape
         shape = [batch, *size, channels] if last else [batch, channels, *size]
-        axes_from, products = 1 if last else 2, []
+        axes_from, factors = 1 if last else 2, []
         for first, count, matrix in self.factors:
             start, stop = axes_from + first, axes_from + first + count
             trail = [prod(shape[stop:])] if shape[stop:] else []
-            flat = [prod(shape[:start]), matrix.columns, *trail]
-            products.append((flat, matrix.prepared(flat, dtype)))
+            flat = (prod(shape[:start]), matrix.columns, *trail)
+            factors.append(Factor.of(matrix, flat))
             shape[start:stop] = self.rows[first : first + count]
+        if unrecorded and all(factor.suits for factor in factors):
+            return kept_product(factors, shape, like, lent=lent)
+        products = [(f.shape, f.matrix.prepared(f.shape, dtype)) for f in factors]
 
         def product(canvas: Tensor) -> Tensor:
             result = canvas.movedim(1, -1) if last else canvas

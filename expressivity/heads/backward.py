@@ -55,7 +55,7 @@ def derivatives(
         before: A.
         after: B.
     """
-    buffers, sources = Buffers(x), (before, after)
+    buffers, sources = Buffers(x.dtype), (before, after)
     before = with_rows_in_one_piece(buffers, "A", before)
     after = with_rows_in_one_piece(buffers, "B", after)
     totals = _Totals.of(buffers, needed, x, before, after, matrices)

@@ -114,6 +114,22 @@ class BandedMatrix:
         identity = torch.eye(self.columns, dtype=like.dtype, device=like.device)
         return self.apply(identity).mT.contiguous()
 
+    def in_blocks(self, rows: int) -> Self:
+        """Return the matrix in blocks of so many rows, as narrow as their entries are.
+
+        Example:
+            >>> matrix = BandedMatrix.full(torch.eye(4)).in_blocks(2)
+            >>> matrix.starts, [tuple(block.shape) for block in matrix.blocks]
+            ((0, 2), [(2, 2), (2, 2)])
+        """
+        blocks, starts = [], []
+        for wide, start in zip(self.blocks, self.starts, strict=True):
+            for block in wide.split(rows):
+                used = block.any(0).nonzero().flatten().tolist() or [0]
+                blocks.append(block[:, used[0] : used[-1] + 1].contiguous())
+                starts.append(start + used[0])
+        return replace(self, blocks=tuple(blocks), starts=tuple(starts))
+
     def apply(
         self, x: Float[Tensor, "lead columns *trail"]
     ) -> Float[Tensor, "lead rows *trail"]:

@@ -1,23 +1,50 @@
 """Memory for intermediate results, which a thread uses again."""
 
 import threading
+from collections.abc import Callable, Hashable
 from math import prod
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 # Numbers of a buffer that is kept, at most: 16 MiB in float32.
 MOST_KEPT = 2**22
+# Views that are kept, at most.
+_MOST_VIEWS = 256
+
+Views = TypeVar("Views")
 
 
 class _Kept(threading.local):
-    """Memory that this thread has used before, by name and dtype."""
+    """Memory that this thread has used before, by name and dtype, and views of it."""
 
     def __init__(self) -> None:
         self.flat: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.views: dict[Hashable, Any] = {}
 
 
 _kept = _Kept()
+
+
+def kept_views(key: Hashable, make: Callable[[], Views]) -> Views:
+    """Return views of buffers that this thread keeps, as they were made before.
+
+    To make a view takes as long as to multiply a small image.
+
+    Args:
+        key: All that the views depend on.
+        make: Makes them. It asks for each buffer once, and for none that is large.
+    """
+    views: Views | None = _kept.views.get(key)
+    if views is None:
+        # Other modes may write there later.
+        with torch.inference_mode(mode=False), torch.no_grad():
+            views = make()
+        if len(_kept.views) >= _MOST_VIEWS:
+            _kept.views.clear()
+        _kept.views[key] = views
+    return views
 
 
 class Buffers:
@@ -27,19 +54,20 @@ class Buffers:
     thread keeps its buffers for the next call, unless they are large.
     """
 
-    def __init__(self, like: Tensor) -> None:
-        self._like = like
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
         self._large: dict[str, Tensor] = {}
 
     def __call__(self, name: str, *shape: int) -> Tensor:
         """Return an uninitialised tensor, which lies where the last of its name did."""
-        size, key = prod(shape), (name, self._like.dtype)
+        size, key = prod(shape), (name, self._dtype)
         flat = self._large.get(name, _kept.flat.get(key))
         if flat is None or flat.numel() < size:
             with torch.inference_mode(mode=False):  # other modes may write there later
-                flat = torch.empty(size, dtype=self._like.dtype, device="cpu")
+                flat = torch.empty(size, dtype=self._dtype, device="cpu")
             if size <= MOST_KEPT:
                 _kept.flat[key] = flat
+                _kept.views.clear()  # some are of the memory before
             else:
                 self._large[name] = flat
         return flat[:size].view(shape)

@@ -27,7 +27,7 @@ def output(
 
     It lies in memory as ``x`` does: channels after the tokens of an image, or before.
     """
-    buffers = Buffers(x)
+    buffers = Buffers(x.dtype)
     before = with_rows_in_one_piece(buffers, "A", before)
     after = with_rows_in_one_piece(buffers, "B", after)
     outputs = width_after(after, width_after(before, x.shape[-1]))

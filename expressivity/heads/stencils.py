@@ -59,7 +59,7 @@ def crossovers(*, wide_vectors: bool, fast_products: bool) -> Crossovers:
         fast_products: As :func:`has_fast_products` has it: true of the Xeon.
     """
     if fast_products:
-        return Crossovers(inf, 28 * 28, 56 * 56, False, inf)
+        return Crossovers(inf, 48 * 48, 64 * 64, False, inf)
     if wide_vectors:
         return Crossovers(inf, 14 * 14, 28 * 28, True, 100_000)
     return Crossovers(100_000, 14 * 14, 28 * 28, False, inf)
@@ -167,14 +167,17 @@ class Stencils:
         if len(self.along) != 2:
             return self._smooth_other_than_two
         sweeps = self._sweeps(like.shape[1], like.numel())
+        is_as_wanted = like.dtype == dtype and like.is_contiguous(memory_format=wanted)
 
         def smooth(canvas: Tensor) -> Tensor:
-            images = canvas.to(dtype).contiguous(memory_format=wanted)
+            images = canvas
+            if not is_as_wanted:
+                images = canvas.to(dtype).contiguous(memory_format=wanted)
             for sweep in sweeps:
                 images = sweep(images)
             # Nothing else holds what a convolution returns.
             images = self._scale(images.contiguous(memory_format=wanted))
-            return images.to(canvas.dtype)
+            return images if images.dtype == canvas.dtype else images.to(canvas.dtype)
 
         return smooth
 

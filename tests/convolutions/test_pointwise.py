@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import expressivity as ex
 from expressivity.convolutions import is_product_faster, pointwise, product
 from expressivity.strategies.separable import part
+from tests import allocations
 from tests.modes import BY_NAME, MODES, Mode
 from tests.strategies.test_separable_stencils import assert_is_the_definition
 
@@ -29,6 +30,23 @@ def test_the_same_numbers(size: tuple[int, ...], batch: int, biased: bool) -> No
     found = product(x, kernel, bias)
     assert found.is_contiguous()
     torch.testing.assert_close(found, convolve(x, kernel, bias), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("channels", "outputs"), [(64, 256), (256, 64)])
+def test_takes_memory_for_the_output_only(
+    channels: int, outputs: int, batch: int, biased: bool
+) -> None:
+    x, kernel = (
+        torch.randn(batch, channels, 20, 20),
+        torch.randn(outputs, channels, 1, 1),
+    )
+    kernel.requires_grad_()  # torch.matmul would multiply from the right, and copy
+    bias = torch.randn(outputs) if biased else None
+    with torch.no_grad():
+        taken = allocations.allocated_bytes(lambda: product(x, kernel, bias))
+    assert taken == 4 * batch * outputs * 20 * 20
 
 
 UNSUITABLE: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor, int]]] = {

@@ -238,3 +238,20 @@ def test_small_canvases_with_one_long_axis(
     layer = ex.attention_from_conv(conv, alpha=30.0).requires_grad_(recorded)
     x = torch.randn(2, 2, *size, dtype=torch.float64)
     laws.assert_equals_convolution(layer, conv, x, alpha=30.0)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 16, 50])
+def test_in_blocks_of_other_rows_is_the_same_matrix(rows: int) -> None:
+    near = (torch.arange(37)[:, None] - torch.arange(41)).abs() <= 2
+    matrix = torch.where(near, random(37, 41), 0.0)
+    whole = BandedMatrix((matrix[:20, :30], matrix[20:, 5:]), (0, 5), 41)
+    found = whole.in_blocks(rows)
+    assert torch.equal(found.dense(), matrix)
+    assert max(block.shape[0] for block in found.blocks) <= rows
+    assert max(block.shape[1] for block in found.blocks) <= rows + 4
+
+
+def test_blocks_keep_one_column_where_all_is_zero() -> None:
+    found = BandedMatrix.full(torch.zeros(4, 3)).in_blocks(2)
+    assert found.starts == (0, 0)
+    assert torch.equal(found.dense(), torch.zeros(4, 3))

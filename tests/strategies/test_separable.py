@@ -23,6 +23,19 @@ from expressivity.strategies.separable.plan import Step
 from expressivity.strategies.separable.strategy import _parts
 from tests import allocations, laws, oracles
 from tests.cases import BASE, BASE_1D, BASE_3D, Case, cases
+from tests.modes import MODES, Mode
+
+# Forward-mode derivatives load parts of torch that it has deprecated itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+
+CONVOLUTIONS = {
+    "one axis": (lambda: nn.Conv1d(3, 4, 3, padding=1), (60,)),
+    "two axes": (lambda: nn.Conv2d(3, 4, 3, padding=1), (9, 8)),
+    "large": (lambda: nn.Conv2d(3, 4, 3, padding=1), (50, 52)),
+    "narrowing": (lambda: nn.Conv2d(9, 2, 1), (9, 8)),
+    "widening": (lambda: nn.Conv2d(2, 9, 1), (9, 8)),
+    "three axes": (lambda: nn.Conv3d(3, 4, 3, padding=1), (4, 5, 6)),
+}
 
 
 class TestGroups:
@@ -319,3 +332,24 @@ def test_a_step_says_whether_its_smoothing_is_one_matrix(
     assert together.is_joint(grid) == (axes > len(factors))
     assert together.is_joint(grid) == joint
     assert not apart.is_joint(grid)  # one matrix an axis, whatever the size
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_call_leaves_what_earlier_ones_returned(name: str, mode: Mode) -> None:
+    build, size = CONVOLUTIONS[name]
+    layer = ex.attention_from_conv(build().double(), alpha=0.7)
+    first, second = torch.randn(2, 1, layer.in_channels, *size, dtype=torch.float64)
+    layer, first = mode.prepared(layer, first)
+    mode.call(layer, first)  # others of its kind may be evaluated in another way
+    output = mode.call(layer, first)
+    before = output.detach().clone()
+    mode.call(layer, second.detach())
+    assert torch.equal(output.detach(), before)
+    sources = [each for each in (*layer.parameters(), first) if each.requires_grad]
+    if not mode.has_a_graph:
+        return
+    found = torch.autograd.grad(output.square().sum(), sources)
+    expected = torch.autograd.grad(mode.call(layer, first).square().sum(), sources)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -262,7 +262,7 @@ def test_targets_on_the_canvas_have_stencils_in_float32(
 @per_format
 def test_explain_says_what_runs(last: bool) -> None:
     layer = ex.attention_from_conv(nn.Conv2d(2, 2, 3), alpha=4.0).requires_grad_(False)
-    x = images(layer, (30, 30), 1, last=last)
+    x = images(layer, (50, 50), 1, last=last)
     (line,) = layer.explain(x).details
     expected = "by stencils within 2 pixels" if last else "over the whole canvas"
     assert expected in line

@@ -13,7 +13,9 @@ from torch import Tensor
 from expressivity.convolutions import FUNCTIONS, is_product_faster, product
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
+from expressivity.heads.stencils import Stencils
 from expressivity.machine.memory_format import format_of, in_format
+from expressivity.machine.recording import are_recorded, is_ordinary
 from expressivity.numbers.precision import autocast_is_on
 from expressivity.strategies.base import Attend, add_bias
 from expressivity.strategies.separable.lattice import Lattice
@@ -125,13 +127,14 @@ class Part:
             if reading.is_plain and not grid.copies_pixels:
                 return mix
             return lambda x: mix(reading(grid, grid.tokens(x)))
+        copies, projects = grid.copies_pixels, self.place > 0
         kept: list[tuple[Attend, Attend]] = []
 
         def attend(x: Tensor) -> Tensor:
-            tokens = grid.tokens(x) if grid.copies_pixels else x
+            tokens = grid.tokens(x) if copies else x
             if kept:
                 project, smooth = kept[0]
-                return smooth(project(tokens))
+                return smooth(project(tokens) if projects else tokens)
             project = self._projection(grid, tokens, bias)
             tokens = project(tokens)
             smooth = self._smoothing(heads, grid, tokens, bias)
@@ -175,11 +178,17 @@ class Part:
             )
             return strips if total is None else lambda tokens: total + strips(tokens)
         smoothing = stencils or step.smoothing_with(heads, grid)
-        smooth: Attend = smoothing
-        if not autocast_is_on(like.device):
+        if autocast_is_on(like.device):
+            smooth: Attend = smoothing
+        elif isinstance(smoothing, Stencils):
             smooth = smoothing.prepared(like)
-        pixels = like if stencils is None else None  # stencils may change the format
-        finish = self._finish(after, base, format_of(like), like=pixels)
+        else:
+            free = _are_unrecorded(like, *after, *([] if base is None else [base]))
+            smooth = smoothing.prepared(like, unrecorded=free, lent=bool(after))
+        if stencils is None:
+            finish = self._mixing(after, base, like=like)
+        else:
+            finish = self._finish(after, base, format_of(like))
         return lambda tokens: finish(smooth(tokens))
 
     def _finish(
@@ -187,11 +196,9 @@ class Part:
         kernels: tuple[Tensor, ...],
         base: Tensor | None,
         wanted: torch.memory_format,
-        *,
-        like: Tensor | None = None,
     ) -> Attend:
-        """Return what makes of smoothed pixels what they add to the output."""
-        mix = self._mixing(kernels, base, like=like)
+        """Return what makes of pixels from stencils what they add to the output."""
+        mix = self._mixing(kernels, base)
         if not kernels:
             return mix
         largest = kernels[0].numel()
@@ -287,6 +294,13 @@ def _place_of_smoothing(weights: tuple[Tensor, ...], groups: int, step: Step) ->
         for place, width in enumerate(widths)
     ]
     return costs.index(min(costs))
+
+
+def _are_unrecorded(pixels: Tensor, *others: Tensor) -> bool:
+    """Whether pixels are on a CPU and nothing records what becomes of them."""
+    if type(pixels) is not Tensor or not pixels.is_cpu or not is_ordinary():
+        return False
+    return not are_recorded((pixels, *others))
 
 
 def _is_bias(base: Tensor | None) -> TypeGuard[Tensor]:
