@@ -24,16 +24,18 @@ from expressivity.heads.contraction import (
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.pieces import (
     Piece,
-    each_head,
+    each_matrix,
     pieces_of,
     with_rows_in_one_piece,
 )
 from expressivity.heads.projections import (
+    Projection,
     add_pairs,
     add_pairs_of_each,
     add_projected,
     project,
     project_for_each,
+    width_after,
 )
 
 
@@ -55,30 +57,30 @@ def derivatives(
         before: A.
         after: B.
     """
-    buffers, sources = Buffers(x.dtype), (before, after)
-    before = with_rows_in_one_piece(buffers, "A", before)
-    after = with_rows_in_one_piece(buffers, "B", after)
-    totals = _Totals.of(buffers, needed, x, before, after, matrices)
+    buffers = Buffers(x.dtype)
+    first = with_rows_in_one_piece(buffers, "A", before)
+    last = with_rows_in_one_piece(buffers, "B", after)
+    totals = _Totals.of(buffers, needed, x, first, last, matrices)
     along_x = totals.x
     if len(matrices) == 1:
         x, gradient = x[:, :, None], gradient[:, :, None]
         along_x = None if along_x is None else along_x[:, :, None]
-    for piece in pieces_of(x, matrices, before, buffers):
+    for piece in pieces_of(x, matrices, first, buffers):
         if along_x is not None and piece.is_first and not piece.is_alone:
             along_x.zero_()
         own = piece.of_queries(gradient)
         if totals.after is not None:
             _derive_after(piece, own, totals.after)
         if totals.need_errors_below(len(matrices)):
-            errors = _derive_last(piece, own, after, totals)
+            errors = _derive_last(piece, own, last, totals)
             if errors is not None:
                 errors = _derive_others(piece, errors, totals)
-                _derive_tokens(piece, errors, before, totals.before, along_x)
+                _derive_tokens(piece, errors, first, totals.before, along_x)
     projections = [
         None
         if source is None or total is None
-        else torch.empty_like(source).copy_(total)
-        for source, total in zip(sources, (totals.before, totals.after), strict=True)
+        else torch.empty_like(source).copy_(total.matrices)
+        for source, total in ((before, totals.before), (after, totals.after))
     ]
     along_bias = gradient.flatten(0, -2).sum(0) if needed[3] else None
     blocks = [total for along in totals.blocks for total in along]
@@ -97,8 +99,8 @@ class _Totals:
     """
 
     x: Tensor | None
-    before: Tensor | None
-    after: Tensor | None
+    before: Projection | None
+    after: Projection | None
     blocks: tuple[tuple[Tensor | None, ...], ...]
 
     @classmethod
@@ -107,15 +109,17 @@ class _Totals:
         buffers: Buffers,
         needed: Sequence[bool],
         x: Tensor,
-        before: Tensor | None,
-        after: Tensor | None,
+        before: Projection | None,
+        after: Projection | None,
         matrices: Sequence[HeadMatrices],
     ) -> Self:
-        def empty(name: str, own: Tensor | None, *, wanted: bool) -> Tensor | None:
+        def empty(
+            name: str, own: Projection | None, *, wanted: bool
+        ) -> Projection | None:
             if own is None or not wanted:
                 return None
-            total = buffers(f"along {name}", *own.mT.shape).mT
-            return total if len(x) else total.zero_()
+            total = buffers(f"along {name}", *own.matrices.mT.shape).mT
+            return Projection.of(total if len(x) else total.zero_())
 
         rest = iter(needed[4:])
         blocks = tuple(
@@ -140,18 +144,19 @@ class _Totals:
         return any(total is not None for total in (self.x, self.before, *lower))
 
 
-def _derive_after(piece: Piece, gradient: Tensor, total: Tensor) -> None:
+def _derive_after(piece: Piece, gradient: Tensor, total: Projection) -> None:
     """Add the derivative of B, given the errors (*queries, images, outputs)."""
     errors = piece.in_one_piece("gradient", gradient)
     if piece.last is None:
-        add_pairs_of_each(total, piece.below_last, errors, empty=piece.is_first)
+        every = total.matrices
+        add_pairs_of_each(every, piece.below_last, errors, empty=piece.is_first)
         return
-    for own, tokens in zip(total, piece.smoothed(), strict=True):
+    for own, tokens in zip(total.each, piece.smoothed(), strict=True):
         add_pairs(own, tokens, errors, empty=piece.is_first)
 
 
 def _derive_last(
-    piece: Piece, gradient: Tensor, after: Tensor | None, totals: _Totals
+    piece: Piece, gradient: Tensor, after: Projection | None, totals: _Totals
 ) -> Tensor | None:
     """Add the derivative of the block along the last axis.
 
@@ -166,11 +171,12 @@ def _derive_last(
         *others, columns, images · width); ``None`` if nothing needs them.
     """
     *queries, images, outputs = gradient.shape
-    width = outputs if after is None else after.shape[1] * after.shape[2]
+    back = None if after is None else after.transposed
+    width = width_after(back, outputs)
     if piece.last is None:  # no product
         result = piece.buffer("before last", piece.heads, *queries, images * width)
         straight = piece.in_one_piece("gradient", gradient)
-        project_for_each(straight, None if after is None else after.mT, result)
+        project_for_each(straight, None if back is None else back.matrices, result)
         return result
     matrices, axis = piece.last.matrices, len(totals.blocks) - 1
     total, errors = totals.blocks[axis][piece.last.index], None
@@ -186,19 +192,19 @@ def _derive_last(
     if totals.need_errors_below(axis):
         shape = (*turned.shape[1:-1], matrices.shape[2], images * width)
         errors = piece.buffer("before last", piece.heads, *shape)
-        back = products(matrices.mT, turned[None])
+        pairs = products(matrices.mT, turned[None])
         targets = errors.flatten(1, -3)
-        pulls = [(*pair, out) for pair, out in zip(back, targets, strict=True)]
+        pulls = [(*pair, out) for pair, out in zip(pairs, targets, strict=True)]
     every = zip(
-        each_head(after, piece.heads),
-        each_head(total, piece.heads),
+        each_matrix(back, piece.heads),
+        [None] * piece.heads if total is None else total,
         piece.below_last.expand(piece.heads, *piece.below_last.shape[1:]),
         pulls,
         strict=True,
     )
     for matrix, own, tokens, pull in every:
         if matrix is not None:
-            project(given, matrix.mT, error)
+            project(given, matrix, error)
         if own is not None:
             add_outer(own, turned, tokens)
         if pull is not None:
@@ -256,8 +262,8 @@ def _derive_middle(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
 def _derive_tokens(
     piece: Piece,
     errors: Tensor,
-    before: Tensor | None,
-    along_before: Tensor | None,
+    before: Projection | None,
+    along_before: Projection | None,
     along_x: Tensor | None,
 ) -> None:
     """Add the derivatives of tokens and A.
@@ -284,10 +290,10 @@ def _derive_tokens(
         contract(matrices, errors, pulled)
         if along_before is not None:
             flat = piece.in_one_piece("turned x", tokens)
-            for own, error in zip(along_before, pulled, strict=True):
+            for own, error in zip(along_before.each, pulled, strict=True):
                 add_pairs(own, flat, error, empty=piece.is_first)
         own_x.zero_()
-        for matrix, error in zip(before.mT, pulled, strict=True):
+        for matrix, error in zip(before.transposed.each, pulled, strict=True):
             add_projected(own_x, error, matrix)
     if along_x is not None:
         target = piece.of_tokens(along_x)

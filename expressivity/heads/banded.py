@@ -7,6 +7,7 @@ small dense product, which suits both CPUs and GPUs.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from math import ceil
 from typing import Protocol, Self, cast
 
 import torch
@@ -115,7 +116,7 @@ class BandedMatrix:
         return self.apply(identity).mT.contiguous()
 
     def in_blocks(self, rows: int) -> Self:
-        """Return the matrix in blocks of so many rows, as narrow as their entries are.
+        """Return the matrix in blocks of so many rows at most, as narrow as may be.
 
         Example:
             >>> matrix = BandedMatrix.full(torch.eye(4)).in_blocks(2)
@@ -124,7 +125,8 @@ class BandedMatrix:
         """
         blocks, starts = [], []
         for wide, start in zip(self.blocks, self.starts, strict=True):
-            for block in wide.split(rows):
+            count = len(wide)
+            for block in wide.split(ceil(count / ceil(count / rows))):
                 used = block.any(0).nonzero().flatten().tolist() or [0]
                 blocks.append(block[:, used[0] : used[-1] + 1].contiguous())
                 starts.append(start + used[0])

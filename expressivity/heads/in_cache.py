@@ -12,7 +12,7 @@ from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import each_head, pieces_of, with_rows_in_one_piece
+from expressivity.heads.pieces import each_matrix, pieces_of, with_rows_in_one_piece
 from expressivity.heads.projections import add_projected, width_after
 
 
@@ -28,19 +28,19 @@ def output(
     It lies in memory as ``x`` does: channels after the tokens of an image, or before.
     """
     buffers = Buffers(x.dtype)
-    before = with_rows_in_one_piece(buffers, "A", before)
-    after = with_rows_in_one_piece(buffers, "B", after)
-    outputs = width_after(after, width_after(before, x.shape[-1]))
+    first = with_rows_in_one_piece(buffers, "A", before)
+    last = with_rows_in_one_piece(buffers, "B", after)
+    outputs = width_after(last, width_after(first, x.shape[-1]))
     result = _images_like(x, [along.rows for along in matrices], outputs)
     images = result
     if len(matrices) == 1:
         x, images = x[:, :, None], result[:, :, None]
-    for piece in pieces_of(x, matrices, before, buffers):
+    for piece in pieces_of(x, matrices, first, buffers):
         target = piece.of_queries(images)
         is_whole = target.is_contiguous()
         total = target if is_whole else buffers("total", *target.shape)
         total.zero_() if bias is None else total.copy_(bias.expand_as(total))
-        every = each_head(after, piece.heads)
+        every = each_matrix(last, piece.heads)
         for matrix, tokens in zip(every, piece.smoothed(), strict=True):
             add_projected(total, tokens, matrix)
         if not is_whole:

@@ -16,7 +16,7 @@ from torch import Tensor
 from expressivity.heads.buffers import MOST_KEPT, Buffers
 from expressivity.heads.contraction import contract, products
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.projections import project, width_after
+from expressivity.heads.projections import Matrix, Projection, project, width_after
 
 # Numbers of a result that stay in the cache: of one head, for several images, and of
 # all heads for one image. A core has the first to itself, and all share the second.
@@ -95,7 +95,7 @@ class Strip:
         images: slice,
         first: Block,
         middle: Sequence[Block],
-        before: Tensor | None,
+        before: Projection | None,
         buffers: Buffers,
     ) -> None:
         self.x, self.images, self.buffers = x, images, buffers
@@ -126,8 +126,8 @@ class Strip:
         tokens = x.flatten(-2)[None]
         if self._before is not None:
             width = images * width_after(self._before, channels)
-            tokens = self.buffers("tokens", len(self._before), *window, width)
-            for matrix, own in zip(self._before, tokens, strict=True):
+            tokens = self.buffers("tokens", len(self._before.each), *window, width)
+            for matrix, own in zip(self._before.each, tokens, strict=True):
                 project(x, matrix, own)
         states = [tokens, self._smoothed_along_first(tokens)]
         if self.middle:
@@ -247,7 +247,7 @@ class Piece:
 def pieces_of(
     x: Tensor,
     matrices: Sequence[HeadMatrices],
-    before: Tensor | None,
+    before: Projection | None,
     buffers: Buffers,
 ) -> Iterator[Piece]:
     """Yield pieces whose intermediate results stay in the cache.
@@ -278,20 +278,22 @@ def pieces_of(
 
 
 def with_rows_in_one_piece(
-    buffers: Buffers, name: str, projection: Tensor | None
-) -> Tensor | None:
-    """Return the matrices of each head in one piece, transposed as torch stores them.
+    buffers: Buffers, name: str, matrices: Tensor | None
+) -> Projection | None:
+    """Return a projection, each head's matrix in one piece, as torch stores weights.
 
     Args:
         buffers: Memory for a copy.
         name: Of the buffer.
-        projection: (heads, groups, inputs, outputs), or none.
+        matrices: (heads, groups, inputs, outputs), or none.
     """
-    if projection is None:
+    if matrices is None:
         return None
-    return buffers.in_one_piece(name, projection.mT).mT
+    return Projection.of(buffers.in_one_piece(name, matrices.mT).mT)
 
 
-def each_head(tensor: Tensor | None, heads: int) -> Sequence[Tensor | None]:
-    """Return what a tensor has for each head, or as many times none."""
-    return [None] * heads if tensor is None else tensor.unbind()
+def each_matrix(
+    projection: Projection | None, heads: int
+) -> Sequence[Matrix] | Sequence[None]:
+    """Return the matrix of each head, or as many times none."""
+    return [None] * heads if projection is None else projection.each

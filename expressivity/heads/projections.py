@@ -4,14 +4,18 @@ The matrices of some heads are (heads, groups, inputs, outputs of a group), as a
 convolution has them.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
+from typing import Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Matrices = Float[Tensor, "heads groups inputs outputs"]
-Matrix = Float[Tensor, "groups inputs outputs"]
+Matrix = Float[Tensor, "groups inputs outputs"] | Float[Tensor, "inputs outputs"]
+"""That of one head; without the groups if there is only one."""
 
 
 def heads_first(
@@ -57,9 +61,35 @@ def paired(
     return left.mT @ right
 
 
-def width_after(matrices: Matrices | None, inputs: int) -> int:
+@dataclass(frozen=True)
+class Projection:
+    """The matrices of all heads, and views of each head's that many pieces need.
+
+    Attributes:
+        matrices: Those of all heads.
+        each: That of every head.
+    """
+
+    matrices: Matrices
+    each: tuple[Matrix, ...]
+
+    @classmethod
+    def of(cls, matrices: Matrices) -> Self:
+        """Return a projection, given its matrices."""
+        every = matrices[:, 0] if matrices.shape[1] == 1 else matrices
+        return cls(matrices, every.unbind())
+
+    @cached_property
+    def transposed(self) -> Self:
+        """The projection by the transposed matrices."""
+        return type(self).of(self.matrices.mT)
+
+
+def width_after(projection: Projection | None, inputs: int) -> int:
     """Return the numbers of a token after a projection, if there is one."""
-    return inputs if matrices is None else matrices.shape[1] * matrices.shape[3]
+    if projection is None:
+        return inputs
+    return projection.matrices.shape[1] * projection.matrices.shape[3]
 
 
 def project(tokens: Tensor, matrix: Matrix, out: Tensor) -> None:
@@ -70,12 +100,13 @@ def project(tokens: Tensor, matrix: Matrix, out: Tensor) -> None:
         matrix: That of the head.
         out: As many numbers as (*tokens, outputs), in one piece.
     """
+    if matrix.dim() == 2:
+        inputs, outputs = matrix.shape
+        torch.mm(tokens.view(-1, inputs), matrix, out=out.view(-1, outputs))
+        return
     groups, inputs, outputs = matrix.shape
     flat, rows = tokens.view(-1, groups * inputs), out.view(-1, groups * outputs)
-    if groups == 1:
-        torch.mm(flat, matrix[0], out=rows)
-    else:
-        rows.copy_(projected(flat[None], matrix[None])[0])
+    rows.copy_(projected(flat[None], matrix[None])[0])
 
 
 def project_for_each(tokens: Tensor, matrices: Matrices | None, out: Tensor) -> None:
@@ -110,8 +141,8 @@ def add_projected(total: Tensor, tokens: Tensor, matrix: Matrix | None) -> None:
     flat = tokens.view(len(rows), -1)
     if matrix is None:
         rows.add_(flat)
-    elif len(matrix) == 1:
-        rows.addmm_(flat, matrix[0])
+    elif matrix.dim() == 2:
+        rows.addmm_(flat, matrix)
     else:
         rows.add_(projected(flat[None], matrix[None])[0])
 
@@ -125,15 +156,16 @@ def add_pairs(total: Matrix, inputs: Tensor, outputs: Tensor, *, empty: bool) ->
         outputs: As many numbers as (*tokens, outputs), in one piece.
         empty: Whether nothing, not even zeros, is in the total yet.
     """
-    groups, rows, columns = total.shape
-    left, right = inputs.view(-1, groups * rows), outputs.view(-1, groups * columns)
-    if groups > 1:
-        (pairs,) = paired(left[None], right[None], groups)
+    *groups, rows, columns = total.shape
+    count = prod(groups)
+    left, right = inputs.view(-1, count * rows), outputs.view(-1, count * columns)
+    if groups:
+        (pairs,) = paired(left[None], right[None], count)
         total.copy_(pairs) if empty else total.add_(pairs)
     elif empty:
-        torch.mm(left.mT, right, out=total[0])
+        torch.mm(left.mT, right, out=total)
     else:
-        total[0].addmm_(left.mT, right)
+        total.addmm_(left.mT, right)
 
 
 def add_pairs_of_each(

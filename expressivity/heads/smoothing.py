@@ -11,6 +11,7 @@ below the rounding of the dtype, see :func:`expressivity.heads.leak.mass_beyond`
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 import torch
 from jaxtyping import Float, Int
@@ -213,6 +214,7 @@ def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Wi
     if band is None or not band.pays(axis.canvas):
         return whole
     radius, rows = band.radius, max(1, band.span // targets.step)
+    rows = ceil(len(targets) / ceil(len(targets) / rows))  # blocks of equal size
 
     def around(columns: int, before: int) -> Windows:
         first = [round(target + band.lowest) - before for target in targets]
