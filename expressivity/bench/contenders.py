@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from expressivity.attention import RelativeSelfAttention, explain
 from expressivity.bench.document import BASELINE
+from expressivity.bench.trained import set_apart
 from expressivity.conversion import attention_from_conv
 from expressivity.geometry import ConvGeometry
 
@@ -65,13 +66,7 @@ def unequal(conv: nn.Conv2d, x: Tensor) -> dict[str, Contender]:
         The separable and the dense evaluation of the same layer.
     """
     attention = attention_from_conv(conv, alpha=1.0)
-    generator = torch.Generator("cpu").manual_seed(0)
-    heads, axes = attention.centers.shape
-    strengths = 0.5 + 3.5 * torch.rand(heads, generator=generator, device="cpu")
-    shifts = torch.rand(heads, axes, generator=generator, device="cpu") - 0.5
-    with torch.no_grad():
-        attention.alpha.copy_(strengths)
-        attention.centers.add_(shifts.to(attention.centers))
+    set_apart(attention)
     return {
         UNEQUAL: _call(attention, x),
         f"{DENSE}, unequal α, off-grid": _call(_evaluated(attention, "dense"), x),

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.heads.banded import BandedMatrix
-from expressivity.heads.kept_product import Factor, kept_product
+from expressivity.heads.kept_product import is_kept, kept_product
 from expressivity.machine.memory_format import is_channels_last
 from expressivity.numbers.precision import compute_dtype, without_autocast
 from expressivity.numbers.softmax import without_negligible
@@ -105,12 +105,11 @@ class AxisProduct:
         for first, count, matrix in self.factors:
             start, stop = axes_from + first, axes_from + first + count
             trail = [prod(shape[stop:])] if shape[stop:] else []
-            flat = (prod(shape[:start]), matrix.columns, *trail)
-            factors.append(Factor.of(matrix, flat))
+            factors.append((matrix, (prod(shape[:start]), matrix.columns, *trail)))
             shape[start:stop] = self.rows[first : first + count]
-        if unrecorded and all(factor.suits for factor in factors):
+        if unrecorded and all(is_kept(*factor) for factor in factors):
             return kept_product(factors, shape, like, lent=lent)
-        products = [(f.shape, f.matrix.prepared(f.shape, dtype)) for f in factors]
+        products = [(flat, matrix.prepared(flat, dtype)) for matrix, flat in factors]
 
         def product(canvas: Tensor) -> Tensor:
             result = canvas.movedim(1, -1) if last else canvas

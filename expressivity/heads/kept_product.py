@@ -75,11 +75,6 @@ class Factor:
         shapes = tuple(block.shape for block in self.matrix.blocks)
         return self.shape, self.matrix.starts, shapes
 
-    @property
-    def suits(self) -> bool:
-        """Whether a thread keeps memory for the product and what it multiplies."""
-        return max(prod(self.shape), prod(self.result)) <= MOST_KEPT
-
     def operations(self, dtype: torch.dtype) -> list[Operation]:
         """Return what is done in turn, each on what :meth:`givens` returns."""
         blocks = [block.to(dtype) for block in self.matrix.blocks]
@@ -114,6 +109,17 @@ class Factor:
             for number, piece in enumerate(pieces)
         )
         return [*apart, result]
+
+
+def is_kept(matrix: BandedMatrix, shape: tuple[int, ...]) -> bool:
+    """Return whether a thread keeps memory for a product and what is multiplied.
+
+    Args:
+        matrix: Acts on the second dimension.
+        shape: Of what it multiplies.
+    """
+    lead, columns, *trail = shape
+    return prod([lead, max(columns, matrix.rows), *trail]) <= MOST_KEPT
 
 
 def _from_the_right(columns: Tensor) -> Operation:
@@ -198,12 +204,17 @@ class _Views:
 
 
 def kept_product(
-    factors: Sequence[Factor], shape: Sequence[int], like: Tensor, *, lent: bool
+    matrices: Sequence[tuple[BandedMatrix, tuple[int, ...]]],
+    shape: Sequence[int],
+    like: Tensor,
+    *,
+    lent: bool,
 ) -> Callable[[Tensor], Tensor]:
-    """Return the product of factors with canvases of one kind.
+    """Return the product of matrices with canvases of one kind.
 
     Args:
-        factors: What multiplies the canvas, one after the other.
+        matrices: What multiplies the canvas, one after the other, each on the second
+            dimension of a shape of two or three.
         shape: Of the product, channels where the canvas has them in memory.
         like: A canvas of the same shape, dtype and memory format, on a CPU.
         lent: Whether the result may lie in kept memory: the next call in the same
@@ -212,6 +223,7 @@ def kept_product(
     Returns:
         A function of the canvas.
     """
+    factors = tuple(Factor.of(*each) for each in matrices)
     dtype, last = compute_dtype(like.dtype), factors[-1]
     is_whole = last.are_joined or len(last.matrix.blocks) == 1
     is_new = not lent and like.dtype == dtype and is_whole

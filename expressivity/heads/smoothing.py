@@ -214,7 +214,8 @@ def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Wi
     if band is None or not band.pays(axis.canvas):
         return whole
     radius, rows = band.radius, max(1, band.span // targets.step)
-    rows = ceil(len(targets) / ceil(len(targets) / rows))  # blocks of equal size
+    if not is_traced():  # tracers do not divide sizes that are symbols
+        rows = ceil(len(targets) / ceil(len(targets) / rows))  # blocks of equal size
 
     def around(columns: int, before: int) -> Windows:
         first = [round(target + band.lowest) - before for target in targets]

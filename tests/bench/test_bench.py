@@ -199,6 +199,12 @@ class TestTrainedHeads:
 
     def test_limit_is_that_of_the_multiplications(self) -> None:
         assert TrainedShape(64, 56, 1, goal=1.0).limit == pytest.approx(10 / 3)
+        assert TrainedShape(400, 16, 9, goal=1.0).limit == pytest.approx(1 + 8 / 75)
+
+    def test_limit_counts_the_tokens_of_a_window_on_long_axes(self) -> None:
+        at_112, at_224 = (TrainedShape(64, s, 1, goal=1.0).limit for s in (112, 224))
+        assert at_112 == pytest.approx(at_224)
+        assert at_112 < 1 + 8 * 56 / (3 * 64)
 
     def test_one_alpha_has_the_derivative_of_all(self) -> None:
         conv = torch.nn.Conv2d(2, 3, 3, padding=1).double()

@@ -137,7 +137,7 @@ class Part:
                 return smooth(project(tokens) if projects else tokens)
             project = self._projection(grid, tokens, bias)
             tokens = project(tokens)
-            smooth = self._smoothing(heads, grid, tokens, bias)
+            smooth = self._smoothing(heads, grid, tokens, bias, repeats=True)
             kept.append((project, smooth))  # several threads may: all choose the same
             return smooth(tokens)
 
@@ -155,9 +155,18 @@ class Part:
         return self._mixing(self.weights[: self.place], early, like=like)
 
     def _smoothing(
-        self, heads: Heads, grid: Grid, like: Tensor, base: Tensor | None
+        self,
+        heads: Heads,
+        grid: Grid,
+        like: Tensor,
+        base: Tensor | None,
+        *,
+        repeats: bool = False,
     ) -> Attend:
-        """Return the smoothing and what follows, for tokens like some."""
+        """Return the smoothing and what follows, for tokens like some.
+
+        Where it repeats, more is done beforehand.
+        """
         if self._adds_early(grid, base):
             base = None
         step, after = self.step, self.weights[self.place :]
@@ -183,7 +192,8 @@ class Part:
         elif isinstance(smoothing, Stencils):
             smooth = smoothing.prepared(like)
         else:
-            free = _are_unrecorded(like, *after, *([] if base is None else [base]))
+            involved = (like, *after, *([] if base is None else [base]))
+            free = repeats and _are_unrecorded(*involved)
             smooth = smoothing.prepared(like, unrecorded=free, lent=bool(after))
         if stencils is None:
             finish = self._mixing(after, base, like=like)
