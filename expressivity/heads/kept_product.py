@@ -76,7 +76,7 @@ class Factor:
         return self.shape, self.matrix.starts, shapes
 
     def operations(self, dtype: torch.dtype) -> list[Operation]:
-        """Return what is done in turn, each on what :meth:`givens` returns."""
+        """Return what is done in turn: a product of each window, and their joining."""
         blocks = [block.to(dtype) for block in self.matrix.blocks]
         if len(self.shape) == 2:
             return [_from_the_right(block.mT) for block in blocks]
@@ -227,9 +227,7 @@ def kept_product(
     dtype, last = compute_dtype(like.dtype), factors[-1]
     is_whole = last.are_joined or len(last.matrix.blocks) == 1
     is_new = not lent and like.dtype == dtype and is_whole
-    kind = _Kind(
-        tuple(factors), tuple(shape), like.dtype, is_channels_last(like), is_new
-    )
+    kind = _Kind(factors, tuple(shape), like.dtype, is_channels_last(like), is_new)
     layouts = tuple(factor.layout for factor in factors)
     key = _token(layouts, kind.shape, kind.dtype, kind.is_last, is_new)
     operations = tuple(chain.from_iterable(f.operations(dtype) for f in factors))
