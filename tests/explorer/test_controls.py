@@ -159,7 +159,5 @@ def test_views_can_be_hidden_by_the_address(tab: Any, saved: Path) -> None:
     open_page(tab, saved, "hide=error,limits")
     assert tab.locator("section").count() == len(VIEWS) - 2
     tab.get_by_text("Show all views").click()
-    # They are laid out anew in a frame of their own, which slow processors delay.
-    tab.locator("section").nth(len(VIEWS) - 1).wait_for()
     settle(tab)
     assert tab.locator("section").count() == len(VIEWS)
