@@ -15,7 +15,7 @@ from expressivity.convolutions.plain import (
     convolve,
     tap_matrices,
 )
-from expressivity.convolutions.pointwise import is_product_faster, product
+from expressivity.convolutions.pointwise import is_product_faster, prepared_product
 
 __all__ = [
     "CONVOLUTIONS",
@@ -29,7 +29,7 @@ __all__ = [
     "inherits_forward",
     "is_product_faster",
     "plain_convolution",
-    "product",
+    "prepared_product",
     "require_no_additions",
     "tap_matrices",
 ]

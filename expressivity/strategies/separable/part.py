@@ -10,7 +10,7 @@ from typing import Self, TypeGuard
 import torch
 from torch import Tensor
 
-from expressivity.convolutions import FUNCTIONS, is_product_faster, product
+from expressivity.convolutions import FUNCTIONS, is_product_faster, prepared_product
 from expressivity.geometry.grid import Grid
 from expressivity.heads.parameters import Heads
 from expressivity.heads.stencils import Stencils
@@ -180,7 +180,7 @@ class Part:
             strips = partial(
                 in_strips,
                 stencils,
-                self._finish(after, bias, format_of(like)),
+                self._finish(after, bias, like),
                 shape=(len(like), channels, *map(len, grid.queries)),
                 stride=self.stride[0],
                 reach=1 + self.dilation[0] * (taps - 1),
@@ -198,20 +198,23 @@ class Part:
         if stencils is None:
             finish = self._mixing(after, base, like=like)
         else:
-            finish = self._finish(after, base, format_of(like))
+            finish = self._finish(after, base, like)
         return lambda tokens: finish(smooth(tokens))
 
     def _finish(
         self,
         kernels: tuple[Tensor, ...],
         base: Tensor | None,
-        wanted: torch.memory_format,
+        like: Tensor,
     ) -> Attend:
-        """Return what makes of pixels from stencils what they add to the output."""
-        mix = self._mixing(kernels, base)
+        """Return what makes of pixels from stencils what they add to the output.
+
+        The pixels are those of tokens like some.
+        """
+        mix = self._mixing(kernels, base, like=like)
         if not kernels:
             return mix
-        largest = kernels[0].numel()
+        largest, wanted = kernels[0].numel(), format_of(like)
 
         def finish(pixels: Tensor) -> Tensor:
             if largest > pixels.numel():
@@ -243,8 +246,8 @@ class Part:
         stages: list[Attend] = []
         for kernel in kernels:
             added = bias if kernel is kernels[-1] else None
-            if like is not None and is_product_faster(like, kernel, self.groups):
-                stages.append(partial(product, kernel=kernel, bias=added))
+            if like is not None and is_product_faster(like, kernel, added, self.groups):
+                stages.append(prepared_product(kernel, added, like))
             else:
                 stages.append(self._convolution(kernel, added, padding))
         if not kernels and bias is not None:
