@@ -19,6 +19,10 @@ VIEWS = [
 def open_page(tab: Any, path: Path, state: str = "") -> None:
     tab.goto(f"{path.as_uri()}#{state}")
     tab.wait_for_selector("#verdict[data-count]")
+    tab.wait_for_function(
+        "() => [...document.querySelectorAll('section pre')].every("
+        "code => code.textContent)"
+    )
 
 
 def show(tab: Any, view: str) -> None:

@@ -161,3 +161,15 @@ def test_views_can_be_hidden_by_the_address(tab: Any, saved: Path) -> None:
     tab.get_by_text("Show all views").click()
     settle(tab)
     assert tab.locator("section").count() == len(VIEWS)
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_scrolling_moves_nothing(tab: Any, saved: Path, width: int) -> None:
+    # A button would move away between the press of a mouse and its release.
+    tab.set_viewport_size({"width": width, "height": 500})
+    open_page(tab, saved)
+    where = "all => all.map(each => each.offsetTop)"
+    before = tab.eval_on_selector_all("section, footer", where)
+    for view in VIEWS:
+        show(tab, view)
+        assert tab.eval_on_selector_all("section, footer", where) == before, view

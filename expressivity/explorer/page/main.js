@@ -27,6 +27,7 @@ const without = () => [...page.state.hide, ...(scene.witnesses.length ? [] : ['l
  * @property {HTMLElement} code
  * @property {boolean} visible
  * @property {boolean} stale
+ * @property {boolean} drawn
  */
 
 const scene = JSON.parse(document.getElementById('scene')?.textContent ?? '{}');
@@ -39,6 +40,7 @@ let shown = [];
 let built = '';
 let waiting = 0;
 let later = 0;
+let filling = 0;
 let saved = -Infinity;
 
 const seen = new IntersectionObserver(
@@ -48,6 +50,8 @@ const seen = new IntersectionObserver(
       if (each) each.visible = isIntersecting;
     }
     render();
+    clearTimeout(filling);
+    filling = setTimeout(fill);
   },
   { rootMargin: '0px' },
 );
@@ -92,10 +96,7 @@ function render() {
   let drawn = 0;
   for (const each of shown) {
     if (!each.visible || !each.stale) continue;
-    each.view.update();
-    each.code.textContent = each.view.python();
-    each.stale = false;
-    delete each.section.dataset.stale;
+    draw(each);
     drawn += 1;
   }
   if (drawn) {
@@ -103,6 +104,26 @@ function render() {
     report.frame(performance.now() - start);
   }
   remember();
+}
+
+/** @param {Shown} each */
+function draw(each) {
+  each.view.update();
+  each.code.textContent = each.view.python();
+  each.stale = false;
+  each.drawn = true;
+  delete each.section.dataset.stale;
+}
+
+/**
+ * Draw the views below the screen as well, one at a time: an empty one that grows when it
+ * comes onto the screen moves what is below it away from under the pointer.
+ */
+function fill() {
+  const next = shown.find(({ drawn }) => !drawn);
+  if (!next) return;
+  draw(next);
+  filling = setTimeout(fill);
 }
 
 /**
@@ -156,7 +177,7 @@ function rebuild() {
     button(tools, 'Hide', () => page.change({ hide: [...page.state.hide, module.id] }));
     tools.append(html('details', {}, html('summary', {}, 'The same numbers in Python'), code));
     section.append(tools);
-    return { section, view, code, visible: false, stale: true };
+    return { section, view, code, visible: false, stale: true, drawn: false };
   });
   main.replaceChildren(...shown.map(({ section }) => section));
   for (const { section } of shown) seen.observe(section);
