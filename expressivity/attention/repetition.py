@@ -64,6 +64,8 @@ class Repetition:
             x: The batch.
         """
         parameters = tuple(layer._parameters.values())
+        if torch.is_grad_enabled() and _are_trained(parameters):
+            return None
         if not (is_ordinary() and is_at_hand(x) and _are_all(heads, layer)):
             return None
         attend = prepared(layer.strategy, heads, grid, x)

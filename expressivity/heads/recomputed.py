@@ -11,6 +11,7 @@ time in buffers (:mod:`expressivity.heads.in_cache`). Neither keeps the smoothed
 for the backward pass: nine heads would store nine times the input.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -140,6 +141,10 @@ class _Attend(torch.autograd.Function):
         x, *others = tensors
         mapped = torch.vmap(one, in_dims[1:], randomness=info.randomness)
         return mapped(cast("Tensor", x), *others), 0
+
+
+# Torch asks for it in every call; to find it takes as long as a product of matrices.
+_Attend.forward.__signature__ = inspect.signature(_Attend.forward)  # type: ignore[attr-defined]
 
 
 def _output(plan: _Plan, x: Tensor, *others: Tensor | None) -> Tensor:

@@ -11,7 +11,9 @@ below the rounding of the dtype, see :func:`expressivity.heads.leak.mass_beyond`
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil
+from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +24,7 @@ from expressivity.geometry.positions import positions
 from expressivity.heads.banded import BandedMatrix, Windows
 from expressivity.heads.encoding import axis_scores
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.machine.recording import is_traced
+from expressivity.machine.recording import is_ordinary, is_traced
 from expressivity.numbers.softmax import masked, softmax
 
 # A band pays where the axis is longer than this many windows.
@@ -131,25 +133,24 @@ def smoothing_matrices(
         (targets, tokens) matrices, banded where that pays. Rows sum to one if the
         canvas has no tokens of zeros.
     """
-    tokens, canvas = _windows(axis, targets, band)
-    places = positions(targets, alphas.device, alphas.dtype) + centers[:, None]
-    count = len(tokens.starts)
-    spare = count * tokens.rows - len(targets)
-    rows = pad(places, (0, spare), mode="replicate") if spare else places
-    rows = rows.unflatten(1, (count, tokens.rows))
-    everything = _scores(rows, canvas, 0, alphas)
+    places = _places_of(axis, targets, band, alphas.device, alphas.dtype)
+    tokens, rows = places.tokens, places.targets + centers[:, None, None]
+    along = alphas[:, None, None]
+    everything = axis_scores(rows, places.keys, along)
     if axis.tokens == axis.canvas:
         weights = softmax(everything, dtype=dtype)
-    elif canvas.width == axis.canvas:  # one window, which is everything
+    elif places.keys_of_tokens is None:  # one window, which is everything
         weights = softmax(everything, dtype=dtype)
         weights = weights.narrow(-1, axis.zeros_before, axis.tokens)
     else:
         everything = masked(everything, dtype=dtype)
-        scores = _scores(rows, tokens, axis.zeros_before, alphas)
+        scores = axis_scores(rows, places.keys_of_tokens, along)
         scores = masked(scores, among=everything, dtype=dtype)
         weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
+    if len(tokens.starts) == 1:
+        return HeadMatrices((weights.squeeze(1),), tokens.starts, axis.tokens)
     *blocks, last = weights.unbind(1)
-    last = last[:, : tokens.rows - spare]
+    last = last[:, : tokens.rows - places.spare]
     return HeadMatrices((*blocks, last), tokens.starts, axis.tokens)
 
 
@@ -225,15 +226,70 @@ def _windows(axis: Axis, targets: range, band: Band | None) -> tuple[Windows, Wi
     return around(axis.tokens, axis.zeros_before), around(axis.canvas, 0)
 
 
-def _scores(
-    targets: Float[Tensor, "heads blocks rows"],
-    windows: Windows,
-    offset: int,
-    alphas: Float[Tensor, " heads"],
-) -> Float[Tensor, "heads blocks rows width"]:
-    """Return −α (k − t)² for the keys of each window, which starts at an offset."""
-    keys = torch.stack([
-        positions(range(start + offset, start + offset + windows.width), alphas.device)
+@dataclass(frozen=True)
+class _Places:
+    """Where targets and keys are along one axis.
+
+    Attributes:
+        tokens: The windows of blocks of targets, in the tokens.
+        targets: Those of each block; the last one repeats where a block is short.
+        spare: How often it does.
+        keys: The keys of each block: all those that its normaliser needs.
+        keys_of_tokens: Those of tokens; ``None`` if one window has everything.
+    """
+
+    tokens: Windows
+    targets: Float[Tensor, "blocks rows"]
+    spare: int
+    keys: Float[Tensor, "blocks 1 _"]
+    keys_of_tokens: Float[Tensor, "blocks 1 _"] | None
+
+    @classmethod
+    def of(
+        cls,
+        axis: Axis,
+        targets: range,
+        band: Band | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Self:
+        """Return them, as :func:`smoothing_matrices` needs them."""
+        tokens, canvas = _windows(axis, targets, band)
+        rows = positions(targets, device, dtype)
+        count = len(tokens.starts)
+        spare = count * tokens.rows - len(targets)
+        if spare:
+            rows = pad(rows[None], (0, spare), mode="replicate")[0]
+        keys = _keys_of(canvas, 0, device, dtype)
+        own = None
+        if canvas.width != axis.canvas:
+            own = _keys_of(tokens, axis.zeros_before, device, dtype)
+        return cls(tokens, rows.unflatten(0, (count, tokens.rows)), spare, keys, own)
+
+
+_places = lru_cache(maxsize=256)(_Places.of)
+
+
+def _places_of(
+    axis: Axis,
+    targets: range,
+    band: Band | None,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> _Places:
+    """Return the places, those of an earlier call where torch makes plain tensors."""
+    if not is_ordinary():
+        return _Places.of(axis, targets, band, device, dtype)
+    with torch.inference_mode(mode=False):  # other modes read them later
+        return _places(axis, targets, band, device, dtype)
+
+
+def _keys_of(
+    windows: Windows, offset: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "blocks 1 width"]:
+    """Return the keys of each window, which starts at an offset."""
+    keys = [
+        positions(range(start + offset, start + offset + windows.width), device, dtype)
         for start in windows.starts
-    ])
-    return axis_scores(targets, keys[:, None], alphas[:, None, None])
+    ]
+    return torch.stack(keys)[:, None]

@@ -13,7 +13,7 @@ from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.parameters import Heads
 from expressivity.heads.projections import heads_first
 from expressivity.heads.recomputed import attend
-from expressivity.heads.smoothing import smoothing_along_axes
+from expressivity.heads.smoothing import Axis, smoothing_along_axes
 from expressivity.machine.memory_format import in_format_of
 from expressivity.numbers.precision import (
     autocast_is_on,
@@ -40,6 +40,8 @@ class OwnHeads:
     Attributes:
         heads: Their indices.
         alphas: Their locality strengths, ``None`` if they are unknown.
+        axes: The tokens along each axis.
+        queries: The queries along each axis.
         bands: The tokens that they attend to along each axis; ``None`` for all.
         neglected: Probability that is taken for none, at most, over all axes.
         cost: Multiplications that smoothing one channel takes, about.
@@ -48,6 +50,8 @@ class OwnHeads:
 
     heads: tuple[int, ...]
     alphas: tuple[float, ...] | None
+    axes: tuple[Axis, ...]
+    queries: tuple[range, ...]
     bands: Bands
     neglected: float
     cost: int
@@ -78,7 +82,7 @@ class OwnHeads:
         softest = None if alphas is None else min(alphas)
         bands = bands_of(softest, centers, grid, dtype, like.device)
         reach = radii_of_bands(bands)
-        matrices = None
+        axes, queries, matrices = tuple(axes_of(grid)), grid.queries, None
         if keep and alphas is not None:
             exact, device = torch.float64, torch.device("cpu")
             if torch.compiler.is_compiling():  # a graph does this again in every call
@@ -88,15 +92,17 @@ class OwnHeads:
                 for numbers in (tuple(alphas), tuple(centers))
             )
             exactly = smoothing_along_axes(
-                axes_of(grid), grid.queries, bands, strengths, places, dtype=dtype
+                axes, queries, bands, strengths, places, dtype=dtype
             )
             matrices = tuple(along.to(like.device, dtype) for along in exactly)
         return cls(
             tuple(heads),
             None if alphas is None else tuple(alphas),
+            axes,
+            queries,
             bands,
-            neglected_by(reach, softest, grid.queries, centers, grid, dtype),
-            cost_of(grid.queries, grid, bands),
+            neglected_by(reach, softest, queries, centers, grid, dtype),
+            cost_of(queries, grid, bands),
             matrices,
         )
 
@@ -124,7 +130,7 @@ class OwnHeads:
             f"{self.neglected:.2g}"
         )
 
-    def smoothing(self, heads: Heads, grid: Grid) -> tuple[HeadMatrices, ...]:
+    def smoothing(self, heads: Heads) -> tuple[HeadMatrices, ...]:
         """Return the prepared smoothing, or else a differentiable one."""
         if self.matrices is not None:
             return self.matrices
@@ -135,8 +141,8 @@ class OwnHeads:
                 for tensor in (alpha, centers)
             )
         return smoothing_along_axes(
-            axes_of(grid),
-            grid.queries,
+            self.axes,
+            self.queries,
             self.bands,
             alpha.to(dtype),
             centers.to(dtype),
@@ -159,7 +165,7 @@ class OwnPart:
     after: Tensor | None
 
     @classmethod
-    def of(cls, step: OwnHeads, heads: Heads, grid: Grid) -> Self:
+    def of(cls, step: OwnHeads, heads: Heads) -> Self:
         """Return the heads with their projections, composed as far as that is worth it.
 
         The smoothing goes where the fewest multiplications result.
@@ -171,11 +177,10 @@ class OwnPart:
         (weight,) = weights
         _, groups, inputs, outputs = weight.shape
         mixing = groups * inputs * outputs
-        tokens = prod([axis.tokens for axis in axes_of(grid)])
+        tokens = prod([axis.tokens for axis in step.axes])
+        queries = prod([len(along) for along in step.queries])
         smoothing = groups * step.cost * _SMOOTHING_COST
-        early = inputs * smoothing + mixing * prod([
-            len(query) for query in grid.queries
-        ])
+        early = inputs * smoothing + mixing * queries
         late = outputs * smoothing + mixing * tokens
         return cls(step, weight, None) if late < early else cls(step, None, weight)
 
@@ -207,7 +212,7 @@ class OwnPart:
         with without_autocast(tokens.device):
             output = attend(
                 tokens.movedim(1, -1).to(dtype),
-                self.step.smoothing(heads, grid),
+                self.step.smoothing(heads),
                 self.before,
                 self.after,
                 None if bias is None else bias.to(dtype),

@@ -60,7 +60,7 @@ class Separable:
         """Return Σ over groups of Conv(G_α X), at every query."""
         if is_traced():
             grid, steps = traced_steps(heads, grid)
-            parts = [part_of(step, heads, grid) for step in steps]
+            parts = [part_of(step, heads) for step in steps]
         else:
             parts = _parts(heads, grid)
         return _attended(parts, heads, grid, x)
@@ -140,10 +140,10 @@ def _planned(
     return steps_of(groups, grid, heads.alpha, apart=apart, keep=keep)
 
 
-def part_of(step: Step | OwnHeads, heads: Heads, grid: Grid) -> Part | OwnPart:
+def part_of(step: Step | OwnHeads, heads: Heads) -> Part | OwnPart:
     """Return what a step attends to, with the projections."""
     if isinstance(step, OwnHeads):
-        return OwnPart.of(step, heads, grid)
+        return OwnPart.of(step, heads)
     return Part.of(step, heads)
 
 
@@ -152,7 +152,7 @@ def _parts(heads: Heads, grid: Grid) -> list[Part | OwnPart]:
     steps, context = _kept_steps(heads, grid)
 
     def compose() -> list[Part | OwnPart]:
-        return [part_of(step, heads, grid) for step in steps]
+        return [part_of(step, heads) for step in steps]
 
     if context is None:
         return compose()
