@@ -16,6 +16,7 @@ from torch import Tensor
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.contraction import (
     add_outer,
+    as_matrices,
     contract,
     contract_all,
     outer,
@@ -151,8 +152,9 @@ def _derive_after(piece: Piece, gradient: Tensor, total: Projection) -> None:
         every = total.matrices
         add_pairs_of_each(every, piece.below_last, errors, empty=piece.is_first)
         return
+    rows = errors.view(-1, errors.shape[-1])
     for own, tokens in zip(total.each, piece.smoothed(), strict=True):
-        add_pairs(own, tokens, errors, empty=piece.is_first)
+        add_pairs(own, tokens, rows, empty=piece.is_first)
 
 
 def _derive_last(
@@ -197,16 +199,18 @@ def _derive_last(
         pulls = [(*pair, out) for pair, out in zip(pairs, targets, strict=True)]
     every = zip(
         each_matrix(back, piece.heads),
-        [None] * piece.heads if total is None else total,
-        piece.below_last.expand(piece.heads, *piece.below_last.shape[1:]),
+        [None] * piece.heads if total is None else total.unbind(),
+        piece.below_last.expand(piece.heads, *piece.below_last.shape[1:]).unbind(),
         pulls,
         strict=True,
     )
+    rows = as_matrices(turned)
+    flat, flat_error = given.view(-1, outputs), error.view(-1, width)
     for matrix, own, tokens, pull in every:
         if matrix is not None:
-            project(given, matrix, error)
+            project(flat, matrix, flat_error)
         if own is not None:
-            add_outer(own, turned, tokens)
+            add_outer(own, rows, as_matrices(tokens))
         if pull is not None:
             torch.bmm(*pull[:2], out=pull[2])
     return errors
@@ -278,7 +282,7 @@ def _derive_tokens(
     if along_x is None and along_before is None:
         return
     matrices, tokens = piece.strip.first.matrices.mT, piece.of_tokens(piece.strip.x)
-    own_x = piece.buffer("along x", *tokens.shape)
+    own_x, channels = piece.buffer("along x", *tokens.shape), tokens.shape[-1]
     together = 1 if piece.strip.is_narrow else 2
     errors = errors.flatten(1 + together)
     if before is None:
@@ -288,13 +292,15 @@ def _derive_tokens(
         shape = (*own_x.shape[:2], width) if together == 2 else (len(own_x), width)
         pulled = piece.buffer("before first", piece.heads, *shape)
         contract(matrices, errors, pulled)
+        own_width = width_after(before, channels)
+        each = pulled.view(piece.heads, -1, own_width).unbind()
         if along_before is not None:
-            flat = piece.in_one_piece("turned x", tokens)
-            for own, error in zip(along_before.each, pulled, strict=True):
+            flat = piece.in_one_piece("turned x", tokens).view(-1, channels)
+            for own, error in zip(along_before.each, each, strict=True):
                 add_pairs(own, flat, error, empty=piece.is_first)
-        own_x.zero_()
-        for matrix, error in zip(before.transposed.each, pulled, strict=True):
-            add_projected(own_x, error, matrix)
+        rows = own_x.zero_().view(-1, channels)
+        for matrix, error in zip(before.transposed.each, each, strict=True):
+            add_projected(rows, error, matrix)
     if along_x is not None:
         target = piece.of_tokens(along_x)
         target.copy_(own_x) if piece.is_alone else target.add_(own_x)

@@ -72,15 +72,26 @@ def outer(
     return (left @ right.mT).sum(1)
 
 
+def as_matrices(
+    tokens: Float[Tensor, "axis *others width"],
+) -> Float[Tensor, "axis _"] | Float[Tensor, "_ axis _"]:
+    """Return tokens of a head as :func:`add_outer` takes them.
+
+    One other axis goes with the width. More of them come first: to bring them together
+    would copy.
+    """
+    if tokens.dim() == 3:
+        return tokens.flatten(1)
+    return tokens.movedim(0, -2).flatten(0, -3)
+
+
 def add_outer(
     total: Float[Tensor, "rows columns"],
-    rows: Float[Tensor, "rows *others width"],
-    columns: Float[Tensor, "columns *others width"],
+    rows: Float[Tensor, "*_ rows width"],
+    columns: Float[Tensor, "*_ columns width"],
 ) -> None:
-    """Add Σ rows columnsᵀ over everything but their axis, for one head."""
-    if rows.dim() == 3:
-        total.addmm_(rows.flatten(1), columns.flatten(1).mT)
-        return
-    # With more axes than one other, to bring them together would copy.
-    left, right = (t.movedim(0, -2).flatten(0, -3) for t in (rows, columns))
-    total.add_(torch.bmm(left, right.mT).sum(0))
+    """Add Σ rows columnsᵀ, for one head."""
+    if rows.dim() == 2:
+        total.addmm_(rows, columns.mT)
+    else:
+        total.add_(torch.bmm(rows, columns.mT).sum(0))

@@ -40,9 +40,9 @@ def output(
         is_whole = target.is_contiguous()
         total = target if is_whole else buffers("total", *target.shape)
         total.zero_() if bias is None else total.copy_(bias.expand_as(total))
-        every = each_matrix(last, piece.heads)
+        every, rows = each_matrix(last, piece.heads), total.view(-1, outputs)
         for matrix, tokens in zip(every, piece.smoothed(), strict=True):
-            add_projected(total, tokens, matrix)
+            add_projected(rows, tokens, matrix)
         if not is_whole:
             target.copy_(total)
     return result

@@ -127,8 +127,9 @@ class Strip:
         if self._before is not None:
             width = images * width_after(self._before, channels)
             tokens = self.buffers("tokens", len(self._before.each), *window, width)
-            for matrix, own in zip(self._before.each, tokens, strict=True):
-                project(x, matrix, own)
+            each = tokens.view(len(tokens), -1, width // images).unbind()
+            for matrix, own in zip(self._before.each, each, strict=True):
+                project(x.view(-1, channels), matrix, own)
         states = [tokens, self._smoothed_along_first(tokens)]
         if self.middle:
             states.append(self._smoothed_along_middle(states[-1]).movedim(-2, 1))
@@ -228,20 +229,23 @@ class Piece:
         return self.strip.states[axis][..., self.window, :].flatten(3)
 
     def smoothed(self) -> Iterator[Tensor]:
-        """Yield the tokens of each head after all products, in one piece.
+        """Yield the tokens of each head after all products, (tokens, width).
 
-        They are as many numbers as (*queries, images, width), and may lie where those
-        of the last head did.
+        They are those of (*queries, images, width), and may lie where those of the
+        last head did.
         """
-        if self.last is None:
-            yield from self.below_last
-            return
-        matrices, tokens = self.last.matrices, self.below_last
+        tokens = self.below_last
+        images = len(self.strip.x[self.strip.images])
         *others, width = tokens.shape[2:]
+        if self.last is None:
+            yield from tokens.reshape(len(tokens), -1, width // images).unbind()
+            return
+        matrices = self.last.matrices
         out = self.buffer("smoothed", prod(others), matrices.shape[1], width)
+        flat = out.view(-1, width // images)
         for product in products(matrices, tokens):
             torch.bmm(*product, out=out)
-            yield out
+            yield flat
 
 
 def pieces_of(

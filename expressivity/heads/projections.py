@@ -16,6 +16,8 @@ from torch import Tensor
 Matrices = Float[Tensor, "heads groups inputs outputs"]
 Matrix = Float[Tensor, "groups inputs outputs"] | Float[Tensor, "inputs outputs"]
 """That of one head; without the groups if there is only one."""
+Tokens = Float[Tensor, "tokens _"]
+"""Those of one head, of all groups."""
 
 
 def heads_first(
@@ -92,21 +94,12 @@ def width_after(projection: Projection | None, inputs: int) -> int:
     return projection.matrices.shape[1] * projection.matrices.shape[3]
 
 
-def project(tokens: Tensor, matrix: Matrix, out: Tensor) -> None:
-    """Write what the matrix of one head makes of tokens.
-
-    Args:
-        tokens: As many numbers as (*tokens, channels), in one piece.
-        matrix: That of the head.
-        out: As many numbers as (*tokens, outputs), in one piece.
-    """
+def project(tokens: Tokens, matrix: Matrix, out: Tokens) -> None:
+    """Write what the matrix of one head makes of tokens."""
     if matrix.dim() == 2:
-        inputs, outputs = matrix.shape
-        torch.mm(tokens.view(-1, inputs), matrix, out=out.view(-1, outputs))
-        return
-    groups, inputs, outputs = matrix.shape
-    flat, rows = tokens.view(-1, groups * inputs), out.view(-1, groups * outputs)
-    rows.copy_(projected(flat[None], matrix[None])[0])
+        torch.mm(tokens, matrix, out=out)
+    else:
+        out.copy_(projected(tokens[None], matrix[None])[0])
 
 
 def project_for_each(tokens: Tensor, matrices: Matrices | None, out: Tensor) -> None:
@@ -129,43 +122,32 @@ def project_for_each(tokens: Tensor, matrices: Matrices | None, out: Tensor) -> 
         rows.copy_(projected(flat, matrices))
 
 
-def add_projected(total: Tensor, tokens: Tensor, matrix: Matrix | None) -> None:
-    """Add what the matrix of one head makes of tokens.
-
-    Args:
-        total: (*tokens, outputs), in one piece.
-        tokens: As many numbers as (*tokens, channels), in one piece.
-        matrix: That of the head; ``None`` for the identity.
-    """
-    rows = total.view(-1, total.shape[-1])
-    flat = tokens.view(len(rows), -1)
+def add_projected(total: Tokens, tokens: Tokens, matrix: Matrix | None) -> None:
+    """Add what the matrix of one head, or the identity, makes of tokens."""
     if matrix is None:
-        rows.add_(flat)
+        total.add_(tokens)
     elif matrix.dim() == 2:
-        rows.addmm_(flat, matrix)
+        total.addmm_(tokens, matrix)
     else:
-        rows.add_(projected(flat[None], matrix[None])[0])
+        total.add_(projected(tokens[None], matrix[None])[0])
 
 
-def add_pairs(total: Matrix, inputs: Tensor, outputs: Tensor, *, empty: bool) -> None:
+def add_pairs(total: Matrix, inputs: Tokens, outputs: Tokens, *, empty: bool) -> None:
     """Add Σ inputs outputsᵀ over tokens: the derivative of the projection of a head.
 
     Args:
         total: Where it is added.
-        inputs: As many numbers as (*tokens, channels), in one piece.
-        outputs: As many numbers as (*tokens, outputs), in one piece.
+        inputs: The tokens that it takes.
+        outputs: Derivatives with respect to those that it makes.
         empty: Whether nothing, not even zeros, is in the total yet.
     """
-    *groups, rows, columns = total.shape
-    count = prod(groups)
-    left, right = inputs.view(-1, count * rows), outputs.view(-1, count * columns)
-    if groups:
-        (pairs,) = paired(left[None], right[None], count)
+    if total.dim() == 3:
+        (pairs,) = paired(inputs[None], outputs[None], len(total))
         total.copy_(pairs) if empty else total.add_(pairs)
     elif empty:
-        torch.mm(left.mT, right, out=total)
+        torch.mm(inputs.mT, outputs, out=total)
     else:
-        total.addmm_(left.mT, right)
+        total.addmm_(inputs.mT, outputs)
 
 
 def add_pairs_of_each(
