@@ -277,8 +277,9 @@ def _places_of(
     device: torch.device,
     dtype: torch.dtype,
 ) -> _Places:
-    """Return the places, those of an earlier call where torch makes plain tensors."""
-    if not is_ordinary():
+    """Return the places: on a CPU, those of an earlier call if torch is ordinary."""
+    # A captured CUDA graph would overwrite tensors that it has made.
+    if device.type != "cpu" or not is_ordinary():
         return _Places.of(axis, targets, band, device, dtype)
     with torch.inference_mode(mode=False):  # other modes read them later
         return _places(axis, targets, band, device, dtype)

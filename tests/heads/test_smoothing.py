@@ -1,5 +1,6 @@
 """The smoothing operator against its formula."""
 
+from collections.abc import Callable
 from functools import reduce
 from math import exp, fsum
 
@@ -7,10 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from expressivity.heads.axis_product import AxisProduct
 from expressivity.heads.banded import BandedMatrix
-from expressivity.heads.smoothing import Axis, smoothing_matrix
+from expressivity.heads.smoothing import Axis, smoothing_matrices, smoothing_matrix
+
+Form = Callable[[Tensor], Tensor]
 
 
 def smoothing_row(target: int, keys: int, alpha: torch.Tensor) -> torch.Tensor:
@@ -68,3 +74,45 @@ def test_half_precision_is_rounded_only_at_the_end(
     rounding = torch.finfo(dtype).eps / 2 + 100 * torch.finfo(torch.float32).eps
     error = (found.double() - expected).abs()
     assert (error <= rounding * expected).all()
+
+
+def _in_inference_mode(form: Form, alpha: Tensor) -> None:
+    with torch.inference_mode():
+        form(alpha)
+
+
+def _in_fake_mode(form: Form, alpha: Tensor) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        form(alpha)
+
+
+MODES: dict[str, Callable[[Form, Tensor], object]] = {
+    "inference mode": _in_inference_mode,
+    "fake tensors": _in_fake_mode,
+    "vmap": lambda form, alpha: torch.vmap(form)(alpha.expand(2, -1)),
+    "jvp": lambda form, alpha: torch.func.jvp(form, (alpha,), (alpha,)),
+    "functionalize": lambda form, alpha: torch.func.functionalize(form)(alpha),
+    "make_fx": lambda form, alpha: make_fx(form)(alpha),
+    "meta": lambda form, alpha: form(alpha.to("meta")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
+@pytest.mark.parametrize("mode", MODES)
+def test_what_one_mode_leaves_behind_serves_all_others(mode: str) -> None:
+    # A length of its own, so that nothing is kept of it yet.
+    tokens = 20 + list(MODES).index(mode)
+    axis = Axis(tokens=tokens, zeros_before=0, canvas=tokens)
+
+    def form(alpha: Tensor) -> Tensor:
+        centers = torch.zeros_like(alpha)
+        matrices = smoothing_matrices(axis, range(tokens), centers, alpha)
+        return matrices.blocks[0]
+
+    alpha = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    MODES[mode](form, alpha)
+    gap = torch.arange(tokens)[:, None] - torch.arange(tokens)
+    expected = (-alpha[:, None, None] * gap.square()).softmax(-1)
+    alpha.requires_grad_()
+    torch.testing.assert_close(form(alpha).detach(), expected, rtol=0, atol=1e-15)
+    assert torch.autograd.gradcheck(form, alpha)
