@@ -72,7 +72,7 @@ def assert_alike(output: Tensor, wanted: Tensor) -> None:
 def planned(heads: Heads, grid: Grid, x: Tensor) -> Tensor:
     """Evaluate the plan of a tracer without one."""
     grid, steps = traced_steps(heads, replace(grid, any_size=True))
-    first, *others = (part_of(step, heads, grid) for step in steps)
+    first, *others = (part_of(step, heads) for step in steps)
     output = first.attend(heads, grid, grid.tokens(x), heads.bias)
     for part in others:
         output = output + part.attend(heads, grid, grid.tokens(x), None)

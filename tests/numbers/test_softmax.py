@@ -49,7 +49,7 @@ def matrices_of(
             if step.is_saturated:
                 continue
             if isinstance(step, OwnHeads):
-                for along in step.smoothing(heads, grid):
+                for along in step.smoothing(heads):
                     yield from along.blocks
                 continue
             smoothing = step.smoothing_with(heads, grid)
