@@ -240,11 +240,21 @@ class _Banded(torch.autograd.Function):
                 along_x.narrow(1, start, block.shape[1]).add_(_times(block.mT, part))
             if ctx.needs_input_grad[2 + index]:
                 window = x.narrow(1, start, block.shape[1])
-                columns, rows = (
-                    t.movedim(1, 0).reshape(t.shape[1], -1) for t in (window, part)
-                )
-                along_blocks[index] = rows @ columns.mT
+                along_blocks[index] = _outer(part, window)
         return None, along_x, *along_blocks
+
+
+def _outer(
+    rows: Float[Tensor, "lead rows *trail"],
+    columns: Float[Tensor, "lead columns *trail"],
+) -> Float[Tensor, "rows columns"]:
+    """Return Σ rows columnsᵀ over everything but their dimension."""
+    if rows.dim() == 3:
+        (_, m, trail), n = rows.shape, columns.shape[1]
+        if m * n <= trail * (m + n):  # products are no more than the copies below
+            return torch.bmm(rows, columns.mT).sum(0)
+    left, right = (t.movedim(1, 0).reshape(t.shape[1], -1) for t in (rows, columns))
+    return left @ right.mT
 
 
 def _times(
