@@ -23,20 +23,20 @@ from expressivity.heads.contraction import (
     products,
 )
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import (
-    Piece,
-    each_matrix,
-    pieces_of,
-    with_rows_in_one_piece,
-)
+from expressivity.heads.pieces import Piece, pieces_of
 from expressivity.heads.projections import (
     Projection,
     add_pairs,
-    add_pairs_of_each,
     add_projected,
     project,
     project_for_each,
     width_after,
+)
+from expressivity.heads.weight_rows import (
+    each_matrix,
+    empty_derivative,
+    whole_derivative,
+    with_rows_in_one_piece,
 )
 
 
@@ -61,7 +61,7 @@ def derivatives(
     buffers = Buffers(x.dtype)
     first = with_rows_in_one_piece(buffers, "A", before)
     last = with_rows_in_one_piece(buffers, "B", after)
-    totals = _Totals.of(buffers, needed, x, first, last, matrices)
+    totals = _Totals.of(buffers, needed, x, before, after, matrices)
     along_x = totals.x
     if len(matrices) == 1:
         x, gradient = x[:, :, None], gradient[:, :, None]
@@ -78,9 +78,7 @@ def derivatives(
                 errors = _derive_others(piece, errors, totals)
                 _derive_tokens(piece, errors, first, totals.before, along_x)
     projections = [
-        None
-        if source is None or total is None
-        else torch.empty_like(source).copy_(total.matrices)
+        None if source is None or total is None else whole_derivative(total, source)
         for source, total in ((before, totals.before), (after, totals.after))
     ]
     along_bias = gradient.flatten(0, -2).sum(0) if needed[3] else None
@@ -94,8 +92,8 @@ class _Totals:
 
     Attributes:
         x: That of the tokens. Pieces write it before they read it, as the next two.
-        before: That of A, in a buffer.
-        after: That of B, in a buffer.
+        before: That of A.
+        after: That of B.
         blocks: Those of the blocks of each axis.
     """
 
@@ -110,17 +108,19 @@ class _Totals:
         buffers: Buffers,
         needed: Sequence[bool],
         x: Tensor,
-        before: Projection | None,
-        after: Projection | None,
+        before: Tensor | None,
+        after: Tensor | None,
         matrices: Sequence[HeadMatrices],
     ) -> Self:
         def empty(
-            name: str, own: Projection | None, *, wanted: bool
+            name: str, source: Tensor | None, *, wanted: bool
         ) -> Projection | None:
-            if own is None or not wanted:
+            if source is None or not wanted:
                 return None
-            total = buffers(f"along {name}", *own.matrices.mT.shape).mT
-            return Projection.of(total if len(x) else total.zero_())
+            total = empty_derivative(buffers, f"along {name}", source)
+            if not len(x):
+                total.matrices.zero_()
+            return total
 
         rest = iter(needed[4:])
         blocks = tuple(
@@ -148,10 +148,6 @@ class _Totals:
 def _derive_after(piece: Piece, gradient: Tensor, total: Projection) -> None:
     """Add the derivative of B, given the errors (*queries, images, outputs)."""
     errors = piece.in_one_piece("gradient", gradient)
-    if piece.last is None:
-        every = total.matrices
-        add_pairs_of_each(every, piece.below_last, errors, empty=piece.is_first)
-        return
     rows = errors.view(-1, errors.shape[-1])
     for own, tokens in zip(total.each, piece.smoothed(), strict=True):
         add_pairs(own, tokens, rows, empty=piece.is_first)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import each_matrix, pieces_of, with_rows_in_one_piece
+from expressivity.heads.pieces import pieces_of
 from expressivity.heads.projections import add_projected, width_after
+from expressivity.heads.weight_rows import each_matrix, with_rows_in_one_piece
 
 
 def output(

@@ -16,7 +16,7 @@ from torch import Tensor
 from expressivity.heads.buffers import MOST_KEPT, Buffers
 from expressivity.heads.contraction import contract, products
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.projections import Matrix, Projection, project, width_after
+from expressivity.heads.projections import Projection, project, width_after
 
 # Numbers of a result that stay in the cache: of one head, for several images, and of
 # all heads for one image. A core has the first to itself, and all share the second.
@@ -279,25 +279,3 @@ def pieces_of(
             for part in parts:
                 yield Piece(strip, part, is_first, is_alone)
                 is_first = False
-
-
-def with_rows_in_one_piece(
-    buffers: Buffers, name: str, matrices: Tensor | None
-) -> Projection | None:
-    """Return a projection, each head's matrix in one piece, as torch stores weights.
-
-    Args:
-        buffers: Memory for a copy.
-        name: Of the buffer.
-        matrices: (heads, groups, inputs, outputs), or none.
-    """
-    if matrices is None:
-        return None
-    return Projection.of(buffers.in_one_piece(name, matrices.mT).mT)
-
-
-def each_matrix(
-    projection: Projection | None, heads: int
-) -> Sequence[Matrix] | Sequence[None]:
-    """Return the matrix of each head, or as many times none."""
-    return [None] * heads if projection is None else projection.each

@@ -150,28 +150,6 @@ def add_pairs(total: Matrix, inputs: Tokens, outputs: Tokens, *, empty: bool) ->
         total.addmm_(inputs.mT, outputs)
 
 
-def add_pairs_of_each(
-    total: Matrices, inputs: Tensor, outputs: Tensor, *, empty: bool
-) -> None:
-    """Add what :func:`add_pairs` does, for all heads at once.
-
-    Args:
-        total: Where it is added.
-        inputs: As many numbers as (heads, *tokens, channels), each head in one piece.
-        outputs: As many numbers as (*tokens, outputs), in one piece: heads share them.
-        empty: Whether nothing, not even zeros, is in the total yet.
-    """
-    heads, groups, rows, columns = total.shape
-    left = inputs.reshape(heads, -1, groups * rows)
-    right = outputs.view(1, -1, groups * columns)
-    if empty:
-        total.zero_()
-    if groups > 1:
-        total.add_(paired(left, right, groups))
-    else:
-        total[:, 0].mT.baddbmm_(right.mT.expand(heads, -1, -1), left)
-
-
 def _flat(tokens: Tensor) -> Float[Tensor, "_ _ _"]:
     """Return the tokens of each head in a row."""
     heads, *size, channels = tokens.shape  # no flatten: torch's older vmap lacks it

@@ -1,7 +1,7 @@
 """Smoothing that is recomputed: both ways, every derivative, every transform."""
 
 import cProfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from expressivity.heads import buffers, pieces, recomputed
+from expressivity.heads import buffers, pieces, recomputed, weight_rows
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import heads_first, paired, projected
 
@@ -128,6 +128,49 @@ def test_buffers_and_products_agree(
     expected = outcome(layer)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+def in_order(weight: Tensor, order: Sequence[int]) -> Tensor:
+    """Return a weight whose dimensions lie in memory in some order."""
+    back = [order.index(dimension) for dimension in range(4)]
+    moved = weight.detach().permute(*order).contiguous()
+    return moved.permute(*back).requires_grad_()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(1, 3, 2, 0), (1, 3, 0, 2), (0, 1, 3, 2), (0, 1, 2, 3)],
+    ids=["convolution", "channels last", "transposed", "heads first"],
+)
+@pytest.mark.parametrize(("axes", "groups", "place", "banded"), every_layer)
+def test_weights_in_every_order(
+    axes: int,
+    groups: int,
+    place: str,
+    banded: bool,
+    order: Sequence[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = layer_of(axes, groups, place, banded=banded)
+    x, *weights = layer.factors[:3]
+    ordered = [None if w is None else in_order(w, order) for w in weights]
+    layer = Layer((x, *ordered, *layer.factors[3:]), layer.attend)
+    found = outcome(layer)
+    own = [w for w in ordered if w is not None]
+    for weight, derivative in zip(own, found[2:], strict=False):
+        assert derivative.stride() == weight.stride()
+    monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
+    for one, other in zip(found, outcome(layer), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [(1, 3, 0, 2), (0, 1, 3, 2)])
+def test_weights_with_rows_in_one_piece_are_not_copied(order: Sequence[int]) -> None:
+    weight = in_order(torch.randn(HEADS, 1, 5, 7), order)
+    kept = buffers.Buffers(weight.dtype)
+    projection = weight_rows.with_rows_in_one_piece(kept, "no copy", weight)
+    assert projection is not None
+    assert projection.matrices.data_ptr() == weight.data_ptr()
 
 
 def outcome(layer: Layer) -> list[Tensor]:
