@@ -49,14 +49,25 @@ def sentence(documents: Sequence[Document]) -> str:
     """Return what the README says about cost."""
     figures = [{t.statement: t.value for t in targets(each)} for each in documents]
 
-    def span(statement: str) -> str:
-        values = [own[statement] for own in figures]
+    def span(*statements: str) -> str:
+        values = [own[statement] for own in figures for statement in statements]
         low, high = f"{min(values):.3g}", f"{max(values):.3g}"
         return low if low == high else f"{low} to {high}"
 
     forward = span("ResNet-50, default α: forward")
-    soft = span("ResNet-50 layers at 224², α = 4: geometric mean")
-    growth = span("time ∝ tokens^p from 64² to 1024², α = 4: p")
+    soft = span(
+        *(
+            f"{layers}, {alpha}: geometric mean"
+            for layers in ("ResNet-50 layers at 224²", "the same, channels last")
+            for alpha in ("α = 4", "α = 1")
+        )
+    )
+    growth = span(
+        *(
+            f"time ∝ tokens^p from 64² to 1024², {alpha}: p"
+            for alpha in ("α = 4", "α = 1")
+        )
+    )
     makers = {plain(own.environment["processor"]).split()[0] for own in documents}
     return (
         f"On {' and '.join(sorted(makers))}, converted ResNet-50 takes {forward} times "
