@@ -21,10 +21,12 @@ def bridge(name: str) -> ModuleType:
     return import_module(f"tests.proofs.{place.replace('/', '.')}")
 
 
-def is_noticed(name: str, formulas: Formulas) -> bool:
-    """Whether the bridge or a step of the proof fails."""
+def is_noticed(name: str, formulas: Formulas, *, by_proof: bool = True) -> bool:
+    """Whether the bridge fails, or a step of the proof."""
     try:
         bridge(name).check(formulas)
+        if not by_proof:
+            return False
         steps = module(name).build(formulas).steps
         return any(not step.claim.decide().proved for step in steps)
     except (AssertionError, ArithmeticError, ValueError, TypeError):
@@ -65,4 +67,5 @@ def test_all_edits_are_noticed(name: str) -> None:
 
 @over_statements
 def test_what_is_not_edited_is_not_noticed(name: str) -> None:
-    assert not is_noticed(name, module(name).FORMULAS)
+    # That every step is proved is tests/proofs/test_statements.py's to say.
+    assert not is_noticed(name, module(name).FORMULAS, by_proof=False)
