@@ -147,10 +147,9 @@ def smoothing_matrices(
         scores = axis_scores(rows, places.keys_of_tokens, along)
         scores = masked(scores, among=everything, dtype=dtype)
         weights = (scores - everything.logsumexp(-1, keepdim=True)).exp()
-    if len(tokens.starts) == 1:
-        return HeadMatrices((weights.squeeze(1),), tokens.starts, axis.tokens)
     *blocks, last = weights.unbind(1)
-    last = last[:, : tokens.rows - places.spare]
+    if places.spare:
+        last = last[:, : tokens.rows - places.spare]
     return HeadMatrices((*blocks, last), tokens.starts, axis.tokens)
 
 

@@ -14,7 +14,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from expressivity.heads.axis_product import AxisProduct
 from expressivity.heads.banded import BandedMatrix
-from expressivity.heads.smoothing import Axis, smoothing_matrices, smoothing_matrix
+from expressivity.heads.smoothing import (
+    Axis,
+    Band,
+    smoothing_matrices,
+    smoothing_matrix,
+)
 
 Form = Callable[[Tensor], Tensor]
 
@@ -116,3 +121,20 @@ def test_what_one_mode_leaves_behind_serves_all_others(mode: str) -> None:
     alpha.requires_grad_()
     torch.testing.assert_close(form(alpha).detach(), expected, rtol=0, atol=1e-15)
     assert torch.autograd.gradcheck(form, alpha)
+
+
+@pytest.mark.parametrize("targets", [1, 10, 32, 33, 69])
+def test_tracers_get_the_same_rows_of_a_band(targets: int) -> None:
+    axis = Axis(tokens=69, zeros_before=0, canvas=69)
+    band = Band(lowest=0.0, highest=0.0, radius=2, span=32)
+
+    def form(alpha: Tensor) -> Tensor:
+        centers = torch.zeros_like(alpha)
+        matrices = smoothing_matrices(axis, range(targets), centers, alpha, band)
+        return torch.stack([matrices.of_head(head).dense() for head in range(2)])
+
+    alpha = torch.tensor([4.0, 5.0], dtype=torch.float64)
+    expected = form(alpha)
+    assert expected.shape == (2, targets, 69)
+    found = make_fx(form)(alpha)(alpha)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
