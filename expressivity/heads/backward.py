@@ -7,33 +7,32 @@ last to the first. See :mod:`expressivity.heads.recomputed` for the formulas.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Self
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.contraction import (
+    Tokens,
     add_outer,
-    as_matrices,
     contract,
     contract_all,
-    outer,
-    products,
+    stacked,
 )
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import Piece, pieces_of
+from expressivity.heads.pieces import Block, Images, Strip, images_of, turned
 from expressivity.heads.projections import (
-    Projection,
+    Matrices,
     add_pairs,
     add_projected,
     project,
-    project_for_each,
     width_after,
 )
 from expressivity.heads.weight_rows import (
-    each_matrix,
     empty_derivative,
     whole_derivative,
     with_rows_in_one_piece,
@@ -62,26 +61,20 @@ def derivatives(
     first = with_rows_in_one_piece(buffers, "A", before)
     last = with_rows_in_one_piece(buffers, "B", after)
     totals = _Totals.of(buffers, needed, x, before, after, matrices)
-    along_x = totals.x
-    if len(matrices) == 1:
-        x, gradient = x[:, :, None], gradient[:, :, None]
-        along_x = None if along_x is None else along_x[:, :, None]
-    for piece in pieces_of(x, matrices, first, buffers):
-        if along_x is not None and piece.is_first and not piece.is_alone:
-            along_x.zero_()
-        own = piece.of_queries(gradient)
-        if totals.after is not None:
-            _derive_after(piece, own, totals.after)
-        if totals.need_errors_below(len(matrices)):
-            errors = _derive_last(piece, own, last, totals)
-            if errors is not None:
-                errors = _derive_others(piece, errors, totals)
-                _derive_tokens(piece, errors, first, totals.before, along_x)
+    along_bias = gradient.sum(tuple(range(gradient.dim() - 1))) if needed[3] else None
+    if totals.need_errors():
+        along_x = totals.x
+        if len(matrices) == 1:
+            x, gradient = x[:, :, None], gradient[:, :, None]
+            along_x = None if along_x is None else along_x[:, :, None]
+        is_first = True
+        for images in images_of(x, matrices, first, buffers):
+            _derive_images(images, gradient, last, totals, along_x, empty=is_first)
+            is_first = False
     projections = [
         None if source is None or total is None else whole_derivative(total, source)
         for source, total in ((before, totals.before), (after, totals.after))
     ]
-    along_bias = gradient.flatten(0, -2).sum(0) if needed[3] else None
     blocks = [total for along in totals.blocks for total in along]
     return [totals.x, *projections, along_bias, *blocks]
 
@@ -91,15 +84,15 @@ class _Totals:
     """The derivatives so far; ``None`` for those that are not needed.
 
     Attributes:
-        x: That of the tokens. Pieces write it before they read it, as the next two.
-        before: That of A.
+        x: That of the tokens.
+        before: That of A. Pieces write it before they read it, as the next one.
         after: That of B.
         blocks: Those of the blocks of each axis.
     """
 
     x: Tensor | None
-    before: Projection | None
-    after: Projection | None
+    before: Matrices | None
+    after: Matrices | None
     blocks: tuple[tuple[Tensor | None, ...], ...]
 
     @classmethod
@@ -112,15 +105,10 @@ class _Totals:
         after: Tensor | None,
         matrices: Sequence[HeadMatrices],
     ) -> Self:
-        def empty(
-            name: str, source: Tensor | None, *, wanted: bool
-        ) -> Projection | None:
+        def empty(name: str, source: Tensor | None, *, wanted: bool) -> Matrices | None:
             if source is None or not wanted:
                 return None
-            total = empty_derivative(buffers, f"along {name}", source)
-            if not len(x):
-                total.matrices.zero_()
-            return total
+            return empty_derivative(buffers, f"along {name}", source, len(x))
 
         rest = iter(needed[4:])
         blocks = tuple(
@@ -139,164 +127,225 @@ class _Totals:
             blocks,
         )
 
+    def need_errors(self) -> bool:
+        """Whether any total needs more than the sum of the gradient."""
+        return self.after is not None or self.need_errors_below(len(self.blocks))
+
     def need_errors_below(self, axis: int) -> bool:
         """Whether a total needs the errors of the tokens before some axis."""
-        lower = [block for along in self.blocks[:axis] for block in along]
-        return any(total is not None for total in (self.x, self.before, *lower))
+        return self._lowest < axis
+
+    @cached_property
+    def _lowest(self) -> int:
+        """The first axis with a total, −1 if there is one of x or A."""
+        if self.x is not None or self.before is not None:
+            return -1
+        wanted = [any(t is not None for t in along) for along in self.blocks]
+        return [*wanted, True].index(True)
 
 
-def _derive_after(piece: Piece, gradient: Tensor, total: Projection) -> None:
-    """Add the derivative of B, given the errors (*queries, images, outputs)."""
-    errors = piece.in_one_piece("gradient", gradient)
-    rows = errors.view(-1, errors.shape[-1])
-    for own, tokens in zip(total.each, piece.smoothed(), strict=True):
-        add_pairs(own, tokens, rows, empty=piece.is_first)
+def _derive_images(
+    images: Images,
+    gradient: Tensor,
+    after: Matrices | None,
+    totals: _Totals,
+    along_x: Tensor | None,
+    *,
+    empty: bool,
+) -> None:
+    """Add all derivatives that come from some images.
+
+    Args:
+        images: The images.
+        gradient: The errors of all outputs, (batch, *queries, outputs).
+        after: B.
+        totals: Where derivatives are added.
+        along_x: That of the tokens, with two axes at least.
+        empty: Whether nothing is in the derivatives of A and B yet.
+    """
+    buffers, own_x = images.layer.buffers, None
+    if along_x is not None:
+        own_x = buffers("along x", *images.x.shape)
+        if not images.blocks[0].is_whole:
+            own_x.zero_()
+    for strip in images.strips():
+        errors = _derive_last(strip, gradient, after, totals, empty=empty)
+        if errors is not None:
+            errors = _derive_middle(strip, errors, totals)
+            total = totals.blocks[0][strip.first.index]
+            if total is not None:
+                part = total[:, strip.first.part]
+                add_outer(part, errors, strip.window.tokens, buffers)
+            _derive_tokens(strip, errors, totals.before, own_x, empty=empty)
+        empty = False
+    if along_x is not None and own_x is not None:
+        turned(along_x[images.those]).copy_(own_x)
 
 
 def _derive_last(
-    piece: Piece, gradient: Tensor, after: Projection | None, totals: _Totals
-) -> Tensor | None:
-    """Add the derivative of the block along the last axis.
+    strip: Strip,
+    gradient: Tensor,
+    after: Matrices | None,
+    totals: _Totals,
+    *,
+    empty: bool,
+) -> Tokens | None:
+    """Add the derivatives of B and of the blocks along the last axis.
 
     Args:
-        piece: The piece.
-        gradient: The errors of its outputs, (*queries, images, outputs).
+        strip: The strip.
+        gradient: The errors of all outputs, (batch, *queries, outputs).
         after: B.
         totals: Where derivatives are added.
+        empty: Whether nothing is in the derivative of B yet.
 
     Returns:
-        The errors of the tokens before the product along the last axis, (heads,
-        *others, columns, images · width); ``None`` if nothing needs them.
+        The errors of the tokens before the product along it: (heads, last, …) with the
+        axis of the product before in the place of theirs; ``None`` if nothing needs
+        them.
     """
+    layer, axis = strip.layer, len(totals.blocks) - 1
+    buffers, result = layer.buffers, None
+    for block in layer.last:
+        own = buffers.in_one_piece("gradient", strip.of_queries(gradient, block))
+        if totals.after is not None:
+            flat = own.view(1, -1, own.shape[-1])
+            add_pairs(totals.after, strip.smoothed(block), flat, empty=empty)
+            empty = False
+        if not totals.need_errors_below(axis + 1):
+            continue
+        errors = _before_projection(own, after, buffers)
+        if block is None:
+            return errors
+        trail = errors.flatten(2)[:, None]
+        total = totals.blocks[axis][block.index]
+        if total is not None:
+            below = strip.before_last[:, :, block.columns]
+            add_outer(total, trail, below, buffers)
+        if totals.need_errors_below(axis):
+            if result is None:
+                result = _memory_before_last(strip, errors, is_whole=block.is_whole)
+            _pull(block, trail, result.flatten(2)[:, None], buffers)
+    return result
+
+
+def _before_projection(
+    gradient: Float[Tensor, "*queries images outputs"],
+    after: Matrices | None,
+    buffers: Buffers,
+) -> Float[Tensor, "_ *queries _"]:
+    """Return the errors of all tokens after smoothing, those of all images as one."""
     *queries, images, outputs = gradient.shape
-    back = None if after is None else after.transposed
+    if after is None:
+        return gradient.flatten(-2)[None]
+    back = after.mT
     width = width_after(back, outputs)
-    if piece.last is None:  # no product
-        result = piece.buffer("before last", piece.heads, *queries, images * width)
-        straight = piece.in_one_piece("gradient", gradient)
-        project_for_each(straight, None if back is None else back.matrices, result)
-        return result
-    matrices, axis = piece.last.matrices, len(totals.blocks) - 1
-    total, errors = totals.blocks[axis][piece.last.index], None
-    # Of two axes, the last one first makes the sum over pairs one product.
-    is_turned = len(totals.blocks) == 2
-    given = gradient.movedim(-3, 0) if is_turned else gradient
-    given = piece.in_one_piece("turned gradient", given)
-    error = given.flatten(-2)
-    if after is not None:
-        error = piece.buffer("error", *given.shape[:-2], images * width)
-    turned = error if is_turned else error.movedim(-2, 0)
-    pulls: Sequence[tuple[Tensor, ...] | None] = [None] * piece.heads
-    if totals.need_errors_below(axis):
-        shape = (*turned.shape[1:-1], matrices.shape[2], images * width)
-        errors = piece.buffer("before last", piece.heads, *shape)
-        pairs = products(matrices.mT, turned[None])
-        targets = errors.flatten(1, -3)
-        pulls = [(*pair, out) for pair, out in zip(pairs, targets, strict=True)]
-    every = zip(
-        each_matrix(back, piece.heads),
-        [None] * piece.heads if total is None else total.unbind(),
-        piece.below_last.expand(piece.heads, *piece.below_last.shape[1:]).unbind(),
-        pulls,
-        strict=True,
-    )
-    rows = as_matrices(turned)
-    flat, flat_error = given.view(-1, outputs), error.view(-1, width)
-    for matrix, own, tokens, pull in every:
-        if matrix is not None:
-            project(flat, matrix, flat_error)
-        if own is not None:
-            add_outer(own, rows, as_matrices(tokens))
-        if pull is not None:
-            torch.bmm(*pull[:2], out=pull[2])
-    return errors
+    # Nothing needs the smoothed tokens any more.
+    errors = buffers("smoothed", len(back), gradient.numel() // outputs, width)
+    project(gradient.view(1, -1, outputs), back, errors)
+    return errors.view(len(back), *queries, images * width)
 
 
-def _derive_others(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
-    """Add the derivatives of the blocks along the other axes.
+def _memory_before_last(strip: Strip, errors: Tensor, *, is_whole: bool) -> Tokens:
+    """Return memory for what :func:`_derive_last` returns, zero unless it is whole."""
+    layer, heads = strip.layer, len(strip.first.matrices)
+    *middle, rows, trail = errors.shape[2:]
+    tokens = layer.x.shape[-2]
+    if middle:
+        memory = layer.buffers("errors", heads, tokens, *middle, rows * trail)
+    else:
+        memory = stacked(layer.buffers, "errors", heads, tokens, rows, trail)
+    return memory if is_whole else memory.zero_()
+
+
+def _derive_middle(strip: Strip, errors: Tensor, totals: _Totals) -> Tensor:
+    """Add the derivatives of the blocks along the second axis of three.
 
     Args:
-        piece: The piece.
+        strip: The strip.
         errors: What :func:`_derive_last` returns.
         totals: Where derivatives are added.
 
     Returns:
-        The errors of the tokens after the product along the first axis, (heads, rows,
-        second, width).
+        The errors of the tokens after the product along the first axis, which is
+        theirs.
     """
-    errors, first = errors.flatten(3), piece.strip.first
-    if piece.strip.middle:
-        errors = _derive_middle(piece, errors.transpose(1, 2), totals)
-    total = totals.blocks[0][first.index]
-    if total is not None:
-        total[:, first.part].add_(outer(errors, piece.below(0)))
-    return errors
-
-
-def _derive_middle(piece: Piece, errors: Tensor, totals: _Totals) -> Tensor:
-    """Add the derivatives of the blocks along the second axis of three.
-
-    Args:
-        piece: The piece.
-        errors: (heads, second, first, width).
-        totals: Where derivatives are added.
-
-    Returns:
-        The errors of the tokens before the product along it, (heads, first, second,
-        width).
-    """
-    below = piece.below(1)
-    heads, _, other, width = errors.shape
-    result = piece.buffer("before middle", heads, other, below.shape[1], width).zero_()
-    for block in piece.strip.middle:
-        total, own = totals.blocks[1][block.index], errors[:, block.rows]
+    layer = strip.layer
+    if not layer.middle:
+        return errors
+    below = strip.before_middle
+    heads, last, _, trail = errors.shape
+    rows, count = strip.first.matrices.shape[1], below.shape[2]
+    shape = (heads, last * count, rows, trail // rows)
+    result = stacked(layer.buffers, "errors before middle", *shape).zero_()
+    inner = result.unflatten(1, (last, count)).flatten(3)
+    for block in layer.middle:
+        total, own = totals.blocks[1][block.index], errors[:, :, block.rows]
         if total is not None:
-            total.add_(outer(own, below[:, block.columns]))
-        target = result[:, :, block.columns]
-        part = piece.buffer("part", *target.shape)
-        contract(block.matrices.mT, own, part)
-        target.add_(part)
+            add_outer(total, own, below[:, :, block.columns], layer.buffers)
+        _pull(block, own, inner, layer.buffers)
     return result
 
 
+def _pull(block: Block, errors: Tokens, result: Tokens, buffers: Buffers) -> None:
+    """Add the errors of the tokens before the product along an axis.
+
+    Args:
+        block: A block of the axis.
+        errors: Those of the tokens after it.
+        result: Where they are added, to zeros if the block is not the whole axis.
+        buffers: Memory for results.
+    """
+    if block.is_whole:
+        contract(block.matrices.mT, errors, result, buffers)
+        return
+    target = result[:, :, block.columns]
+    part = buffers("part", *target.shape)
+    contract(block.matrices.mT, errors, part, buffers)
+    target.add_(part)
+
+
 def _derive_tokens(
-    piece: Piece,
-    errors: Tensor,
-    before: Projection | None,
-    along_before: Projection | None,
+    strip: Strip,
+    errors: Tokens,
+    along_before: Matrices | None,
     along_x: Tensor | None,
+    *,
+    empty: bool,
 ) -> None:
     """Add the derivatives of tokens and A.
 
     Args:
-        piece: The piece.
-        errors: What :func:`_derive_others` returns.
-        before: A.
-        along_before: Its derivative.
-        along_x: That of the tokens.
+        strip: The strip.
+        errors: Those of the tokens after the product along the first axis.
+        along_before: The derivative of A.
+        along_x: That of the tokens of all images, (last, *middle, first, images,
+            channels). The first strip overwrites it if it has all of it.
+        empty: Whether nothing is in the derivative of A yet.
     """
-    if along_x is None and along_before is None:
-        return
-    matrices, tokens = piece.strip.first.matrices.mT, piece.of_tokens(piece.strip.x)
-    own_x, channels = piece.buffer("along x", *tokens.shape), tokens.shape[-1]
-    together = 1 if piece.strip.is_narrow else 2
-    errors = errors.flatten(1 + together)
+    window, matrices = strip.window, strip.first.matrices.mT
+    before, buffers = strip.layer.before, strip.layer.buffers
+    heads, count, _ = matrices.shape
+    lead, trail = errors.shape[1], errors.shape[3]
+    is_new = strip.first.is_whole and strip.first.part.start == 0
+    total = None if along_x is None else window.of(along_x)
     if before is None:
-        contract_all(matrices, errors, own_x.flatten(together))
-    else:
-        width = errors.shape[-1]
-        shape = (*own_x.shape[:2], width) if together == 2 else (len(own_x), width)
-        pulled = piece.buffer("before first", piece.heads, *shape)
-        contract(matrices, errors, pulled)
-        own_width = width_after(before, channels)
-        each = pulled.view(piece.heads, -1, own_width).unbind()
-        if along_before is not None:
-            flat = piece.in_one_piece("turned x", tokens).view(-1, channels)
-            for own, error in zip(along_before.each, each, strict=True):
-                add_pairs(own, flat, error, empty=piece.is_first)
-        rows = own_x.zero_().view(-1, channels)
-        for matrix, error in zip(before.transposed.each, each, strict=True):
-            add_projected(rows, error, matrix)
-    if along_x is not None:
-        target = piece.of_tokens(along_x)
-        target.copy_(own_x) if piece.is_alone else target.add_(own_x)
+        if total is not None:
+            (own,) = total
+            part = own if is_new else buffers("part", lead, count, trail)
+            contract_all(matrices, errors, part, buffers)
+            if not is_new:
+                own.add_(part)
+        return
+    if total is None and along_before is None:
+        return
+    pulled = buffers("pulled", heads, lead, count, trail)
+    contract(matrices, errors, pulled, buffers)
+    each = pulled.view(heads, len(window.x), -1)
+    if along_before is not None:
+        add_pairs(along_before, window.x[None], each, empty=empty)
+    if total is not None:
+        part = buffers("part", *total.shape).zero_()
+        rows = part.view(window.x.shape)
+        add_projected(rows, each, before.mT, buffers)
+        total.copy_(part) if is_new else total.add_(part)

@@ -1,10 +1,12 @@
 """One banded matrix a head along one axis, with windows that all heads share."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate, pairwise
-from math import prod
+from math import ceil, prod
+from operator import add
 from typing import Self
 
 import torch
@@ -63,6 +65,40 @@ class HeadMatrices:
         """Return the matrix of one head."""
         blocks = tuple(block[head] for block in self.blocks)
         return BandedMatrix(blocks, self.starts, self.columns)
+
+    def transposed(self) -> Self:
+        """Return the transposed matrices, in as many blocks, as narrow as may be.
+
+        Example:
+            >>> matrices = HeadMatrices((torch.eye(2)[None],), starts=(1,), columns=3)
+            >>> matrices.transposed().of_head(0).dense().tolist()
+            [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+        """
+        if len(self.blocks) == 1 and self.blocks[0].shape[2] == self.columns:
+            return replace(self, blocks=(self.blocks[0].mT,), columns=self.rows)
+        size = ceil(self.columns / len(self.blocks))
+        lows = range(0, self.columns, size)
+        pairs = [self._columns(low, min(low + size, self.columns)) for low in lows]
+        blocks, starts = zip(*pairs, strict=True)
+        return replace(self, blocks=blocks, starts=starts, columns=self.rows)
+
+    def _columns(self, low: int, high: int) -> tuple[Tensor, int]:
+        """Return some columns as rows, in a window, and where that starts."""
+        bounds, widths = self.bounds, [block.shape[2] for block in self.blocks]
+        ends = list(map(add, self.starts, widths))
+        those = range(bisect_right(ends, low), bisect_left(self.starts, high))
+        if not those:
+            return self.blocks[0].new_zeros(self.heads, high - low, 1), 0
+        first, last = bounds[those[0]][0], bounds[those[-1]][1]
+        rows = self.blocks[0].new_zeros(self.heads, high - low, last - first)
+        for index in those:
+            start, end = max(low, self.starts[index]), min(high, ends[index])
+            own = slice(bounds[index][0] - first, bounds[index][1] - first)
+            part = self.blocks[index].narrow(2, start - self.starts[index], end - start)
+            rows[:, start - low : end - low, own] = part.mT
+        used = rows.flatten(0, 1).any(0).nonzero().flatten().tolist() or [0]
+        window = rows[:, :, used[0] : used[-1] + 1]
+        return window.contiguous(), first + used[0]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Return the matrices on a device, rounded to a dtype."""

@@ -1,8 +1,8 @@
 """Heads with α and Δ of their own on a CPU: piece by piece, in buffers.
 
-Some images, or a strip of one, stay in the cache while all heads smooth them, along the
-last axis one after the other. See :mod:`expressivity.heads.recomputed` for what is
-computed, and :mod:`expressivity.heads.backward` for the backward pass.
+Some images, or a strip of one, stay in the cache while all heads smooth them. See
+:mod:`expressivity.heads.recomputed` for what is computed, and
+:mod:`expressivity.heads.backward` for the backward pass.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 from expressivity.heads.head_matrices import HeadMatrices
-from expressivity.heads.pieces import pieces_of
+from expressivity.heads.pieces import images_of
 from expressivity.heads.projections import add_projected, width_after
-from expressivity.heads.weight_rows import each_matrix, with_rows_in_one_piece
+from expressivity.heads.weight_rows import with_rows_in_one_piece
 
 
 def output(
@@ -36,16 +36,15 @@ def output(
     images = result
     if len(matrices) == 1:
         x, images = x[:, :, None], result[:, :, None]
-    for piece in pieces_of(x, matrices, first, buffers):
-        target = piece.of_queries(images)
-        is_whole = target.is_contiguous()
-        total = target if is_whole else buffers("total", *target.shape)
-        total.zero_() if bias is None else total.copy_(bias.expand_as(total))
-        every, rows = each_matrix(last, piece.heads), total.view(-1, outputs)
-        for matrix, tokens in zip(every, piece.smoothed(), strict=True):
-            add_projected(rows, tokens, matrix)
-        if not is_whole:
-            target.copy_(total)
+    for some in images_of(x, matrices, first, buffers):
+        for strip in some.strips():
+            for block in some.layer.last:
+                target = strip.of_queries(images, block)
+                total = buffers("total", *target.shape)
+                total.zero_() if bias is None else total.copy_(bias.expand_as(total))
+                rows = total.view(-1, outputs)
+                add_projected(rows, strip.smoothed(block), last, buffers)
+                target.copy_(total)
     return result
 
 

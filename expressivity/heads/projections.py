@@ -4,20 +4,17 @@ The matrices of some heads are (heads, groups, inputs, outputs of a group), as a
 convolution has them.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
 from math import prod
-from typing import Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Matrices = Float[Tensor, "heads groups inputs outputs"]
-Matrix = Float[Tensor, "groups inputs outputs"] | Float[Tensor, "inputs outputs"]
-"""That of one head; without the groups if there is only one."""
-Tokens = Float[Tensor, "tokens _"]
-"""Those of one head, of all groups."""
+from expressivity.heads.buffers import Buffers
+
+Matrices = Float[Tensor, "heads groups _ _"]
+Tokens = Float[Tensor, "_ tokens _"]
+"""Those of each head, or of all heads once."""
 
 
 def heads_first(
@@ -63,91 +60,67 @@ def paired(
     return left.mT @ right
 
 
-@dataclass(frozen=True)
-class Projection:
-    """The matrices of all heads, and views of each head's that many pieces need.
-
-    Attributes:
-        matrices: Those of all heads.
-        each: That of every head.
-    """
-
-    matrices: Matrices
-    each: tuple[Matrix, ...]
-
-    @classmethod
-    def of(cls, matrices: Matrices) -> Self:
-        """Return a projection, given its matrices."""
-        every = matrices[:, 0] if matrices.shape[1] == 1 else matrices
-        return cls(matrices, every.unbind())
-
-    @cached_property
-    def transposed(self) -> Self:
-        """The projection by the transposed matrices."""
-        return type(self).of(self.matrices.mT)
-
-
-def width_after(projection: Projection | None, inputs: int) -> int:
+def width_after(matrices: Matrices | None, inputs: int) -> int:
     """Return the numbers of a token after a projection, if there is one."""
-    if projection is None:
-        return inputs
-    return projection.matrices.shape[1] * projection.matrices.shape[3]
-
-
-def project(tokens: Tokens, matrix: Matrix, out: Tokens) -> None:
-    """Write what the matrix of one head makes of tokens."""
-    if matrix.dim() == 2:
-        torch.mm(tokens, matrix, out=out)
-    else:
-        out.copy_(projected(tokens[None], matrix[None])[0])
-
-
-def project_for_each(tokens: Tensor, matrices: Matrices | None, out: Tensor) -> None:
-    """Write what the matrix of each head makes of tokens that they share.
-
-    Args:
-        tokens: As many numbers as (*tokens, channels), in one piece.
-        matrices: One a head; ``None`` for the identity.
-        out: As many numbers as (heads, *tokens, outputs), in one piece.
-    """
     if matrices is None:
-        out.copy_(tokens.view(out.shape[1:]))
-        return
+        return inputs
+    return matrices.shape[1] * matrices.shape[3]
+
+
+def project(tokens: Tokens, matrices: Matrices, out: Tokens) -> None:
+    """Write what the matrix of each head makes of its tokens, or of those of all."""
     heads, groups, inputs, outputs = matrices.shape
-    flat = tokens.view(1, -1, groups * inputs)
-    rows = out.view(heads, -1, groups * outputs)
     if groups == 1:
-        torch.bmm(flat.expand(heads, -1, -1), matrices[:, 0], out=rows)
+        torch.bmm(tokens.expand(heads, -1, -1), matrices[:, 0], out=out)
+    elif inputs == outputs == 1:
+        torch.mul(tokens, matrices.reshape(heads, 1, groups), out=out)
     else:
-        rows.copy_(projected(flat, matrices))
+        out.copy_(projected(tokens, matrices))
 
 
-def add_projected(total: Tokens, tokens: Tokens, matrix: Matrix | None) -> None:
-    """Add what the matrix of one head, or the identity, makes of tokens."""
-    if matrix is None:
-        total.add_(tokens)
-    elif matrix.dim() == 2:
-        total.addmm_(tokens, matrix)
-    else:
-        total.add_(projected(tokens[None], matrix[None])[0])
-
-
-def add_pairs(total: Matrix, inputs: Tokens, outputs: Tokens, *, empty: bool) -> None:
-    """Add Σ inputs outputsᵀ over tokens: the derivative of the projection of a head.
+def add_projected(
+    total: Float[Tensor, "tokens _"],
+    tokens: Tokens,
+    matrices: Matrices | None,
+    buffers: Buffers,
+) -> None:
+    """Add the sum, over all heads, of what their matrices make of their tokens.
 
     Args:
         total: Where it is added.
+        tokens: Those of each head.
+        matrices: One a head; ``None`` for the identity.
+        buffers: Memory for projected tokens.
+    """
+    if matrices is None:
+        total.add_(tokens.sum(0))
+    elif matrices.shape[1] == 1:
+        total.addbmm_(tokens, matrices[:, 0])
+    else:
+        own = buffers("projected", len(tokens), *total.shape)
+        project(tokens, matrices, own)
+        total.add_(own.sum(0))
+
+
+def add_pairs(total: Matrices, inputs: Tokens, outputs: Tokens, *, empty: bool) -> None:
+    """Add Σ inputs outputsᵀ over tokens: the derivative of a projection.
+
+    Args:
+        total: Where it is added, for each head.
         inputs: The tokens that it takes.
         outputs: Derivatives with respect to those that it makes.
         empty: Whether nothing, not even zeros, is in the total yet.
     """
-    if total.dim() == 3:
-        (pairs,) = paired(inputs[None], outputs[None], len(total))
+    heads, groups = total.shape[:2]
+    if groups > 1:
+        pairs = paired(inputs, outputs, groups)
         total.copy_(pairs) if empty else total.add_(pairs)
-    elif empty:
-        torch.mm(inputs.mT, outputs, out=total)
+        return
+    left, right = (tokens.expand(heads, -1, -1) for tokens in (inputs, outputs))
+    if empty:
+        torch.bmm(left.mT, right, out=total[:, 0])
     else:
-        total.addmm_(inputs.mT, outputs)
+        total[:, 0].baddbmm_(left.mT, right)
 
 
 def _flat(tokens: Tensor) -> Float[Tensor, "_ _ _"]:

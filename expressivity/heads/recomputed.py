@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from expressivity.heads import backward, in_cache
+from expressivity.heads import backward, fixed_backward, in_cache
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import paired, projected
 from expressivity.machine.recording import are_memory, are_recorded, is_traced
@@ -167,6 +167,8 @@ def _derivatives(
         return _derivatives_at_once(plan, gradient, needed, x, *others)
     before, after, _, *blocks = others
     matrices = plan.matrices(blocks)
+    if after is not None and fixed_backward.smooths_less(needed, before, after):
+        return fixed_backward.derivatives(gradient, needed, x, matrices, after)
     return backward.derivatives(gradient, needed, x, matrices, before, after)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from expressivity.heads import buffers, pieces, recomputed, weight_rows
+from expressivity.heads import buffers, contraction, pieces, recomputed, weight_rows
 from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import heads_first, paired, projected
 
@@ -120,14 +120,45 @@ def test_buffers_and_products_agree(
         x, *others = layer.factors
         x = x.detach().movedim(-1, 1).contiguous().movedim(1, -1).requires_grad_()
         layer = Layer((x, *others), layer.attend)
-    monkeypatch.setattr(pieces, "ONE_HEAD", 60)  # some images at a time
+    monkeypatch.setattr(pieces, "MANY_TOKENS", 30)  # some images at a time
     monkeypatch.setattr(pieces, "ALL_HEADS", numbers)
-    monkeypatch.setattr(pieces, "_NARROW", narrow)
+    monkeypatch.setattr(contraction, "_NARROW", narrow)
     found = outcome(layer)
     monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
     expected = outcome(layer)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1, 2), (3,), (0, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("batch", [0, 2])
+@pytest.mark.parametrize("numbers", [1, 120, 2**20])
+@pytest.mark.parametrize(("axes", "groups", "place", "banded"), every_layer)
+def test_derivatives_of_fixed_matrices(
+    axes: int,
+    groups: int,
+    place: str,
+    banded: bool,
+    numbers: int,
+    batch: int,
+    wanted: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = layer_of(axes, groups, place, banded=banded, batch=batch)
+    factors = tuple(None if f is None else f.detach() for f in layer.factors)
+    chosen = [own for index in wanted if (own := factors[index]) is not None]
+    for factor in chosen:
+        factor.requires_grad_()
+    monkeypatch.setattr(pieces, "ALL_HEADS", numbers)
+
+    def found() -> tuple[Tensor, ...]:
+        output = layer.attend(*factors)
+        return torch.autograd.grad(output.square().sum(), chosen)
+
+    in_buffers = found()
+    monkeypatch.setattr(recomputed, "_suits_buffers", lambda tensors: False)
+    for one, other in zip(in_buffers, found(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-11)
 
 
 def in_order(weight: Tensor, order: Sequence[int]) -> Tensor:
@@ -170,7 +201,7 @@ def test_weights_with_rows_in_one_piece_are_not_copied(order: Sequence[int]) -> 
     kept = buffers.Buffers(weight.dtype)
     projection = weight_rows.with_rows_in_one_piece(kept, "no copy", weight)
     assert projection is not None
-    assert projection.matrices.data_ptr() == weight.data_ptr()
+    assert projection.data_ptr() == weight.data_ptr()
 
 
 def outcome(layer: Layer) -> list[Tensor]:
