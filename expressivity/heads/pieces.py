@@ -22,7 +22,7 @@ from expressivity.heads.head_matrices import HeadMatrices
 from expressivity.heads.projections import Matrices, project, width_after
 
 # Numbers of a result of all heads that stay in the cache.
-ALL_HEADS = 2**20
+ALL_HEADS = 2**21
 # Tokens of as many images together make products as fast as they get.
 MANY_TOKENS = 512
 
