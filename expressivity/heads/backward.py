@@ -210,7 +210,7 @@ def _derive_last(
         own = buffers.in_one_piece("gradient", strip.of_queries(gradient, block))
         if totals.after is not None:
             flat = own.view(1, -1, own.shape[-1])
-            add_pairs(totals.after, strip.smoothed(block), flat, empty=empty)
+            add_pairs(totals.after, strip.smoothed(block), flat, buffers, empty=empty)
             empty = False
         if not totals.need_errors_below(axis + 1):
             continue
@@ -343,7 +343,7 @@ def _derive_tokens(
     contract(matrices, errors, pulled, buffers)
     each = pulled.view(heads, len(window.x), -1)
     if along_before is not None:
-        add_pairs(along_before, window.x[None], each, empty=empty)
+        add_pairs(along_before, window.x[None], each, buffers, empty=empty)
     if total is not None:
         part = buffers("part", *total.shape).zero_()
         rows = part.view(window.x.shape)

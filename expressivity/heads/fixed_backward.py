@@ -64,19 +64,18 @@ def derivatives(
         target = None if target is None else target[:, :, None]
     transposed, empty = [along.transposed() for along in matrices], True
     for images in images_of(gradient, transposed, None, buffers):
-        for strip in images.strips():
-            for block in images.layer.last:
-                errors = strip.smoothed(block)
-                if total is not None:
-                    own = strip.of_queries(x, block)
-                    tokens = buffers.in_one_piece("tokens of errors", own)
-                    add_pairs(total, tokens.view(1, -1, inputs), errors, empty=empty)
-                    empty = False
-                if target is not None:
-                    part = strip.of_queries(target, block)
-                    own_x = buffers("along x", *part.shape).zero_()
-                    add_projected(own_x.view(-1, inputs), errors, back, buffers)
-                    part.copy_(own_x)
+        for strip, block in images.pieces():
+            errors = strip.smoothed(block)
+            if total is not None:
+                own = buffers.in_one_piece("tokens", strip.of_queries(x, block))
+                rows = own.view(1, -1, inputs)
+                add_pairs(total, rows, errors, buffers, empty=empty)
+                empty = False
+            if target is not None:
+                part = strip.of_queries(target, block)
+                own = buffers("along x", *part.shape).zero_()
+                add_projected(own.view(-1, inputs), errors, back, buffers)
+                part.copy_(own)
     along_after = None if total is None else whole_derivative(total, after)
     blocks = [None for along in matrices for _ in along.blocks]
     return [along_x, None, along_after, along_bias, *blocks]

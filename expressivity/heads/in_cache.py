@@ -37,14 +37,13 @@ def output(
     if len(matrices) == 1:
         x, images = x[:, :, None], result[:, :, None]
     for some in images_of(x, matrices, first, buffers):
-        for strip in some.strips():
-            for block in some.layer.last:
-                target = strip.of_queries(images, block)
-                total = buffers("total", *target.shape)
-                total.zero_() if bias is None else total.copy_(bias.expand_as(total))
-                rows = total.view(-1, outputs)
-                add_projected(rows, strip.smoothed(block), last, buffers)
-                target.copy_(total)
+        for strip, block in some.pieces():
+            target = strip.of_queries(images, block)
+            total = buffers("total", *target.shape)
+            total.zero_() if bias is None else total.copy_(bias.expand_as(total))
+            rows = total.view(-1, outputs)
+            add_projected(rows, strip.smoothed(block), last, buffers)
+            target.copy_(total)
     return result
 
 

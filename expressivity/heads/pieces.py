@@ -133,6 +133,12 @@ class Images:
             for part in block.in_parts(self.rows):
                 yield Strip(window, part)
 
+    def pieces(self) -> Iterator[tuple["Strip", Block | None]]:
+        """Yield every strip with every block along the last axis."""
+        for strip in self.strips():
+            for block in self.layer.last:
+                yield strip, block
+
 
 @dataclass(frozen=True)
 class Window:

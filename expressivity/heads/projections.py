@@ -4,6 +4,7 @@ The matrices of some heads are (heads, groups, inputs, outputs of a group), as a
 convolution has them.
 """
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
@@ -70,12 +71,12 @@ def width_after(matrices: Matrices | None, inputs: int) -> int:
 def project(tokens: Tokens, matrices: Matrices, out: Tokens) -> None:
     """Write what the matrix of each head makes of its tokens, or of those of all."""
     heads, groups, inputs, outputs = matrices.shape
-    if groups == 1:
-        torch.bmm(tokens.expand(heads, -1, -1), matrices[:, 0], out=out)
-    elif inputs == outputs == 1:
-        torch.mul(tokens, matrices.reshape(heads, 1, groups), out=out)
-    else:
-        out.copy_(projected(tokens, matrices))
+    if inputs == outputs == 1:
+        torch.mul(tokens, matrices.view(heads, 1, groups), out=out)
+        return
+    every = (_by_group(tokens, groups), matrices.unbind(1), _by_group(out, groups))
+    for own, matrix, target in zip(*every, strict=True):
+        torch.bmm(own.expand(heads, -1, -1), matrix, out=target)
 
 
 def add_projected(
@@ -90,37 +91,52 @@ def add_projected(
         total: Where it is added.
         tokens: Those of each head.
         matrices: One a head; ``None`` for the identity.
-        buffers: Memory for projected tokens.
+        buffers: Memory for products of numbers.
     """
     if matrices is None:
         total.add_(tokens.sum(0))
-    elif matrices.shape[1] == 1:
-        total.addbmm_(tokens, matrices[:, 0])
-    else:
-        own = buffers("projected", len(tokens), *total.shape)
-        project(tokens, matrices, own)
-        total.add_(own.sum(0))
+        return
+    groups, inputs, outputs = matrices.shape[1:]
+    if inputs == outputs == 1:
+        products = buffers("products", *tokens.shape)
+        project(tokens, matrices, products)
+        total.add_(products.sum(0))
+        return
+    every = (_by_group(total, groups), _by_group(tokens, groups), matrices.unbind(1))
+    for target, own, matrix in zip(*every, strict=True):
+        target.addbmm_(own, matrix)
 
 
-def add_pairs(total: Matrices, inputs: Tokens, outputs: Tokens, *, empty: bool) -> None:
+def add_pairs(
+    total: Matrices, inputs: Tokens, outputs: Tokens, buffers: Buffers, *, empty: bool
+) -> None:
     """Add Σ inputs outputsᵀ over tokens: the derivative of a projection.
 
     Args:
         total: Where it is added, for each head.
         inputs: The tokens that it takes.
         outputs: Derivatives with respect to those that it makes.
+        buffers: Memory for products of numbers.
         empty: Whether nothing, not even zeros, is in the total yet.
     """
-    heads, groups = total.shape[:2]
-    if groups > 1:
-        pairs = paired(inputs, outputs, groups)
+    heads, groups, *size = total.shape
+    if size == [1, 1]:
+        products = buffers("products", heads, *inputs.shape[1:])
+        pairs = torch.mul(inputs, outputs, out=products).sum(1).view(total.shape)
         total.copy_(pairs) if empty else total.add_(pairs)
         return
-    left, right = (tokens.expand(heads, -1, -1) for tokens in (inputs, outputs))
-    if empty:
-        torch.bmm(left.mT, right, out=total[:, 0])
-    else:
-        total[:, 0].baddbmm_(left.mT, right)
+    left, right = (t.expand(heads, -1, -1) for t in (inputs, outputs))
+    every = (total.unbind(1), _by_group(left, groups), _by_group(right, groups))
+    for own, given, made in zip(*every, strict=True):
+        if empty:
+            torch.bmm(given.mT, made, out=own)
+        else:
+            own.baddbmm_(given.mT, made)
+
+
+def _by_group(tokens: Tensor, groups: int) -> Sequence[Tensor]:
+    """Return the channels of each group: views."""
+    return tokens.chunk(groups, -1)
 
 
 def _flat(tokens: Tensor) -> Float[Tensor, "_ _ _"]:
