@@ -11,7 +11,7 @@ from torch import Tensor
 # Numbers of a buffer that is kept, at most: 16 MiB in float32.
 MOST_KEPT = 2**22
 # Views that are kept, at most.
-_MOST_VIEWS = 256
+_MOST_VIEWS = 1024
 
 Views = TypeVar("Views")
 
@@ -41,10 +41,14 @@ def kept_views(key: Hashable, make: Callable[[], Views]) -> Views:
         # Other modes may write there later.
         with torch.inference_mode(mode=False), torch.no_grad():
             views = make()
-        if len(_kept.views) >= _MOST_VIEWS:
-            _kept.views.clear()
-        _kept.views[key] = views
+        _keep(key, views)
     return views
+
+
+def _keep(key: Hashable, views: object) -> None:
+    if len(_kept.views) >= _MOST_VIEWS:
+        _kept.views.clear()
+    _kept.views[key] = views
 
 
 class Buffers:
@@ -60,17 +64,26 @@ class Buffers:
 
     def __call__(self, name: str, *shape: int) -> Tensor:
         """Return an uninitialised tensor, which lies where the last of its name did."""
+        key = (name, self._dtype, shape)
+        view: Tensor | None = _kept.views.get(key)
+        return self._view(name, shape) if view is None else view
+
+    def _view(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """Return what :meth:`__call__` does, and keep it if its memory is kept."""
         size, key = prod(shape), (name, self._dtype)
         flat = self._large.get(name, _kept.flat.get(key))
-        if flat is None or flat.numel() < size:
-            with torch.inference_mode(mode=False):  # other modes may write there later
+        with torch.inference_mode(mode=False):  # other modes may write there later
+            if flat is None or flat.numel() < size:
                 flat = torch.empty(size, dtype=self._dtype, device="cpu")
-            if size <= MOST_KEPT:
-                _kept.flat[key] = flat
-                _kept.views.clear()  # some are of the memory before
-            else:
-                self._large[name] = flat
-        return flat[:size].view(shape)
+                if size <= MOST_KEPT:
+                    _kept.flat[key] = flat
+                    _kept.views.clear()  # some are of the memory before
+                else:
+                    self._large[name] = flat
+            view = flat[:size].view(shape)
+        if name not in self._large:
+            _keep((*key, shape), view)
+        return view
 
     def in_one_piece(self, name: str, tensor: Tensor) -> Tensor:
         """Return a tensor, or a copy in a buffer if it does not lie in one piece."""

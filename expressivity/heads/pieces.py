@@ -70,6 +70,8 @@ class Block:
     def in_parts(self, most: int) -> list[Self]:
         """Return the same rows in parts of nearly equal size, of so many at most."""
         count = self.matrices.shape[1]
+        if count <= most:
+            return [self]
         size = ceil(count / ceil(count / most))
         parts = []
         for low in range(0, count, size):
