@@ -301,7 +301,8 @@ def images_of(
     images = max(
         ALL_HEADS // (line * rows),
         min(MANY_TOKENS // (rows * prod(lengths)), MOST_KEPT // (line * rows)),
-        1,
     )
+    image = max(1, prod(x.shape[1:]))
+    images = max(1, min(images, MOST_KEPT // image))
     for start in range(0, len(x), images):
         yield Images(layer, slice(start, start + images), blocks, rows)
