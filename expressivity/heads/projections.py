@@ -13,6 +13,9 @@ from torch import Tensor
 
 from expressivity.heads.buffers import Buffers
 
+# Up to so many groups, one product a group for all heads is faster than one a head.
+_FEW_GROUPS = 4
+
 Matrices = Float[Tensor, "heads groups _ _"]
 Tokens = Float[Tensor, "_ tokens _"]
 """Those of each head, or of all heads once."""
@@ -73,10 +76,16 @@ def project(tokens: Tokens, matrices: Matrices, out: Tokens) -> None:
     heads, groups, inputs, outputs = matrices.shape
     if inputs == outputs == 1:
         torch.mul(tokens, matrices.view(heads, 1, groups), out=out)
-        return
-    every = (_by_group(tokens, groups), matrices.unbind(1), _by_group(out, groups))
-    for own, matrix, target in zip(*every, strict=True):
-        torch.bmm(own.expand(heads, -1, -1), matrix, out=target)
+    elif groups <= _FEW_GROUPS:
+        every = (_by_group(tokens, groups), matrices.unbind(1), _by_group(out, groups))
+        for own, matrix, target in zip(*every, strict=True):
+            torch.bmm(own.expand(heads, -1, -1), matrix, out=target)
+    else:
+        each = tokens.expand(heads, -1, -1).split(1)
+        for own, matrix, target in zip(
+            each, matrices.split(1), out.split(1), strict=True
+        ):
+            target.copy_(projected(own, matrix))
 
 
 def add_projected(
@@ -101,10 +110,13 @@ def add_projected(
         products = buffers("products", *tokens.shape)
         project(tokens, matrices, products)
         total.add_(products.sum(0))
-        return
-    every = (_by_group(total, groups), _by_group(tokens, groups), matrices.unbind(1))
-    for target, own, matrix in zip(*every, strict=True):
-        target.addbmm_(own, matrix)
+    elif groups <= _FEW_GROUPS:
+        parts = (_by_group(total, groups), _by_group(tokens, groups))
+        for target, own, matrix in zip(*parts, matrices.unbind(1), strict=True):
+            target.addbmm_(own, matrix)
+    else:
+        for own, matrix in zip(tokens.split(1), matrices.split(1), strict=True):
+            total.add_(projected(own, matrix)[0])
 
 
 def add_pairs(
@@ -126,6 +138,12 @@ def add_pairs(
         total.copy_(pairs) if empty else total.add_(pairs)
         return
     left, right = (t.expand(heads, -1, -1) for t in (inputs, outputs))
+    if groups > _FEW_GROUPS:
+        parts = (total.split(1), left.split(1), right.split(1))
+        for own, given, made in zip(*parts, strict=True):
+            pairs = paired(given, made, groups)
+            own.copy_(pairs) if empty else own.add_(pairs)
+        return
     every = (total.unbind(1), _by_group(left, groups), _by_group(right, groups))
     for own, given, made in zip(*every, strict=True):
         if empty:

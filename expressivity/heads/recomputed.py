@@ -5,8 +5,8 @@ With one matrix M_a an axis for each head, and projections A before and B after 
     Y = b + Σ_h (M_1 ⊗ ⋯ ⊗ M_d)_h (X A_h) B_h.
 
 Y is linear in each of its factors, so that every derivative is a product of the same
-kind. Two ways to compute them give the same numbers up to rounding: all heads at once,
-without writing in place (GPUs, tracers, ``vmap``, higher derivatives), and some at a
+kind. Two ways to compute them give the same numbers up to rounding: everything at once,
+without writing in place (GPUs, tracers, ``vmap``, higher derivatives), and a piece at a
 time in buffers (:mod:`expressivity.heads.in_cache`). Neither keeps the smoothed images
 for the backward pass: nine heads would store nine times the input.
 """

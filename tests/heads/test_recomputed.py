@@ -78,6 +78,7 @@ every_layer = [
         (2, 1, "before", True),
         (2, 2, "both", True),
         (2, 2, "after", False),
+        (2, 5, "both", False),
         (3, 1, "before", False),
         (3, 1, "after", True),
     ]
